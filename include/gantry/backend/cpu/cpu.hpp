@@ -1,0 +1,8 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/norm.hpp"
+#include "gantry/backend/cpu/pointwise.hpp"
+#include "gantry/backend/cpu/products.hpp"

@@ -1,0 +1,146 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+
+#include "gantry/backend/reference/backend.hpp"
+#include "gantry/ops/minibatch.hpp"
+#include "gantry/ops/norm.hpp"
+
+namespace gantry::backend {
+
+namespace detail {
+
+template <hwc Shape, class F>
+void for_each_of_channel(int n, int c, F&& f) {
+  for (std::size_t row = 0; row < static_cast<std::size_t>(n) * Shape.pixels(); ++row)
+    f(row * Shape.c + c);
+}
+
+}  // namespace detail
+
+template <class T, hwc Shape>
+void launch(reference<T>&, ops::batch_norm_forward<Shape>,
+            const typename ops::batch_norm_forward<Shape>::template params<typename reference<T>::storage>& p) {
+  const double count = static_cast<double>(p.x.n) * Shape.pixels();
+  for (int c = 0; c < Shape.c; ++c) {
+    double sum = 0, square = 0;
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) { sum += p.x.data[i]; });
+    const double mean = sum / count;
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
+      square += (p.x.data[i] - mean) * (p.x.data[i] - mean);
+    });
+    const double variance = square / count, inverse = 1.0 / std::sqrt(variance + p.epsilon);
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
+      p.y.data[i] = static_cast<T>((p.x.data[i] - mean) * inverse * p.gamma[c] + p.beta[c]);
+    });
+    p.saved_mean[c] = static_cast<T>(mean);
+    p.saved_inverse_deviation[c] = static_cast<T>(inverse);
+    const double unbiased = count > 1 ? square / (count - 1) : variance;
+    p.running_mean[c] += static_cast<T>(p.momentum * (mean - p.running_mean[c]));
+    p.running_variance[c] += static_cast<T>(p.momentum * (unbiased - p.running_variance[c]));
+  }
+}
+
+template <class T, hwc Shape>
+void launch(reference<T>&, ops::batch_norm_inference<Shape>,
+            const typename ops::batch_norm_inference<Shape>::template params<typename reference<T>::storage>& p) {
+  for (int c = 0; c < Shape.c; ++c) {
+    const double mean = p.running_mean[c];
+    const double inverse = 1.0 / std::sqrt(static_cast<double>(p.running_variance[c]) + p.epsilon);
+    p.saved_mean[c] = static_cast<T>(mean);
+    p.saved_inverse_deviation[c] = static_cast<T>(inverse);
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
+      p.y.data[i] = static_cast<T>((p.x.data[i] - mean) * inverse * p.gamma[c] + p.beta[c]);
+    });
+  }
+}
+
+template <class T, hwc Shape>
+void launch(reference<T>&, ops::batch_norm_backward<Shape>,
+            const typename ops::batch_norm_backward<Shape>::template params<typename reference<T>::storage>& p) {
+  const double count = static_cast<double>(p.x.n) * Shape.pixels();
+  for (int c = 0; c < Shape.c; ++c) {
+    const double mean = p.saved_mean[c], inverse = p.saved_inverse_deviation[c];
+    double sum_dy = 0, sum_dy_h = 0;
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
+      sum_dy += p.dy.data[i];
+      sum_dy_h += p.dy.data[i] * (p.x.data[i] - mean) * inverse;
+    });
+    if (p.dgamma) {
+      p.dgamma[c] += static_cast<T>(sum_dy_h);
+      p.dbeta[c] += static_cast<T>(sum_dy);
+    }
+    if (!p.dx.data) continue;
+    const double from_mean = p.fixed_statistics ? 0.0 : sum_dy / count;
+    const double from_variance = p.fixed_statistics ? 0.0 : sum_dy_h / count;
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
+      const double h = (p.x.data[i] - mean) * inverse;
+      p.dx.data[i] = static_cast<T>(p.gamma[c] * inverse * (p.dy.data[i] - from_mean - h * from_variance));
+    });
+  }
+}
+
+template <class T, hwc Shape>
+void launch(reference<T>&, ops::channel_sum<Shape>,
+            const typename ops::channel_sum<Shape>::template params<typename reference<T>::storage>& p) {
+  for (int c = 0; c < Shape.c; ++c) {
+    double sum = p.sum[c];
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) { sum += p.x.data[i]; });
+    p.sum[c] = static_cast<T>(sum);
+  }
+}
+
+namespace detail {
+
+/// exp(-|M_ib - M_jb|_1) of mini-batch discrimination.
+template <minibatch_geometry G, class T>
+double similarity(const T* m, int i, int j, int b) {
+  double distance = 0;
+  for (int d = 0; d < G.dims; ++d)
+    distance += std::abs(static_cast<double>(m[(i * G.kernels + b) * G.dims + d]) -
+                         m[(j * G.kernels + b) * G.dims + d]);
+  return std::exp(-distance);
+}
+
+}  // namespace detail
+
+template <class T, minibatch_geometry G>
+void launch(reference<T>&, ops::minibatch_similarity_forward<G>,
+            const typename ops::minibatch_similarity_forward<G>::template params<typename reference<T>::storage>& p) {
+  for (int i = 0; i < p.x.n; ++i) {
+    T* row = p.y.data + i * (G.in + G.kernels);
+    std::copy_n(p.x.data + i * G.in, G.in, row);
+    for (int b = 0; b < G.kernels; ++b) {
+      double sum = 0;
+      for (int j = 0; j < p.x.n; ++j)
+        if (j != i) sum += detail::similarity<G>(p.m.data, i, j, b);
+      row[G.in + b] = static_cast<T>(sum);
+    }
+  }
+}
+
+template <class T, minibatch_geometry G>
+void launch(reference<T>&, ops::minibatch_similarity_backward<G>,
+            const typename ops::minibatch_similarity_backward<G>::template params<typename reference<T>::storage>& p) {
+  constexpr int width = G.in + G.kernels;
+  for (int i = 0; i < p.m.n; ++i) {
+    if (p.dx.data) std::copy_n(p.dy.data + i * width, G.in, p.dx.data + i * G.in);
+    for (int b = 0; b < G.kernels; ++b)
+      for (int d = 0; d < G.dims; ++d) {
+        const int at = (i * G.kernels + b) * G.dims + d;
+        double sum = 0;
+        for (int j = 0; j < p.m.n; ++j) {
+          if (j == i) continue;
+          const double difference = static_cast<double>(p.m.data[at]) - p.m.data[(j * G.kernels + b) * G.dims + d];
+          const double sign = (difference > 0) - (difference < 0);
+          const double both = p.dy.data[i * width + G.in + b] + static_cast<double>(p.dy.data[j * width + G.in + b]);
+          sum -= both * sign * detail::similarity<G>(p.m.data, i, j, b);
+        }
+        p.dm.data[at] = static_cast<T>(sum);
+      }
+  }
+}
+
+}  // namespace gantry::backend

@@ -1,0 +1,8 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/backend/reference/backend.hpp"
+#include "gantry/backend/reference/norm.hpp"
+#include "gantry/backend/reference/pointwise.hpp"
+#include "gantry/backend/reference/products.hpp"

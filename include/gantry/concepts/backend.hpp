@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "gantry/ops/operation.hpp"
+#include "gantry/tensor/buffer.hpp"
+
+namespace gantry {
+
+/// Where networks run: memory, a layout for activations, and kernels for ops (see ops/operation.hpp).
+///
+/// `allocate(n)` returns n zeroed scalars, move-only and freed on destruction. `upload` and `download` copy between
+/// canonical host floats and the backend's memory and have finished when they return. `synchronize`
+/// waits for all launched ops. `meter` counts what was allocated. One backend object serves one
+/// node; it is not shared between threads.
+template <class B>
+concept Backend = requires(B& b, const B& cb, std::size_t n, typename B::scalar* to,
+                           const typename B::scalar* from, std::span<const float> source,
+                           std::span<float> target) {
+  typename B::storage;
+  typename B::buffer_type;
+  { B::name } -> std::convertible_to<std::string_view>;
+  { b.allocate(n) } -> std::same_as<typename B::buffer_type>;
+  { b.upload(source, to) } -> std::same_as<void>;
+  { b.download(from, target) } -> std::same_as<void>;
+  { b.synchronize() } -> std::same_as<void>;
+  { cb.meter() } -> std::same_as<const memory_meter&>;
+};
+
+}  // namespace gantry

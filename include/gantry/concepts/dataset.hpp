@@ -1,0 +1,19 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+
+namespace gantry {
+
+/// The real samples of one worker. `read(step, out, batch)` writes the batch of that step, canonical
+/// [n][h][w][c] floats in [-1, 1]; it is a pure function of the step, so that a resumed run sees the same data.
+template <class D>
+concept BatchSource = requires(D& d, const D& cd, std::uint32_t step, std::span<float> out, int n) {
+  { d.read(step, out, n) } -> std::same_as<void>;
+  { cd.size() } -> std::convertible_to<std::int64_t>;
+};
+
+}  // namespace gantry

@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The layer contract.
+//
+// A layer is a small struct: template arguments for what changes storage or code, members for run-time settings
+// (slope, rate, epsilon). It owns no storage. All extents are constexpr functions of the input's extents, so a
+// network's offsets, bytes and FLOPs are constants of its type.
+//
+//   forward   overwrites y. It may write `saved` (kept until the backward of the same batch) and, in training
+//             mode, `buffers` (running statistics).
+//   backward  overwrites dx (skipped when dx.data is null) and adds to dparams (skipped when empty: the
+//             generator step needs D's input gradient, never its weight gradients). It must accept
+//             saved as forward left it and may use it as scratch afterwards.
+//
+// `in_place` = the output may overwrite the input and dx may alias dy; such a layer computes its backward without x.
+// `backward_needs_output` = backward reads y, so the next layer must not overwrite it.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gantry/base/rng.hpp"
+#include "gantry/concepts/backend.hpp"
+
+namespace gantry {
+
+/// Training uses batch statistics and dropout; evaluation uses running statistics and none.
+enum class mode { train, evaluate };
+
+template <Backend B>
+struct forward_args {
+  const_batch_of<typename B::storage> x;
+  batch_of<typename B::storage> y;
+  std::span<const typename B::scalar> params;
+  std::span<typename B::scalar> buffers;
+  std::span<typename B::scalar> saved;
+  mode run_mode{mode::train};
+  stream_id random;  ///< for layers that draw numbers; unique per step, worker, pass and layer
+};
+
+template <Backend B>
+struct backward_args {
+  const_batch_of<typename B::storage> x, y, dy;
+  std::span<const typename B::scalar> params;
+  std::span<typename B::scalar> saved;
+  batch_of<typename B::storage> dx;      ///< data null: not wanted
+  std::span<typename B::scalar> dparams;  ///< empty: not wanted
+  mode run_mode{mode::train};
+  stream_id random;  ///< the same as in forward
+};
+
+/// FLOPs of one sample, 2 per multiply-add of products (norms and activations are not counted).
+struct flop_count {
+  double forward{}, input_gradient{}, weight_gradient{};
+  friend constexpr flop_count operator+(const flop_count& a, const flop_count& b) {
+    return {a.forward + b.forward, a.input_gradient + b.input_gradient,
+            a.weight_gradient + b.weight_gradient};
+  }
+};
+
+/// One named tensor of a layer: where it is in the layer's slice, and how its storage order maps to PyTorch's.
+struct tensor_info {
+  std::string name;                 ///< PyTorch's: weight, bias, running_mean, ...
+  std::size_t offset{};             ///< in scalars, within the layer's params or buffers
+  std::vector<int> storage_extents;  ///< row-major, as stored
+  std::vector<int> order;            ///< storage axis that each PyTorch axis group walks, outermost first
+  std::vector<std::int64_t> shape;   ///< PyTorch's shape; the product equals that of storage_extents
+  bool is_buffer{};
+  [[nodiscard]] std::size_t size() const {
+    std::size_t n = 1;
+    for (int e : storage_extents) n *= static_cast<std::size_t>(e);
+    return n;
+  }
+};
+
+/// Layer L on backend B with input extents In.
+template <class L, class B, hwc In>
+concept Layer = Backend<B> && requires(const L& l, B& b, const forward_args<B>& f,
+                                       const backward_args<B>& g, std::span<float> host,
+                                       const stream_id& id, int n) {
+  { L::name } -> std::convertible_to<std::string_view>;
+  { L::output_shape(In) } -> std::same_as<hwc>;
+  { L::param_count(In) } -> std::same_as<std::size_t>;
+  { L::buffer_count(In) } -> std::same_as<std::size_t>;
+  { L::saved_count(In, n) } -> std::same_as<std::size_t>;
+  { L::flops(In) } -> std::same_as<flop_count>;
+  { L::tensors(In, L::output_shape(In)) } -> std::same_as<std::vector<tensor_info>>;
+  { L::template validate<In>() } -> std::same_as<bool>;
+  typename L::template required_ops<In>;
+  { l.initialise(host, host, In, id) } -> std::same_as<void>;
+  { l.template forward<In>(b, f) } -> std::same_as<void>;
+  { l.template backward<In>(b, g) } -> std::same_as<void>;
+};
+
+}  // namespace gantry

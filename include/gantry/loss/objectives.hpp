@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Adversarial objectives on raw outputs (logits) of the discriminator; every term is a mean over the batch.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "gantry/concepts/loss.hpp"
+#include "gantry/loss/functions.hpp"
+#include "gantry/ops/loss.hpp"
+#include "gantry/ops/pointwise.hpp"
+
+namespace gantry::loss {
+
+namespace detail {
+
+template <class Function, Backend B>
+void mean_term(B& b, const logits<B>& at, typename B::scalar* sum, Function f) {
+  launch(b, ops::loss_term<Function>{},
+         {at.value, at.gradient, at.count, 1.0f / static_cast<float>(at.count), sum, f});
+}
+
+/// Base of objectives that are one function of each output. Derived has on_real(), on_fake() and for_generator().
+template <class Derived>
+struct separable {
+  template <Backend B>
+  void discriminator(B& b, const logits<B>& real, const logits<B>& fake, typename B::scalar* sum) const {
+    mean_term(b, real, sum, self().on_real());
+    mean_term(b, fake, sum, self().on_fake());
+  }
+  template <Backend B>
+  void generator(B& b, const logits<B>& fake, typename B::scalar* sum) const {
+    mean_term(b, fake, sum, self().for_generator());
+  }
+  template <Backend B>
+  void constrain(B&, std::span<typename B::scalar>) const {}
+
+ private:
+  [[nodiscard]] const Derived& self() const { return static_cast<const Derived&>(*this); }
+};
+
+}  // namespace detail
+
+/// The minimax game: the generator minimises E log(1 - D(G(z))) (Goodfellow et al., arXiv 1406.2661, eq. 1; J_gen of MD-GAN).
+/// Natural logarithm.
+struct saturating : detail::separable<saturating> {
+  static constexpr std::string_view name = "saturating";
+  static constexpr cross_entropy_real on_real() { return {}; }
+  static constexpr cross_entropy_fake on_fake() { return {}; }
+  static constexpr negative_cross_entropy_fake for_generator() { return {}; }
+};
+
+/// The generator maximises E log D(G(z)) instead (arXiv 1406.2661, section 3): same fixed point, stronger gradient early on.
+struct non_saturating : detail::separable<non_saturating> {
+  static constexpr std::string_view name = "non_saturating";
+  static constexpr cross_entropy_real on_real() { return {}; }
+  static constexpr cross_entropy_fake on_fake() { return {}; }
+  static constexpr cross_entropy_real for_generator() { return {}; }
+};
+
+/// Least squares with targets 1 (real), 0 (fake), 1 (generator) (Mao et al., arXiv 1611.04076, eq. 9).
+struct least_squares : detail::separable<least_squares> {
+  static constexpr std::string_view name = "least_squares";
+  static constexpr half_square on_real() { return {1.0f}; }
+  static constexpr half_square on_fake() { return {0.0f}; }
+  static constexpr half_square for_generator() { return {1.0f}; }
+};
+
+/// Hinge for the discriminator, -D(G(z)) for the generator (Lim and Ye, arXiv 1705.02894; Miyato et al., arXiv 1802.05957, eq. 16-17).
+struct hinge : detail::separable<hinge> {
+  static constexpr std::string_view name = "hinge";
+  static constexpr margin on_real() { return {1.0f}; }
+  static constexpr margin on_fake() { return {-1.0f}; }
+  static constexpr proportional for_generator() { return {-1.0f}; }
+};
+
+/// Wasserstein distance by a critic whose weights are clipped to [-clip, clip] after each of its updates
+/// (Arjovsky et al., arXiv 1701.07875, Alg. 1).
+struct wasserstein : detail::separable<wasserstein> {
+  static constexpr std::string_view name = "wasserstein";
+  float clip{0.01f};
+  static constexpr proportional on_real() { return {-1.0f}; }
+  static constexpr proportional on_fake() { return {1.0f}; }
+  static constexpr proportional for_generator() { return {-1.0f}; }
+
+  template <Backend B>
+  void constrain(B& b, std::span<typename B::scalar> weights) const {
+    launch(b, ops::clamp{}, {weights.data(), weights.size(), clip});
+  }
+};
+
+/// One of several objectives, chosen at run time: for programs that read it from a flag.
+template <class... Losses>
+struct one_of {
+  static constexpr std::string_view name = "one_of";
+  std::variant<Losses...> chosen;
+
+  template <Backend B>
+  void discriminator(B& b, const logits<B>& real, const logits<B>& fake, typename B::scalar* sum) const {
+    std::visit([&](const auto& l) { l.discriminator(b, real, fake, sum); }, chosen);
+  }
+  template <Backend B>
+  void generator(B& b, const logits<B>& fake, typename B::scalar* sum) const {
+    std::visit([&](const auto& l) { l.generator(b, fake, sum); }, chosen);
+  }
+  template <Backend B>
+  void constrain(B& b, std::span<typename B::scalar> weights) const {
+    std::visit([&](const auto& l) { l.constrain(b, weights); }, chosen);
+  }
+};
+
+}  // namespace gantry::loss

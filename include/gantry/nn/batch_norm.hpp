@@ -1,0 +1,72 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/nn/parts.hpp"
+#include "gantry/ops/norm.hpp"
+
+namespace gantry {
+
+/// Batch normalisation per channel with scale and shift (Ioffe and Szegedy, arXiv 1502.03167). Training uses
+/// the batch's statistics and moves the running ones; evaluation uses the running ones.
+struct batch_norm {
+  static constexpr std::string_view name = "batch_norm";
+  float momentum{0.1f};
+  float epsilon{1e-5f};
+  nn::initialiser scale_init;  ///< scale starts at 1 + this
+
+  static constexpr hwc output_shape(hwc in) { return in; }
+  static constexpr std::size_t channels(hwc in) { return static_cast<std::size_t>(in.c); }
+  static constexpr std::size_t param_count(hwc in) { return 2 * channels(in); }
+  static constexpr std::size_t buffer_count(hwc in) { return 2 * channels(in); }
+  static constexpr std::size_t saved_count(hwc in, int) { return 2 * channels(in); }
+  static constexpr flop_count flops(hwc) { return {}; }
+  template <hwc>
+  static constexpr bool validate() { return true; }
+
+  static std::vector<tensor_info> tensors(hwc in, hwc) {
+    return {nn::plain_tensor("weight", 0, in.c), nn::plain_tensor("bias", channels(in), in.c),
+            nn::plain_tensor("running_mean", 0, in.c, true),
+            nn::plain_tensor("running_var", channels(in), in.c, true)};
+  }
+
+  template <hwc In>
+  using required_ops = op_list<ops::batch_norm_forward<In>, ops::batch_norm_inference<In>,
+                               ops::batch_norm_backward<In>>;
+
+  void initialise(std::span<float> params, std::span<float> buffers, hwc in,
+                  const stream_id& id) const {
+    const std::size_t c = channels(in);
+    scale_init(params.first(c), in.c, id);
+    for (float& gamma : params.first(c)) gamma += 1.0f;
+    std::ranges::fill(params.subspan(c), 0.0f);
+    std::ranges::fill(buffers.first(c), 0.0f);
+    std::ranges::fill(buffers.subspan(c), 1.0f);
+  }
+
+  template <hwc In, Backend B>
+  void forward(B& b, const forward_args<B>& a) const {
+    constexpr std::size_t c = channels(In);
+    const auto *gamma = a.params.data(), *beta = gamma + c;
+    auto *mean = a.buffers.data(), *variance = mean + c, *saved = a.saved.data();
+    if (a.run_mode == mode::train)
+      launch(b, ops::batch_norm_forward<In>{},
+             {a.x, gamma, beta, mean, variance, saved, saved + c, a.y, momentum, epsilon});
+    else
+      launch(b, ops::batch_norm_inference<In>{},
+             {a.x, gamma, beta, mean, variance, saved, saved + c, a.y, epsilon});
+  }
+
+  template <hwc In, Backend B>
+  void backward(B& b, const backward_args<B>& a) const {
+    constexpr std::size_t c = channels(In);
+    auto* dgamma = a.dparams.empty() ? nullptr : a.dparams.data();
+    auto* dbeta = dgamma ? dgamma + c : nullptr;
+    if (!dgamma && !a.dx.data) return;
+    launch(b, ops::batch_norm_backward<In>{},
+           {a.x, a.dy, a.params.data(), a.saved.data(), a.saved.data() + c, a.dx, dgamma, dbeta,
+            a.run_mode == mode::evaluate});
+  }
+};
+
+}  // namespace gantry

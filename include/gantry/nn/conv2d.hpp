@@ -1,0 +1,79 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/nn/linear.hpp"
+#include "gantry/ops/conv2d.hpp"
+
+namespace gantry {
+
+/// Convolution with a Kernel x Kernel window; output extent floor((in + 2 Pad - Kernel) / Stride) + 1.
+template <int Filters, int Kernel, int Stride = 1, int Pad = 0, bias Bias = bias::yes>
+struct conv2d {
+  static_assert(Filters > 0 && Kernel > 0 && Stride > 0 && Pad >= 0,
+                "conv2d<filters, kernel, stride, pad>: filters, kernel and stride must be positive, pad not negative");
+  static constexpr std::string_view name = "conv2d";
+  static constexpr bool has_bias = Bias == bias::yes;
+  nn::initialiser weight_init;
+
+  static constexpr conv_geometry geometry(hwc in) { return {in, Filters, Kernel, Stride, Pad}; }
+  static constexpr hwc output_shape(hwc in) { return geometry(in).out(); }
+  static constexpr std::size_t weight_count(hwc in) {
+    return static_cast<std::size_t>(geometry(in).weights());
+  }
+  static constexpr std::size_t param_count(hwc in) {
+    return weight_count(in) + (has_bias ? Filters : 0);
+  }
+  static constexpr std::size_t buffer_count(hwc) { return 0; }
+  static constexpr std::size_t saved_count(hwc, int) { return 0; }
+  static constexpr flop_count flops(hwc in) {
+    const double products = 2.0 * geometry(in).weights() * output_shape(in).pixels();
+    return {products, products, products};
+  }
+  template <hwc In>
+  static constexpr bool validate() {
+    static_assert(In.h + 2 * Pad >= Kernel && In.w + 2 * Pad >= Kernel,
+                  "conv2d: the kernel is larger than the padded input; use a smaller kernel, more padding or fewer "
+                  "strided layers before it");
+    return true;
+  }
+  static std::vector<tensor_info> tensors(hwc in, hwc) {
+    std::vector<tensor_info> all{{"weight", 0,
+                                  {Filters, Kernel, Kernel, in.c},
+                                  {0, 3, 1, 2},
+                                  {Filters, in.c, Kernel, Kernel},
+                                  false}};
+    if (has_bias) all.push_back(nn::plain_tensor("bias", weight_count(in), Filters));
+    return all;
+  }
+
+  template <hwc In>
+  using required_ops =
+      op_list<ops::conv2d_forward<geometry(In)>, ops::conv2d_backward_data<geometry(In)>,
+              ops::conv2d_backward_weights<geometry(In)>, ops::channel_sum<output_shape(In)>>;
+
+  void initialise(std::span<float> params, std::span<float>, hwc in, const stream_id& id) const {
+    weight_init(params.first(weight_count(in)), geometry(in).taps(), id);
+    std::ranges::fill(params.subspan(weight_count(in)), 0.0f);
+  }
+
+  template <hwc In, Backend B>
+  void forward(B& b, const forward_args<B>& a) const {
+    const auto* offset = has_bias ? a.params.data() + weight_count(In) : nullptr;
+    launch(b, ops::conv2d_forward<geometry(In)>{}, {a.x, a.params.data(), offset, a.y});
+  }
+
+  template <hwc In, Backend B>
+  void backward(B& b, const backward_args<B>& a) const {
+    if (!a.dparams.empty()) {
+      launch(b, ops::conv2d_backward_weights<geometry(In)>{}, {a.x, a.dy, a.dparams.data()});
+      if constexpr (has_bias)
+        launch(b, ops::channel_sum<output_shape(In)>{},
+               {a.dy, a.dparams.data() + weight_count(In)});
+    }
+    if (a.dx.data)
+      launch(b, ops::conv2d_backward_data<geometry(In)>{}, {a.dy, a.params.data(), nullptr, a.dx});
+  }
+};
+
+}  // namespace gantry

@@ -1,0 +1,89 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/nn/conv2d.hpp"
+
+namespace gantry {
+
+/// Transposed convolution (PyTorch's definition): output extent (in - 1) Stride - 2 Pad + Kernel + OutputPad. It is the
+/// convolution from the output's extents to the input's, read backwards, and runs on the same ops.
+template <int Channels, int Kernel, int Stride = 1, int Pad = 0, bias Bias = bias::yes,
+          int OutputPad = 0>
+struct conv_transpose2d {
+  static_assert(Channels > 0 && Kernel > 0 && Stride > 0 && Pad >= 0,
+                "conv_transpose2d<channels, kernel, stride, pad>: channels, kernel and stride must be positive, pad "
+                "not negative");
+  static_assert(OutputPad >= 0 && OutputPad < Stride,
+                "conv_transpose2d: the output padding must be smaller than the stride");
+  static constexpr std::string_view name = "conv_transpose2d";
+  static constexpr bool has_bias = Bias == bias::yes;
+  nn::initialiser weight_init;
+
+  static constexpr hwc output_shape(hwc in) {
+    return {conv_transpose_extent(in.h, Kernel, Stride, Pad, OutputPad),
+            conv_transpose_extent(in.w, Kernel, Stride, Pad, OutputPad), Channels};
+  }
+  static constexpr conv_geometry geometry(hwc in) {
+    return {output_shape(in), in.c, Kernel, Stride, Pad};
+  }
+  static constexpr std::size_t weight_count(hwc in) {
+    return static_cast<std::size_t>(geometry(in).weights());
+  }
+  static constexpr std::size_t param_count(hwc in) {
+    return weight_count(in) + (has_bias ? Channels : 0);
+  }
+  static constexpr std::size_t buffer_count(hwc) { return 0; }
+  static constexpr std::size_t saved_count(hwc, int) { return 0; }
+  static constexpr flop_count flops(hwc in) {
+    const double products = 2.0 * geometry(in).weights() * in.pixels();
+    return {products, products, products};
+  }
+  template <hwc In>
+  static constexpr bool validate() {
+    static_assert(output_shape(In).h > 0 && output_shape(In).w > 0,
+                  "conv_transpose2d: the output has no pixels; use less padding or a larger kernel");
+    static_assert(output_shape(In).h <= 0 || geometry(In).out() == In,
+                  "conv_transpose2d: these settings lose input pixels; use an output padding below the stride");
+    return true;
+  }
+  static std::vector<tensor_info> tensors(hwc in, hwc) {
+    std::vector<tensor_info> all{{"weight", 0,
+                                  {in.c, Kernel, Kernel, Channels},
+                                  {0, 3, 1, 2},
+                                  {in.c, Channels, Kernel, Kernel},
+                                  false}};
+    if (has_bias) all.push_back(nn::plain_tensor("bias", weight_count(in), Channels));
+    return all;
+  }
+
+  template <hwc In>
+  using required_ops =
+      op_list<ops::conv2d_forward<geometry(In)>, ops::conv2d_backward_data<geometry(In)>,
+              ops::conv2d_backward_weights<geometry(In)>, ops::channel_sum<output_shape(In)>>;
+
+  void initialise(std::span<float> params, std::span<float>, hwc in, const stream_id& id) const {
+    weight_init(params.first(weight_count(in)), geometry(in).taps(), id);
+    std::ranges::fill(params.subspan(weight_count(in)), 0.0f);
+  }
+
+  template <hwc In, Backend B>
+  void forward(B& b, const forward_args<B>& a) const {
+    const auto* offset = has_bias ? a.params.data() + weight_count(In) : nullptr;
+    launch(b, ops::conv2d_backward_data<geometry(In)>{}, {a.x, a.params.data(), offset, a.y});
+  }
+
+  template <hwc In, Backend B>
+  void backward(B& b, const backward_args<B>& a) const {
+    if (!a.dparams.empty()) {
+      launch(b, ops::conv2d_backward_weights<geometry(In)>{}, {a.dy, a.x, a.dparams.data()});
+      if constexpr (has_bias)
+        launch(b, ops::channel_sum<output_shape(In)>{},
+               {a.dy, a.dparams.data() + weight_count(In)});
+    }
+    if (a.dx.data)
+      launch(b, ops::conv2d_forward<geometry(In)>{}, {a.dy, a.params.data(), nullptr, a.dx});
+  }
+};
+
+}  // namespace gantry

@@ -1,0 +1,15 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// All layers.
+#pragma once
+
+#include "gantry/nn/activation.hpp"
+#include "gantry/nn/batch_norm.hpp"
+#include "gantry/nn/conv2d.hpp"
+#include "gantry/nn/conv_transpose2d.hpp"
+#include "gantry/nn/dropout.hpp"
+#include "gantry/nn/linear.hpp"
+#include "gantry/nn/minibatch_discrimination.hpp"
+#include "gantry/nn/reshape.hpp"
+#include "gantry/nn/sequential.hpp"

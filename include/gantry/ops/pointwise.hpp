@@ -1,0 +1,167 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ops on every scalar of an activation or of a flat arena, and copies between canonical host memory and a
+// backend's layout.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "gantry/base/rng.hpp"
+#include "gantry/ops/operation.hpp"
+
+namespace gantry {
+
+/// Activation functions: value(x), and the derivative written in terms of the output, so that an activation
+/// may overwrite its input.
+namespace function {
+
+struct relu {
+  template <class T>
+  [[nodiscard]] constexpr T value(T x) const { return x > T(0) ? x : T(0); }
+  template <class T>
+  [[nodiscard]] constexpr T derivative(T y) const { return y > T(0) ? T(1) : T(0); }
+};
+
+struct leaky_relu {
+  float slope;  ///< positive, so that the sign of the output is the sign of the input
+  template <class T>
+  [[nodiscard]] constexpr T value(T x) const { return x > T(0) ? x : static_cast<T>(slope) * x; }
+  template <class T>
+  [[nodiscard]] constexpr T derivative(T y) const { return y > T(0) ? T(1) : static_cast<T>(slope); }
+};
+
+struct tanh {
+  template <class T>
+  [[nodiscard]] T value(T x) const { return std::tanh(x); }
+  template <class T>
+  [[nodiscard]] constexpr T derivative(T y) const { return T(1) - y * y; }
+};
+
+struct sigmoid {
+  template <class T>
+  [[nodiscard]] T value(T x) const {
+    if (x >= T(0)) return T(1) / (T(1) + std::exp(-x));
+    const T e = std::exp(x);
+    return e / (T(1) + e);
+  }
+  template <class T>
+  [[nodiscard]] constexpr T derivative(T y) const { return y * (T(1) - y); }
+};
+
+}  // namespace function
+
+namespace ops {
+
+/// y = f(x); y may alias x.
+template <class Function>
+struct activation_forward {
+  static constexpr std::string_view name = "activation_forward";
+  template <class S>
+  struct params {
+    const typename S::scalar* x;
+    typename S::scalar* y;
+    std::size_t count;
+    Function f;
+  };
+};
+
+/// dx = dy f'(x), with f' taken from y = f(x); dx may alias dy.
+template <class Function>
+struct activation_backward {
+  static constexpr std::string_view name = "activation_backward";
+  template <class S>
+  struct params {
+    const typename S::scalar* y;
+    const typename S::scalar* dy;
+    typename S::scalar* dx;
+    std::size_t count;
+    Function f;
+  };
+};
+
+/// y = x / (1 - rate) where the stream's uniform number at this index exceeds `rate`, else 0. Applied to
+/// dy it is its own gradient: the mask is drawn again from the counter, nothing is stored.
+/// y may alias x. Element i of sample-major canonical order uses word i % 4 of block i / 4.
+template <hwc Shape>
+struct dropout {
+  static constexpr std::string_view name = "dropout";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    batch_of<S> y;
+    float rate;
+    stream_id stream;
+  };
+};
+
+/// y += x, element by element.
+struct accumulate {
+  static constexpr std::string_view name = "accumulate";
+  template <class S>
+  struct params {
+    const typename S::scalar* x;
+    typename S::scalar* y;
+    std::size_t count;
+  };
+};
+
+/// y = x.
+struct copy {
+  static constexpr std::string_view name = "copy";
+  template <class S>
+  struct params {
+    const typename S::scalar* x;
+    typename S::scalar* y;
+    std::size_t count;
+  };
+};
+
+/// y = value.
+struct fill {
+  static constexpr std::string_view name = "fill";
+  template <class S>
+  struct params {
+    typename S::scalar* y;
+    std::size_t count;
+    float value;
+  };
+};
+
+/// y = min(max(y, -bound), bound): weight clipping.
+struct clamp {
+  static constexpr std::string_view name = "clamp";
+  template <class S>
+  struct params {
+    typename S::scalar* y;
+    std::size_t count;
+    float bound;
+  };
+};
+
+/// Canonical host floats [n][h][w][c] into a backend's layout.
+template <hwc Shape>
+struct import_samples {
+  static constexpr std::string_view name = "import_samples";
+  template <class S>
+  struct params {
+    const float* source;
+    batch_of<S> y;
+  };
+};
+
+/// A backend's layout into canonical host floats [n][h][w][c], multiplied by `scale`.
+template <hwc Shape>
+struct export_samples {
+  static constexpr std::string_view name = "export_samples";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    float* target;
+    float scale;
+  };
+};
+
+}  // namespace ops
+}  // namespace gantry
