@@ -62,8 +62,7 @@ class byte_reader {
       if (stream_.z.avail_in == 0 && !refill()) {
         if (gzip_ && !member_ended_)
           refuse(file_, "a complete gzip file",
-                 "that it breaks off after " + std::to_string(produced_ + done) +
-                     " bytes of contents",
+                 "its end after " + std::to_string(produced_ + done) + " bytes of contents",
                  "download it again");
         break;
       }

@@ -109,8 +109,7 @@ inline idx_images read_idx_images(const std::filesystem::path& file, const idx_r
     refuse(file, "at least one image of 1 x 1 to 65536 x 32768",
            std::to_string(count) + " images of " + detail::extents(height, width),
            "download it again");
-  const std::string what =
-      std::to_string(count) + " images of " + detail::extents(height, width);
+  const std::string what = std::to_string(count) + " images of " + detail::extents(height, width);
   return {count, static_cast<int>(height), static_cast<int>(width),
           detail::read_idx_body(in, std::uint64_t{count} * height * width, what)};
 }
@@ -143,7 +142,7 @@ inline image_set read_idx_set(const std::filesystem::path& images_file,
     refuse(labels_file,
            std::to_string(images.count) + " labels, one per image of " + images_file.string(),
            std::to_string(labels.size()), "use the two files of the same split");
-  return {images.height, images.width,     1, std::move(images.pixels),
+  return {images.height,     images.width,   1, std::move(images.pixels),
           std::move(labels), std::move(name)};
 }
 

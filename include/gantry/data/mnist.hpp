@@ -38,9 +38,9 @@ inline image_set read_mnist_like(const std::filesystem::path& dir, split part,
     refuse(dir, "the directory of " + name,
            std::filesystem::exists(dir, unreadable) ? "something else" : "nothing", advice);
   const std::string prefix = part == split::train ? "train" : "t10k";
-  return read_idx_set(find_idx(dir, prefix + "-images-idx3-ubyte", advice),
-                      find_idx(dir, prefix + "-labels-idx1-ubyte", advice),
-                      name + (part == split::train ? " train" : " test"),
+  const std::filesystem::path images = find_idx(dir, prefix + "-images-idx3-ubyte", advice);
+  const std::filesystem::path labels = find_idx(dir, prefix + "-labels-idx1-ubyte", advice);
+  return read_idx_set(images, labels, name + (part == split::train ? " train" : " test"),
                       {.height = 28, .width = 28, .classes = 10});
 }
 
@@ -49,8 +49,8 @@ inline image_set read_mnist_like(const std::filesystem::path& dir, split part,
 /// MNIST (LeCun, Cortes, Burges): 60,000 / 10,000 grey digits of 28 x 28, 10 classes.
 /// @throws usage_error for an empty path, data_error for files that are missing, damaged or others
 inline image_set mnist(const std::filesystem::path& dir, split part = split::train) {
-  expects(!dir.empty(), "MNIST needs the directory of its four IDX files but got an empty path; "
-                        "name the directory");
+  expects(!dir.empty(),
+          "MNIST needs the directory of its four IDX files but got an empty path; name it");
   return detail::read_mnist_like(dir, part, "MNIST",
                                  "name the directory that holds the four IDX files of MNIST");
 }

@@ -25,10 +25,10 @@ namespace gantry::data {
 
 /// Splits by the number of samples alone.
 template <class P>
-concept SizePartitioner =
-    requires(const P& policy, std::uint32_t size, int workers, std::uint64_t seed) {
-      { policy.split(size, workers, seed) } -> std::same_as<std::vector<index_list>>;
-    };
+concept SizePartitioner = requires(const P& policy, std::uint32_t size, int workers,
+                                   std::uint64_t seed) {
+  { policy.split(size, workers, seed) } -> std::same_as<std::vector<index_list>>;
+};
 
 /// Splits by the labels.
 template <class P>
@@ -45,8 +45,7 @@ concept Partitioner = SizePartitioner<P> || LabelPartitioner<P>;
 struct iid {
   [[nodiscard]] std::vector<index_list> split(std::uint32_t size, int workers,
                                               std::uint64_t seed) const {
-    const index_list order =
-        random_permutation(size, {.seed = seed, .use = purpose::partition});
+    const index_list order = random_permutation(size, {.seed = seed, .use = purpose::partition});
     const std::uint32_t count = static_cast<std::uint32_t>(workers);
     std::vector<index_list> parts;
     parts.reserve(count);
@@ -67,8 +66,8 @@ inline void check_partition_arguments(std::size_t size, int workers) {
     throw usage_error("a partition needs at least 1 worker but got " + std::to_string(workers) +
                       "; set the number of workers to 1 or more");
   if (size < static_cast<std::size_t>(workers))
-    throw usage_error(std::to_string(workers) + " workers need at least as many samples but the "
-                      "data set has " + std::to_string(size) + "; use fewer workers or more data");
+    throw usage_error(std::to_string(workers) + " workers need at least as many samples but got " +
+                      std::to_string(size) + "; use fewer workers or more data");
   expects(size <= std::numeric_limits<std::uint32_t>::max(),
           "a partition handles at most 4294967295 samples but got more; split the data set first");
 }

@@ -78,18 +78,18 @@ class shuffled_source {
 
   void enter(std::uint64_t epoch) {
     if (epoch_ == epoch) return;
-    order_ = random_permutation(static_cast<std::uint32_t>(shard_.size()),
-                                {seed_, static_cast<std::uint32_t>(epoch), worker_,
-                                 purpose::shuffle});
+    order_ =
+        random_permutation(static_cast<std::uint32_t>(shard_.size()),
+                           {seed_, static_cast<std::uint32_t>(epoch), worker_, purpose::shuffle});
     epoch_ = epoch;
   }
 
   shard shard_;
   std::uint64_t seed_;
   std::uint32_t worker_;
-  index_list order_;                   ///< permutation of `epoch_`
+  index_list order_;  ///< permutation of `epoch_`
   std::optional<std::uint64_t> epoch_;
-  index_list chosen_;                  ///< batch of `chosen_step_`
+  index_list chosen_;  ///< batch of `chosen_step_`
   std::optional<std::uint32_t> chosen_step_;
   std::vector<std::uint8_t> labels_;
 };

@@ -23,8 +23,7 @@ class shard {
  public:
   /// @throws usage_error for no set, no samples, or positions outside the set
   shard(std::shared_ptr<const image_set> set, index_list indices)
-      : set_(std::move(set)),
-        indices_(std::make_shared<const index_list>(std::move(indices))) {
+      : set_(std::move(set)), indices_(std::make_shared<const index_list>(std::move(indices))) {
     expects(set_ != nullptr, "a shard needs a data set but got a null pointer; load the set first");
     expects(!indices_->empty(),
             "a shard needs at least one sample but got none; use fewer workers or more data");

@@ -162,7 +162,7 @@ struct grid_options {
   int columns = 0;
   int zoom = 1;                   ///< each pixel becomes zoom x zoom
   int border = 2;                 ///< pixels between and around the images
-  std::uint8_t background = 255;  ///< grey of the border and of places without an image
+  std::uint8_t background = 128;  ///< grey of the border and of places without an image
 };
 
 /// Arranges images [count][height][width][channels] with values in [-1, 1] row by row.

@@ -106,7 +106,8 @@ class safetensors_file {
   safetensors_file& operator=(safetensors_file&&) = default;
 
   /// In the order of their bytes.
-  [[nodiscard]] const std::vector<tensor_entry>& tensors() const { return tensors_; }
+  [[nodiscard]] const std::vector<tensor_entry>& tensors() const& { return tensors_; }
+  void tensors() const&& = delete;
   [[nodiscard]] const tensor_metadata& metadata() const { return metadata_; }
 
   /// The tensor of this name, or null.

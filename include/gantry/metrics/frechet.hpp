@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The arithmetic of the Frechet inception distance (Heusel et al., "GANs trained by a two time-scale
-// update rule", arXiv 1706.08500, equation 6), from features on. All of it in double precision.
+// The arithmetic of the Frechet inception distance (Heusel et al., "GANs trained by a two
+// time-scale update rule", arXiv 1706.08500, equation 6), from features on, in double precision.
 #pragma once
 
 #include <Eigen/Core>
@@ -26,15 +26,16 @@ struct gaussian {
   Eigen::MatrixXd covariance;
 };
 
-/// Running mean and covariance of feature vectors. Blocks are combined pairwise (Chan, Golub, LeVeque,
-/// "Updating formulae and a pairwise algorithm for computing sample variances", 1979), so objects filled
-/// on different nodes merge to what one object would hold, up to rounding.
+/// Running mean and covariance of feature vectors. Blocks are combined pairwise (Chan, Golub,
+/// LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979), so
+/// objects filled on different nodes merge to what one object would hold, up to rounding.
 class feature_statistics {
  public:
   /// @throws usage_error for a dimension below 1
   explicit feature_statistics(int dimension) {
-    expects(dimension >= 1, "feature statistics need a dimension of at least 1; pass the length of "
-                            "a feature vector");
+    expects(
+        dimension >= 1,
+        "feature statistics need a dimension of at least 1; pass the length of a feature vector");
     mean_ = Eigen::VectorXd::Zero(dimension);
     scatter_ = Eigen::MatrixXd::Zero(dimension, dimension);
   }
@@ -74,13 +75,8 @@ class feature_statistics {
                         " cannot take in those of dimension " + std::to_string(other.dimension()) +
                         "; use one feature network for both");
     if (other.count_ == 0) return;
-    const double ours = static_cast<double>(count_), theirs = static_cast<double>(other.count_);
-    const double all = ours + theirs;
-    const Eigen::VectorXd difference = other.mean_ - mean_;
     scatter_ += other.scatter_;
-    scatter_.selfadjointView<Eigen::Lower>().rankUpdate(difference, ours * theirs / all);
-    mean_ += difference * (theirs / all);
-    count_ += other.count_;
+    combine(other.count_, other.mean_);
   }
 
   /// Covariance with divisor n - 1. @throws usage_error for fewer than 2 samples
@@ -96,18 +92,25 @@ class feature_statistics {
 
  private:
   void update_block(const float* features, std::size_t n) {
-    using rows_of_float =
-        Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    const Eigen::MatrixXd columns =
+    using rows_of_float = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    Eigen::MatrixXd columns =
         Eigen::Map<const rows_of_float>(features, static_cast<Eigen::Index>(n), mean_.size())
             .cast<double>()
             .transpose();
-    feature_statistics block(dimension());
-    block.count_ = static_cast<std::int64_t>(n);
-    block.mean_ = columns.rowwise().mean();
-    const Eigen::MatrixXd centred = columns.colwise() - block.mean_;
-    block.scatter_.selfadjointView<Eigen::Lower>().rankUpdate(centred);
-    merge(block);
+    const Eigen::VectorXd mean = columns.rowwise().mean();
+    columns.colwise() -= mean;
+    scatter_.selfadjointView<Eigen::Lower>().rankUpdate(columns);
+    combine(static_cast<std::int64_t>(n), mean);
+  }
+
+  /// Moves mean and count on to the union with a block whose scatter has been added already.
+  void combine(std::int64_t block_count, const Eigen::VectorXd& block_mean) {
+    const double ours = static_cast<double>(count_), theirs = static_cast<double>(block_count);
+    const double all = ours + theirs;
+    const Eigen::VectorXd difference = block_mean - mean_;
+    scatter_.selfadjointView<Eigen::Lower>().rankUpdate(difference, ours * theirs / all);
+    mean_ += difference * (theirs / all);
+    count_ += block_count;
   }
 
   std::int64_t count_{};
@@ -117,8 +120,24 @@ class feature_statistics {
 
 namespace detail {
 
-/// F with F F^T = the matrix, and one column per eigenvalue that is not zero to working precision; the
-/// columns are eigenvectors times the roots of their eigenvalues.
+using symmetric_solver = Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>;
+
+/// Eigenvalues, ascending, and on demand eigenvectors; reads the lower triangle.
+inline symmetric_solver solve(const Eigen::MatrixXd& matrix, int what) {
+  if (!matrix.allFinite())
+    throw numeric_error(
+        "a matrix root needs finite numbers but the matrix holds NaN or infinity; check the "
+        "features it was computed from");
+  symmetric_solver solver(matrix, what);
+  if (solver.info() != Eigen::Success)
+    throw numeric_error(
+        "an eigendecomposition was expected to converge but did not; check the features that the "
+        "covariance was computed from");
+  return solver;
+}
+
+/// F with F F^T = the matrix: its eigenvectors times the roots of their eigenvalues, leaving out
+/// eigenvalues that are 0 to working precision.
 struct psd_factor {
   Eigen::MatrixXd columns;
   Eigen::VectorXd roots;
@@ -127,22 +146,18 @@ struct psd_factor {
 inline psd_factor factor_psd(const Eigen::MatrixXd& matrix) {
   expects(matrix.rows() == matrix.cols() && matrix.rows() >= 1,
           "a matrix root needs a square matrix; pass a covariance");
-  if (!matrix.allFinite())
-    throw numeric_error("a matrix root needs finite numbers but the matrix holds NaN or infinity; "
-                        "check the features it was computed from");
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(matrix);
-  if (solver.info() != Eigen::Success)
-    throw numeric_error("an eigendecomposition was expected to converge but did not; check the "
-                        "features that the covariance was computed from");
-  const Eigen::VectorXd& values = solver.eigenvalues();  // ascending
-  const Eigen::Index d = values.size();
+  const symmetric_solver solver = solve(matrix, Eigen::ComputeEigenvectors);
+  const Eigen::VectorXd& values = solver.eigenvalues();
   const double largest = values.cwiseAbs().maxCoeff();
-  const double rounding = largest * static_cast<double>(d) * std::numeric_limits<double>::epsilon();
-  // A covariance that was stored in single precision is only this far from positive semidefinite.
-  if (values[0] < -1e-6 * largest)
+  // A covariance that was stored in single precision can be this far from semidefinite.
+  constexpr double tolerance = 1e-6;
+  if (values[0] < -tolerance * largest)
     throw numeric_error("a positive semidefinite matrix was expected but its eigenvalues go from " +
-                        std::to_string(values[0]) + " to " + std::to_string(values[d - 1]) +
+                        std::to_string(values[0]) + " to " +
+                        std::to_string(values[values.size() - 1]) +
                         "; check that it is a covariance");
+  const double rounding =
+      largest * static_cast<double>(values.size()) * std::numeric_limits<double>::epsilon();
   const Eigen::Index rank = (values.array() > rounding).count();
   psd_factor factor;
   factor.roots = values.tail(rank).cwiseSqrt();
@@ -152,8 +167,8 @@ inline psd_factor factor_psd(const Eigen::MatrixXd& matrix) {
 
 }  // namespace detail
 
-/// Symmetric square root of a positive semidefinite matrix; reads the lower triangle. Eigenvalues that
-/// are negative within rounding count as 0.
+/// Symmetric square root of a positive semidefinite matrix; reads the lower triangle. Eigenvalues
+/// that are negative within rounding count as 0.
 /// @throws numeric_error for NaN, infinity or a matrix with clearly negative eigenvalues
 [[nodiscard]] inline Eigen::MatrixXd matrix_sqrt_psd(const Eigen::MatrixXd& matrix) {
   const detail::psd_factor factor = detail::factor_psd(matrix);
@@ -163,9 +178,9 @@ inline psd_factor factor_psd(const Eigen::MatrixXd& matrix) {
 /// |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), the squared 2-Wasserstein distance of two Gaussians
 /// (Dowson, Landau, "The Frechet distance between multivariate normal distributions", 1982).
 ///
-/// The product has the eigenvalues of the symmetric S1^(1/2) S2 S1^(1/2), and those that are not zero
-/// are the eigenvalues of F^T S2 F with S1 = F F^T. F has as many columns as S1 has rank, so fewer
-/// samples than dimensions do not turn rounding noise into a distance.
+/// The product has the eigenvalues of the symmetric S1^(1/2) S2 S1^(1/2). With S1 = F F^T and
+/// S2 = G G^T those that are not zero are the squared singular values of F^T G, which has the ranks
+/// as its extents: fewer samples than dimensions do not turn rounding noise into a distance.
 /// @throws usage_error if the dimensions differ, numeric_error if a number is not finite
 [[nodiscard]] inline double frechet_distance(const gaussian& a, const gaussian& b) {
   const Eigen::Index d = a.mean.size();
@@ -176,14 +191,18 @@ inline psd_factor factor_psd(const Eigen::MatrixXd& matrix) {
   expects(a.covariance.rows() == d && a.covariance.cols() == d && b.covariance.rows() == d &&
               b.covariance.cols() == d,
           "a Frechet distance needs covariances as large as the means; pass fitted statistics");
-  const Eigen::MatrixXd factor = detail::factor_psd(a.covariance).columns;
+  const Eigen::MatrixXd cross = detail::factor_psd(a.covariance).columns.transpose() *
+                                detail::factor_psd(b.covariance).columns;
   double overlap = 0;
-  if (factor.cols() > 0) {
-    const Eigen::MatrixXd product = factor.transpose() * b.covariance * factor;
-    overlap = detail::factor_psd(product).roots.sum();
+  if (cross.size() > 0) {
+    const bool wide = cross.rows() < cross.cols();
+    const Eigen::MatrixXd squared = wide ? Eigen::MatrixXd(cross * cross.transpose())
+                                         : Eigen::MatrixXd(cross.transpose() * cross);
+    const auto solver = detail::solve(squared, Eigen::EigenvaluesOnly);
+    overlap = solver.eigenvalues().cwiseMax(0.0).cwiseSqrt().sum();
   }
-  const double distance = (a.mean - b.mean).squaredNorm() + a.covariance.trace() +
-                          b.covariance.trace() - 2.0 * overlap;
+  const double distance =
+      (a.mean - b.mean).squaredNorm() + a.covariance.trace() + b.covariance.trace() - 2.0 * overlap;
   if (!std::isfinite(distance))
     throw numeric_error("a Frechet distance has to be finite but is " + std::to_string(distance) +
                         "; check the features for NaN and infinity");

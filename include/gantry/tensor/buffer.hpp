@@ -21,6 +21,12 @@ inline constexpr std::size_t slice_alignment = 16;
 /// Scalars that a slice of `count` scalars occupies in an arena.
 constexpr std::size_t slice(std::size_t count) { return round_up(count, slice_alignment); }
 
+/// Bytes that host_buffer<T> takes for `count` scalars.
+template <class T>
+constexpr std::size_t allocation_bytes(std::size_t count) {
+  return round_up(count * sizeof(T), std::size_t{64});
+}
+
 /// Counts what a backend has allocated; shared by the backend and its buffers.
 class memory_meter {
  public:
@@ -76,7 +82,7 @@ class host_buffer {
 
  private:
   static constexpr std::align_val_t alignment{64};
-  [[nodiscard]] std::size_t bytes() const { return round_up(size_ * sizeof(T), std::size_t{64}); }
+  [[nodiscard]] std::size_t bytes() const { return allocation_bytes<T>(size_); }
 
   T* data_{};
   std::size_t size_{};

@@ -29,15 +29,15 @@ struct storage {
 /// A batch of n samples, not owning. The sample's extents are in the type of the op or layer that
 /// uses it; the layout is in this type, so that batches of different backends do not mix.
 template <class T, class Layout>
-struct batch {
+struct batch_view {
   T* data{};
   int n{};
-  constexpr operator batch<const T, Layout>() const { return {data, n}; }
+  constexpr operator batch_view<const T, Layout>() const { return {data, n}; }
 };
 
 template <class Storage>
-using batch_of = batch<typename Storage::scalar, typename Storage::layout>;
+using batch_of = batch_view<typename Storage::scalar, typename Storage::layout>;
 template <class Storage>
-using const_batch_of = batch<const typename Storage::scalar, typename Storage::layout>;
+using const_batch_of = batch_view<const typename Storage::scalar, typename Storage::layout>;
 
 }  // namespace gantry

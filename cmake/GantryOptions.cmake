@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Options of the build and `gantry_house`, the target that carries the flags of the programs built
+# here (warnings, -march=native, sanitizers). It is never installed nor linked by gantry::gantry.
+
+option(GANTRY_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(GANTRY_BUILD_EXAMPLES "Build the examples and gantry-train" ${PROJECT_IS_TOP_LEVEL})
+option(GANTRY_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
+option(GANTRY_NATIVE "Compile the programs for this machine's CPU" ${PROJECT_IS_TOP_LEVEL})
+option(GANTRY_WERROR "Treat warnings as errors" OFF)
+option(GANTRY_CUDA "Enable the CUDA language and build .cu files" OFF)
+set(GANTRY_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
+set(GANTRY_ALL_PRESETS mlp28 cnn28 dcgan28 dcgan32 dcgan64)
+set(GANTRY_PRESETS "${GANTRY_ALL_PRESETS}" CACHE STRING "GAN presets built into gantry-train")
+
+string(REPLACE "," ";" GANTRY_SANITIZE "${GANTRY_SANITIZE}")
+string(REPLACE "," ";" GANTRY_PRESETS "${GANTRY_PRESETS}")
+foreach(preset IN LISTS GANTRY_PRESETS)
+  if(NOT preset IN_LIST GANTRY_ALL_PRESETS)
+    message(FATAL_ERROR "GANTRY_PRESETS holds \"${preset}\", which is no preset; "
+                        "choose among ${GANTRY_ALL_PRESETS}.")
+  endif()
+endforeach()
+foreach(sanitizer IN LISTS GANTRY_SANITIZE)
+  if(NOT sanitizer MATCHES "^(address|undefined|leak|thread)$")
+    message(FATAL_ERROR "GANTRY_SANITIZE holds \"${sanitizer}\", which is no sanitizer; "
+                        "use address,undefined or thread.")
+  endif()
+endforeach()
+if("thread" IN_LIST GANTRY_SANITIZE AND NOT GANTRY_SANITIZE STREQUAL "thread")
+  message(FATAL_ERROR "GANTRY_SANITIZE mixes thread with another sanitizer, which no compiler "
+                      "supports; build twice, once with thread and once with the others.")
+endif()
+
+if(PROJECT_IS_TOP_LEVEL)
+  get_property(multi_config GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
+  if(NOT multi_config AND NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, Debug, RelWithDebInfo or MinSizeRel" FORCE)
+  endif()
+  set(CMAKE_CXX_EXTENSIONS OFF)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+endif()
+
+add_library(gantry_house INTERFACE)
+# A flag for the C++ compiler only: nvcc understands none of these.
+function(gantry_house_options)
+  foreach(flag IN LISTS ARGN)
+    target_compile_options(gantry_house INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${flag}>")
+  endforeach()
+endfunction()
+
+gantry_house_options(-Wall -Wextra -Wpedantic -Wshadow)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Wrong for every AVX-512 intrinsic that Eigen uses (GCC bug 105593).
+  gantry_house_options(-Wno-maybe-uninitialized)
+endif()
+if(GANTRY_WERROR)
+  gantry_house_options(-Werror)
+endif()
+if(GANTRY_NATIVE)
+  gantry_house_options(-march=native)
+endif()
+if(GANTRY_SANITIZE)
+  string(REPLACE ";" "," sanitizers "${GANTRY_SANITIZE}")
+  # -O1 comes after the build type's own level and wins: -O0 makes training tests take minutes.
+  gantry_house_options(-fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer
+                       -O1 -g1)
+  target_link_options(gantry_house INTERFACE -fsanitize=${sanitizers})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    gantry_house_options(-Wno-uninitialized) # the same AVX-512 intrinsics
+  endif()
+  target_compile_definitions(gantry_house INTERFACE _GLIBCXX_ASSERTIONS)
+endif()

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+
+# The components whose headers the sources include, e.g. "gantry/comm/mpi.hpp" -> mpi.
+function(gantry_components_of result)
+  set(components "")
+  foreach(source IN LISTS ARGN)
+    file(STRINGS "${source}" lines REGEX "^ *# *include +\"gantry/")
+    if(lines MATCHES "gantry/comm/mpi\\.hpp")
+      list(APPEND components mpi)
+    endif()
+    if(lines MATCHES "gantry/comm/nccl\\.hpp")
+      list(APPEND components nccl)
+    endif()
+    if(source MATCHES "\\.cu$" OR lines MATCHES "gantry/(backend/cuda/|kernels/|cuda\\.cuh)")
+      list(APPEND components cuda)
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES components)
+  set(${result} "${components}" PARENT_SCOPE)
+endfunction()
+
+# gantry_can_build(<result> <sources>...): whether all components that the sources include are here;
+# says which one is not.
+function(gantry_can_build result)
+  set(${result} YES PARENT_SCOPE)
+  gantry_components_of(components ${ARGN})
+  foreach(component IN LISTS components)
+    if(NOT TARGET gantry::${component})
+      list(GET ARGN 0 first)
+      cmake_path(RELATIVE_PATH first BASE_DIRECTORY "${PROJECT_SOURCE_DIR}")
+      message(STATUS "Gantry: ${first} is not built, gantry::${component} is missing")
+      set(${result} NO PARENT_SCOPE)
+    endif()
+  endforeach()
+endfunction()
+
+# gantry_add_program(<name> <sources>...): a program in bin/ with the house flags.
+function(gantry_add_program name)
+  gantry_can_build(possible ${ARGN})
+  if(NOT possible)
+    return()
+  endif()
+  add_executable(${name} ${ARGN})
+  gantry_components_of(components ${ARGN})
+  list(TRANSFORM components PREPEND "gantry::")
+  target_link_libraries(${name} PRIVATE gantry::gantry gantry_house ${components})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+endfunction()

@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry-train: trains a GAN by name. The exit codes are those of gantry/base/error.hpp.
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <memory>
+
+#include "gantry/data/mnist.hpp"
+#include "gantry/data/partition.hpp"
+#include "gantry/data/transform.hpp"
+#include "preset.hpp"
+#include "recorder.hpp"
+
+namespace {
+
+using namespace gantry;
+
+std::atomic<int> caught_signal{0};
+extern "C" void on_signal(int signal) { caught_signal.store(signal); }
+
+/// The data set in the extents of a preset: padded to 32 x 32, enlarged to 64 x 64, grey repeated for colour networks.
+data::image_set load(const program_options& o, data::split part, hwc shape) {
+  data::image_set set = o.data == "mnist" ? data::mnist(o.data_dir, part) : data::fashion_mnist(o.data_dir, part);
+  if (shape.h == 32) set = data::pad_to(set, shape.h, shape.w);
+  if (shape.h == 64) set = data::resize_bilinear(set, shape.h, shape.w);
+  return shape.c == 1 ? set : data::to_channels(set, shape.c);
+}
+
+void print_plan(const program_options& o, const run_plan& p) {
+  io::json::object all = configuration(o);
+  all.set("iterations", o.iterations);
+  all.set("outdir", o.outdir.string());
+  all.set("threads", o.threads);
+  all.set("device", o.device);
+  all.set("transport", o.transport);
+  all.set("image", io::json::array{p.image.h, p.image.w, p.image.c});
+  all.set("latent", p.latent.size());
+  all.set("generator_params", p.generator_params);
+  all.set("discriminator_params", p.discriminator_params);
+  all.set("lead_flops_per_iteration", p.lead_flops);
+  all.set("worker_flops_per_iteration", p.worker_flops);
+  all.set("bytes_down_per_iteration", p.bytes_down);
+  all.set("bytes_up_per_iteration", p.bytes_up);
+  all.set("bytes_per_swap", p.bytes_swap);
+  all.set("planned_bytes_lead", p.lead_memory);
+  all.set("planned_bytes_per_worker", p.worker_memory);
+  std::printf("%s\n", io::json::dump(all, 2).c_str());
+}
+
+std::filesystem::path resolve_resume(const program_options& o) {
+  if (o.resume.empty()) return {};
+  if (o.resume != "latest") {
+    if (std::filesystem::exists(std::filesystem::path(o.resume) / "MANIFEST.json")) return o.resume;
+    if (const auto found = train::latest_checkpoint(o.resume)) return *found;
+    throw data_error("expected a checkpoint at " + o.resume +
+                     " and found none; give a network-snapshot folder or the folder of a run");
+  }
+  if (const auto found = train::latest_checkpoint(o.outdir)) return *found;
+  throw data_error("expected a checkpoint in " + o.outdir.string() + " and found none; train without --resume first");
+}
+
+int run(const program_options& o) {
+  const preset& networks = *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
+  const run_plan plan = networks.plan(o);
+  if (o.dry_run) {
+    print_plan(o, plan);
+    return static_cast<int>(exit_code::done);
+  }
+  if (!o.quiet) {
+    std::printf("gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n", o.strategy.c_str(),
+                o.model.c_str(), o.data.c_str(), o.workers, o.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
+    std::fflush(stdout);
+  }
+  const auto training = std::make_shared<const data::image_set>(load(o, data::split::train, networks.image));
+  const data::image_set test = load(o, data::split::test, networks.image);
+  std::vector<data::shard> shards = data::partition(training, data::iid{}, o.workers, o.seed);
+  io::require_writable_directory(o.outdir);
+
+  recorder record(o, plan, *training, test);
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  train::run_options options{.iterations = o.iterations,
+                             .on_start = [&](const train::round_view& v) { record.on_start(v); },
+                             .on_round = [&](const train::round_view& v) { record.on_round(v); },
+                             .stop_requested = [] { return caught_signal.load() != 0; },
+                             .checkpoints = o.outdir,
+                             .save_every = o.save_every,
+                             .resume_from = resolve_resume(o),
+                             .configuration = configuration(o),
+                             .stops = o.stops};
+  const train::run_result result = networks.train(o, std::move(shards), options);
+  record.finish(result);
+  if (!result.stopped_early) return static_cast<int>(exit_code::done);
+  std::fprintf(stderr, "gantry-train: stopped by signal %d after saving iteration %u; continue with --resume latest\n",
+               caught_signal.load(), result.iterations);
+  return static_cast<int>(caught_signal.load() == SIGTERM ? exit_code::terminated : exit_code::interrupted);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    std::vector<std::string> names;
+    for (const preset& p : presets()) names.emplace_back(p.name);
+    const auto options = parse_options(argc, argv, names);
+    return options ? run(*options) : static_cast<int>(exit_code::done);
+  } catch (const error& e) {
+    std::fprintf(stderr, "gantry-train: %s\n", e.what());
+    return static_cast<int>(e.code());
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "gantry-train: %s\n", e.what());
+    return static_cast<int>(exit_code::failure);
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gantry/dist/swap.hpp"
+#include "gantry/io/json.hpp"
+#include "gantry/train/trainer.hpp"
+
+/// What the flags of gantry-train say, checked and resolved.
+struct program_options {
+  std::string data{"fashion-mnist"};
+  std::filesystem::path data_dir;
+  std::string model{"dcgan28"};
+  std::string strategy{"md_gan"};
+  std::string loss{"non_saturating"};
+  std::string optimizer{"adam"};
+  std::string metrics{"fid"};
+  std::string device{"cpu"};
+  std::string transport{"threads"};
+  std::string swap{"derangement"};
+  std::string swap_every{"1"};
+  std::string k_text{"1"};
+  std::string resume;
+  std::vector<std::string> stop_worker;
+
+  int workers{4};
+  std::uint32_t iterations{2000};
+  int batch{16};
+  std::uint64_t seed{0};
+  std::filesystem::path outdir{"runs/gantry-train"};
+  int threads{0};
+  int local_steps{1};
+  float rate_g{2e-4f}, rate_d{2e-4f}, beta1{0.5f}, beta2{0.999f}, clip{0.01f};
+  float ema{0.999f};
+  bool moments_travel{false}, statistics_stay{false};
+  std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0};
+  int metric_samples{2000};
+  bool dry_run{false}, quiet{false};
+
+  // Resolved from the texts above.
+  int k{1};
+  gantry::dist::swap_interval swap_interval;
+  gantry::dist::swap_rule swap_rule{};
+  std::vector<gantry::train::planned_stop> stops;
+};
+
+/// Reads the command line. @returns nothing if help or the version was printed. @throws gantry::usage_error
+std::optional<program_options> parse_options(int argc, const char* const* argv, const std::vector<std::string>& models);
+
+/// The settings that decide the result: what config.json of a checkpoint holds and a resume must match.
+gantry::io::json::object configuration(const program_options& o);

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Strategies for one preset of networks; included by one translation unit per preset.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/comm/in_process.hpp"
+#include "gantry/data/sampler.hpp"
+#include "gantry/dist/md_gan.hpp"
+#include "gantry/dist/standalone.hpp"
+#include "gantry/loss/objectives.hpp"
+#include "gantry/models/presets.hpp"
+#include "gantry/optim/optimizers.hpp"
+#include "preset.hpp"
+
+template <class Networks>
+struct preset_program {
+  using objective = gantry::loss::one_of<gantry::loss::saturating, gantry::loss::non_saturating, gantry::loss::least_squares,
+                                         gantry::loss::hinge, gantry::loss::wasserstein>;
+  using optimizer = gantry::optim::one_of<gantry::optim::adam, gantry::optim::rmsprop, gantry::optim::sgd>;
+  using topology = gantry::gan<typename Networks::generator, typename Networks::discriminator, objective, optimizer,
+                               gantry::optim::ema<optimizer>>;
+  using backend = gantry::backend::cpu;
+  using source = gantry::data::shuffled_source;
+  using md_gan = gantry::dist::md_gan;
+  using standalone = gantry::dist::standalone;
+
+  static objective chosen_loss(const program_options& o) {
+    using namespace gantry::loss;
+    if (o.loss == "saturating") return {saturating{}};
+    if (o.loss == "least_squares") return {least_squares{}};
+    if (o.loss == "hinge") return {hinge{}};
+    if (o.loss == "wasserstein") return {wasserstein{.clip = o.clip}};
+    return {non_saturating{}};
+  }
+  static optimizer chosen_optimizer(const program_options& o, float rate) {
+    using namespace gantry::optim;
+    if (o.optimizer == "rmsprop") return {rmsprop{.rate = rate}};
+    if (o.optimizer == "sgd") return {sgd{.rate = rate}};
+    return {adam{.rate = rate, .beta1 = o.beta1, .beta2 = o.beta2}};
+  }
+  static gantry::common_config<topology> common(const program_options& o) {
+    gantry::common_config<topology> c{.seed = o.seed, .batch = o.batch};
+    c.topology.loss = chosen_loss(o);
+    c.topology.discriminator_optimizer = chosen_optimizer(o, o.rate_d);
+    c.topology.generator_optimizer = {chosen_optimizer(o, o.rate_g), o.ema};
+    return c;
+  }
+  static md_gan::config md_gan_config(const program_options& o) {
+    return {.k = o.k,
+            .local_steps = o.local_steps,
+            .swap_every = o.swap_interval,
+            .swap = o.swap_rule,
+            .moments_travel = o.moments_travel,
+            .statistics_travel = !o.statistics_stay};
+  }
+  static standalone::config standalone_config(const program_options& o) {
+    return {.fakes = o.k, .local_steps = o.local_steps};
+  }
+
+  static run_plan plan(const program_options& o) {
+    using generator = typename Networks::generator;
+    using discriminator = typename Networks::discriminator;
+    const auto b = static_cast<std::size_t>(o.batch), workers = static_cast<std::size_t>(o.workers);
+    run_plan p{.latent = topology::latent_shape,
+               .image = topology::sample_shape,
+               .generator_params = generator::param_count,
+               .discriminator_params = discriminator::param_count};
+    constexpr gantry::flop_count g = generator::flops, d = discriminator::flops;
+    const double learning = d.forward + d.input_gradient - discriminator::first_input_gradient_flops + d.weight_gradient;
+    p.worker_flops = o.batch * (2.0 * o.local_steps * learning + d.forward + d.input_gradient);
+    const double learned = std::min(o.k, o.workers);
+    p.lead_flops = o.batch * (o.k * g.forward +
+                              learned * (g.input_gradient - generator::first_input_gradient_flops + g.weight_gradient));
+    if (o.strategy == "standalone") {
+      p.lead_flops += p.worker_flops;
+      p.worker_flops = 0;
+      p.lead_memory = standalone::node<topology, backend, source>::bytes(o.batch, standalone_config(o));
+      return p;
+    }
+    using server = md_gan::server<topology, backend>;
+    using worker = md_gan::worker<topology, backend, source>;
+    const md_gan::config c = md_gan_config(o);
+    const std::size_t image_bytes = static_cast<std::size_t>(p.image.size()) * sizeof(float);
+    p.bytes_down = 2 * b * image_bytes * workers;
+    p.bytes_up = b * image_bytes * workers;
+    p.bytes_swap = workers > 1 ? md_gan::packet_size<topology>(c) * sizeof(float) * workers : 0;
+    p.lead_memory = server::bytes(o.batch, c) + server::message_bytes(o.batch, c);
+    p.worker_memory = worker::bytes(o.batch) + worker::message_bytes(o.batch, c);
+    return p;
+  }
+
+  static gantry::train::run_result train(const program_options& o, std::vector<gantry::data::shard> shards,
+                                         const gantry::train::run_options& options) {
+    std::vector<source> sources;
+    for (std::uint32_t w = 0; w < shards.size(); ++w) sources.emplace_back(std::move(shards[w]), o.seed, w);
+    if (o.strategy == "standalone") {
+      auto world = gantry::comm::in_process(1, o.threads);
+      return gantry::train::run<standalone, backend>(world, common(o), standalone_config(o), std::move(sources), options);
+    }
+    auto world = gantry::comm::in_process(o.workers + 1, o.threads);
+    return gantry::train::run<md_gan, backend>(world, common(o), md_gan_config(o), std::move(sources), options);
+  }
+
+  static preset entry() { return {Networks::name.data(), topology::sample_shape, &plan, &train}; }
+};

@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "gantry/data/image_set.hpp"
+#include "gantry/io/file.hpp"
+#include "gantry/io/progress.hpp"
+#include "gantry/io/report.hpp"
+#include "options.hpp"
+#include "preset.hpp"
+
+/// Everything a run leaves in its folder, and what it prints: grids, logs, scores, report.
+class recorder {
+ public:
+  recorder(const program_options& options, const run_plan& plan, const gantry::data::image_set& train,
+           const gantry::data::image_set& test);
+  ~recorder();
+
+  void on_start(const gantry::train::round_view& view);
+  void on_round(const gantry::train::round_view& view);
+  /// Writes the last report and prints where things are.
+  void finish(const gantry::train::run_result& result);
+
+ private:
+  struct scores;
+
+  void resume_from(std::uint32_t iteration);
+  void write_grid(const gantry::train::round_view& view, const std::string& name);
+  void write_reals(const gantry::data::image_set& train);
+  void score(const gantry::train::round_view& view);
+  void log(const gantry::train::round_view& view);
+  void write_report(const gantry::train::run_result* result) const;
+  void print(const std::string& line);
+  [[nodiscard]] double seconds() const;
+
+  const program_options& options_;
+  const run_plan& plan_;
+  const gantry::data::image_set& train_;
+  const gantry::data::image_set& test_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::unique_ptr<gantry::io::progress> progress_;
+  std::unique_ptr<gantry::io::line_log> stats_log_, fid_log_;
+  std::unique_ptr<scores> scores_;
+  std::vector<float> latents_;
+  std::vector<gantry::io::picture> pictures_;
+  gantry::io::series d_loss_{"discriminator", {}}, g_loss_{"generator", {}}, fid_{"FID", {}}, rate_{"images/s", {}};
+  gantry::round_report interval_, total_;
+  std::uint32_t interval_rounds_{}, total_rounds_{};
+  double interval_start_{}, first_fid_{-1}, last_fid_{-1};
+};

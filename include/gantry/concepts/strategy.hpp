@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The strategy contract: what the nodes of a distributed GAN do in one round.
+//
+// A strategy is a struct with a `config`, and one or two role templates. Rank 0 of the world runs the lead role: `server` if
+// the strategy has one, else `node`. A server has no real samples: its type takes no source. Ranks 1, 2, ... run `worker`,
+// constructed with the source of their shard.
+//
+//   lead    round(comm, iteration) -> round_report    one iteration, in step with the workers
+//           command(comm, order)                       tells every live worker to save or to stop
+//           sample(latents, images)                    images of the averaged generator
+//   worker  round(comm, iteration) -> order            what the server asked for; `train` when a round was done
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/dataset.hpp"
+#include "gantry/concepts/topology.hpp"
+
+namespace gantry {
+
+/// What a server asks its workers to do next.
+enum class order : int { stop, train, save };
+
+/// Where the time of a round goes.
+enum class phase : int { generate, data, discriminator, feedback, generator, exchange, wait, swap };
+inline constexpr std::array<std::string_view, 8> phase_names{
+    "generate", "data", "discriminator", "feedback", "generator", "exchange", "wait", "swap"};
+
+/// Seconds per phase.
+struct phase_times {
+  std::array<double, phase_names.size()> seconds{};
+  double& operator[](phase p) { return seconds[static_cast<std::size_t>(p)]; }
+  double operator[](phase p) const { return seconds[static_cast<std::size_t>(p)]; }
+  phase_times& operator+=(const phase_times& other) {
+    for (std::size_t i = 0; i < seconds.size(); ++i) seconds[i] += other.seconds[i];
+    return *this;
+  }
+  [[nodiscard]] double total() const {
+    double sum = 0;
+    for (double s : seconds) sum += s;
+    return sum;
+  }
+};
+
+/// What one round did, as its lead saw it.
+struct round_report {
+  double discriminator_loss{};  ///< mean over workers, last local step
+  double generator_loss{};      ///< mean over workers
+  int workers{};                ///< that took part to the end
+  std::int64_t images{};        ///< real samples seen by all workers in this round
+  std::uint64_t bytes_down{}, bytes_up{}, bytes_swap{};  ///< payload between server and workers, and between workers
+  phase_times lead;             ///< rank 0
+  phase_times worker;           ///< mean over workers; zero without workers
+};
+
+/// Settings that every strategy shares.
+template <Topology T>
+struct common_config {
+  T topology{};
+  std::uint64_t seed{0};
+  int batch{64};  ///< samples per batch and worker
+};
+
+template <class S>
+concept Strategy = requires {
+  typename S::config;
+  { S::name } -> std::convertible_to<std::string_view>;
+  { S::has_server } -> std::convertible_to<bool>;
+};
+
+}  // namespace gantry

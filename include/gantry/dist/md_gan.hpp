@@ -1,0 +1,351 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// MD-GAN (Hardy, Le Merrer, Sericola, "MD-GAN: multi-discriminator generative adversarial networks for distributed datasets", IPDPS 2019,
+// arXiv 1811.03850): one generator on a server, one discriminator on each worker beside its private data. Real samples never leave a worker.
+// docs/decisions.md records what the paper leaves open.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "gantry/dist/players.hpp"
+#include "gantry/dist/stopwatch.hpp"
+#include "gantry/dist/swap.hpp"
+
+namespace gantry::dist {
+
+struct md_gan {
+  static constexpr std::string_view name = "md_gan";
+  static constexpr bool has_server = true;
+
+  struct config {
+    int k{1};            ///< batches generated per iteration, shared among the workers
+    int local_steps{1};  ///< L: discriminator steps per iteration on the same two batches
+    swap_interval swap_every{epochs(1)};  ///< E
+    swap_rule swap{swap_rule::derangement};
+    bool moments_travel{false};    ///< the optimizer's moments go with a swapped discriminator
+    bool statistics_travel{true};  ///< so do batch normalisation's running statistics
+  };
+
+  /// Batches of worker n = 1 .. N (section IV-B1, counted from 0): X^(g) for its feedback, X^(d) for its learning steps.
+  struct assignment {
+    int for_feedback, for_learning;
+  };
+  static constexpr assignment assign(int n, int k) { return {n % k, (n + 1) % k}; }
+
+  /// Scalars of one swapped discriminator: its parameters, and what else travels.
+  template <Topology T>
+  static constexpr std::size_t packet_size(const config& settings) {
+    using discriminator = typename T::discriminator_type;
+    return discriminator::param_count + (settings.statistics_travel ? discriminator::buffer_count : 0) +
+           (settings.moments_travel ? T::discriminator_optimizer_type::state_per_param() * discriminator::param_count : 0);
+  }
+
+  template <Topology T, Backend B>
+  class server;
+  template <Topology T, Backend B, BatchSource Source>
+  class worker;
+
+ private:
+  /// Server to worker, once per round: what to do, and the swap at its end (both ranks, or -1: none).
+  struct plan_message {
+    static constexpr std::size_t size = 3;
+    order what{order::train};
+    rank_t send_to{-1}, receive_from{-1};
+    [[nodiscard]] std::array<float, size> pack() const {
+      return {static_cast<float>(what), static_cast<float>(send_to), static_cast<float>(receive_from)};
+    }
+    static plan_message unpack(const std::array<float, size>& m) {
+      return {static_cast<order>(m[0]), static_cast<rank_t>(m[1]), static_cast<rank_t>(m[2])};
+    }
+  };
+  /// Worker to server, behind each feedback: losses, seconds per phase.
+  static constexpr std::size_t statistics_size = 2 + phase_names.size();
+};
+
+/// Owns the generator. Its type knows no real samples.
+template <Topology T, Backend B>
+class md_gan::server {
+ public:
+  static constexpr std::size_t image_size = static_cast<std::size_t>(T::sample_shape.size());
+
+  /// @throws usage_error for k < 1 or local_steps < 1
+  server(B& b, const common_config<T>& common, const config& settings, int workers)
+      : backend_(&b), common_(common), config_(settings), workers_(workers), live_(static_cast<std::size_t>(workers), true),
+        generator_((check(settings), b), common, settings.k) {
+    images_.resize(static_cast<std::size_t>(settings.k), std::vector<float>(batch_elements()));
+    merged_ = images_;
+    feedback_.resize(batch_elements());
+  }
+
+  /// Bytes that the constructor allocates from the backend; host message buffers are `message_bytes`.
+  static constexpr std::size_t bytes(int batch, const config& settings) {
+    return generator_player<T, B>::bytes(batch, settings.k);
+  }
+  static constexpr std::size_t message_bytes(int batch, const config& settings) {
+    return (2 * static_cast<std::size_t>(settings.k) + 1) * static_cast<std::size_t>(batch) * image_size * sizeof(float);
+  }
+
+  /// Learns the sizes of the shards, from which the swap interval follows. Call once before the first round.
+  template <Communicator C>
+  void begin(C& comm) {
+    std::int64_t smallest = 0;
+    for (int n = 1; n <= workers_; ++n) {
+      std::array<float, 1> size{};
+      if (!is_live(n) || !receive_from(comm, message::control, size, n)) continue;
+      const auto m = static_cast<std::int64_t>(size[0]);
+      smallest = smallest == 0 ? m : std::min(smallest, m);
+    }
+    swap_iterations_ = config_.swap_every.iterations(smallest, common_.batch);
+  }
+
+  /// One iteration of Algorithm 1, server side. @throws workers_lost if no worker is left
+  template <Communicator C>
+  round_report round(C& comm, std::uint32_t iteration) {
+    round_report report;
+    stopwatch watch(report.lead);
+    report.bytes_swap = send_plans(comm, iteration) * packet_size<T>(config_) * sizeof(float);
+    for (int j = 0; j < config_.k; ++j) {
+      const auto x = generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j));
+      launch(*backend_, ops::export_samples<T::sample_shape>{}, {x, images_[j].data(), 1.0f});
+    }
+    backend_->synchronize();
+    watch.lap(phase::generate);
+    for (int n = 1; n <= workers_; ++n) {
+      if (!is_live(n)) continue;
+      const assignment a = assign(n, config_.k);
+      comm.send(message::batch, images_[a.for_learning], n);
+      comm.send(message::batch, images_[a.for_feedback], n);
+      report.bytes_down += 2 * batch_elements() * sizeof(float);
+    }
+    watch.lap(phase::exchange);
+    const std::vector<int> contributions = merge_feedback(comm, report);
+    watch.lap(phase::wait);
+    learn(contributions, report.workers);
+    watch.lap(phase::generator);
+    return report;
+  }
+
+  /// Tells every live worker to save or to stop.
+  template <Communicator C>
+  void command(C& comm, order what) {
+    for (int n = 1; n <= workers_; ++n)
+      if (is_live(n)) comm.send(message::control, plan_message{what}.pack(), n);
+  }
+
+  void sample(std::span<const float> latents, std::span<float> images) { generator_.sample(latents, images); }
+  [[nodiscard]] generator_player<T, B>& generator() { return generator_; }
+  [[nodiscard]] bool is_live(int n) const { return live_[static_cast<std::size_t>(n - 1)]; }
+  void set_lost(int n) { live_[static_cast<std::size_t>(n - 1)] = false; }
+  [[nodiscard]] std::uint32_t swap_iterations() const { return swap_iterations_; }
+
+ private:
+  static void check(const config& settings) {
+    expects(settings.k >= 1, "md_gan: k, the number of generated batches per iteration, must be at least 1");
+    expects(settings.local_steps >= 1, "md_gan: the number of local steps must be at least 1");
+  }
+  [[nodiscard]] std::size_t batch_elements() const { return static_cast<std::size_t>(common_.batch) * image_size; }
+
+  template <Communicator C>
+  bool receive_from(C& comm, message kind, std::span<float> out, int n) {
+    const bool arrived = comm.receive(kind, out, n);
+    if (!arrived) set_lost(n);
+    return arrived;
+  }
+
+  /// The plan goes first, so that a worker knows its partner before the exchange; agreed on by being decided here.
+  /// @returns the number of discriminators that will move
+  template <Communicator C>
+  std::size_t send_plans(C& comm, std::uint32_t iteration) {
+    std::vector<rank_t> live;
+    for (int n = 1; n <= workers_; ++n)
+      if (is_live(n)) live.push_back(n);
+    if (live.empty())
+      throw workers_lost("md_gan: expected at least one worker, found that all have stopped; restart them and resume");
+    std::vector<plan_message> plans(live.size());
+    std::size_t moving = 0;
+    if (swap_iterations_ > 0 && (iteration + 1) % swap_iterations_ == 0) {
+      const auto targets = swap_targets(config_.swap, static_cast<std::uint32_t>(live.size()),
+                                        {.seed = common_.seed, .step = iteration, .use = purpose::swap});
+      for (std::size_t i = 0; i < live.size(); ++i) {
+        if (targets[i] == i) continue;
+        ++moving;
+        plans[i].send_to = live[targets[i]];
+        plans[targets[i]].receive_from = live[i];
+      }
+    }
+    for (std::size_t i = 0; i < live.size(); ++i) comm.send(message::control, plans[i].pack(), live[i]);
+    return moving;
+  }
+
+  /// Receives F_n in the order of ranks and adds up those of workers that share a batch.
+  /// @returns the number of feedbacks per batch
+  template <Communicator C>
+  std::vector<int> merge_feedback(C& comm, round_report& report) {
+    std::vector<int> contributions(static_cast<std::size_t>(config_.k));
+    std::array<float, statistics_size> statistics{};
+    for (int n = 1; n <= workers_; ++n) {
+      if (!is_live(n)) continue;
+      const auto j = static_cast<std::size_t>(assign(n, config_.k).for_feedback);
+      std::vector<float>& target = contributions[j] == 0 ? merged_[j] : feedback_;
+      if (!receive_from(comm, message::feedback, target, n)) continue;
+      if (!receive_from(comm, message::control, statistics, n)) continue;
+      if (contributions[j]++ > 0)
+        for (std::size_t i = 0; i < target.size(); ++i) merged_[j][i] += feedback_[i];
+      ++report.workers;
+      report.images += common_.batch;
+      report.bytes_up += batch_elements() * sizeof(float);
+      report.discriminator_loss += static_cast<double>(statistics[0]);
+      report.generator_loss += static_cast<double>(statistics[1]);
+      for (std::size_t p = 0; p < phase_names.size(); ++p)
+        report.worker.seconds[p] += static_cast<double>(statistics[2 + p]);
+    }
+    if (report.workers == 0) return contributions;
+    report.discriminator_loss /= report.workers;
+    report.generator_loss /= report.workers;
+    for (double& s : report.worker.seconds) s /= report.workers;
+    return contributions;
+  }
+
+  /// Section IV-B2: one backward per distinct batch on the summed feedback, divided by the number of workers. The feedback already
+  /// holds the 1 / b of the mean, so it is not divided by b again.
+  void learn(const std::vector<int>& contributions, int workers) {
+    if (workers == 0) return;
+    generator_.begin_update();
+    for (std::size_t j = 0; j < contributions.size(); ++j) {
+      if (contributions[j] == 0) continue;
+      if (workers > 1)
+        for (float& g : merged_[j]) g /= static_cast<float>(workers);
+      launch(*backend_, ops::import_samples<T::sample_shape>{}, {merged_[j].data(), generator_.image_gradient(j)});
+      generator_.learn(j);
+    }
+    generator_.update();
+    backend_->synchronize();
+  }
+
+  B* backend_;
+  common_config<T> common_;
+  config config_;
+  int workers_;
+  std::vector<bool> live_;
+  std::uint32_t swap_iterations_{};
+  generator_player<T, B> generator_;
+  std::vector<std::vector<float>> images_, merged_;  // canonical, one per batch
+  std::vector<float> feedback_;
+};
+
+/// Owns a discriminator and the source of its private samples.
+template <Topology T, Backend B, BatchSource Source>
+class md_gan::worker {
+ public:
+  static constexpr hwc shape = T::sample_shape;
+
+  /// index = rank - 1 names the discriminator's initial weights and random streams.
+  worker(B& b, const common_config<T>& common, const config& settings, Source source, std::uint32_t index)
+      : backend_(&b), common_(common), config_(settings), source_(std::move(source)),
+        discriminator_(b, common, index), real_(b.allocate(elements(common.batch))),
+        fake_(b.allocate(elements(common.batch))), gradient_(b.allocate(elements(common.batch))),
+        host_(static_cast<std::size_t>(common.batch) * shape.size()), packet_(packet_size<T>(settings)) {}
+
+  static constexpr std::size_t bytes(int batch) {
+    return discriminator_player<T, B>::bytes(batch) + 3 * allocation_bytes<typename B::scalar>(elements(batch));
+  }
+  static constexpr std::size_t message_bytes(int batch, const config& settings) {
+    return (static_cast<std::size_t>(batch) * shape.size() + packet_size<T>(settings)) * sizeof(float);
+  }
+  template <Communicator C>
+  void begin(C& comm) {
+    comm.send(message::control, std::array{static_cast<float>(source_.size())}, 0);
+  }
+
+  /// One iteration of Algorithm 1, worker side. @returns what the server asked for; `stop` if the server is gone
+  template <Communicator C>
+  order round(C& comm, std::uint32_t iteration) {
+    phase_times times;
+    stopwatch watch(times);
+    std::array<float, plan_message::size> packed{};
+    if (!comm.receive(message::control, packed, 0)) return order::stop;
+    const plan_message plan = plan_message::unpack(packed);
+    if (plan.what != order::train) return plan.what;
+    watch.lap(phase::wait);
+    source_.read(iteration, host_, common_.batch);
+    import(real_);
+    watch.lap(phase::data);
+    if (!comm.receive(message::batch, host_, 0)) return order::stop;
+    watch.lap(phase::wait);
+    import(fake_);
+    double loss = 0;
+    for (int l = 0; l < config_.local_steps; ++l)
+      loss = discriminator_.learn(view(real_), view(fake_), iteration, static_cast<std::uint32_t>(l));
+    watch.lap(phase::discriminator);
+    if (!comm.receive(message::batch, host_, 0)) return order::stop;
+    watch.lap(phase::wait);
+    import(fake_);
+    const double generator_loss = discriminator_.feedback(view(fake_), view(gradient_), iteration);
+    launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
+    backend_->synchronize();
+    watch.lap(phase::feedback);
+    comm.send(message::feedback, host_, 0);
+    comm.send(message::control, statistics(loss, generator_loss, times), 0);
+    last_swap_ = {};
+    if (plan.send_to >= 0) {
+      stopwatch swap_watch(last_swap_);
+      swap(comm, plan);
+      swap_watch.lap(phase::swap);
+    }
+    return order::train;
+  }
+
+  [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
+
+ private:
+  using state_type = typename discriminator_player<T, B>::state_type;
+  static constexpr std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
+
+  batch_of<typename B::storage> view(typename B::buffer_type& memory) { return {memory.data(), common_.batch}; }
+  void import(typename B::buffer_type& target) {
+    launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(target)});
+  }
+
+  /// The swap happens after the feedback is sent, so its cost is reported with the next round.
+  std::array<float, statistics_size> statistics(double loss, double generator_loss, phase_times times) const {
+    std::array<float, statistics_size> s{static_cast<float>(loss), static_cast<float>(generator_loss)};
+    times += last_swap_;
+    for (std::size_t p = 0; p < phase_names.size(); ++p) s[2 + p] = static_cast<float>(times.seconds[p]);
+    return s;
+  }
+
+  /// Passes this discriminator on and takes another's place. If the partner that should send has stopped, the own one stays.
+  template <Communicator C>
+  void swap(C& comm, const plan_message& plan) {
+    state_type& state = discriminator_.state();
+    const auto parts = [&](auto&& move) {
+      std::span<float> rest = packet_;
+      const auto take = [&](std::span<typename B::scalar> part) {
+        move(part, rest.first(part.size()));
+        rest = rest.subspan(part.size());
+      };
+      take(state.values().params);
+      if (config_.statistics_travel) take(state.values().buffers);
+      if (config_.moments_travel) take(state.optimizer_state());
+    };
+    parts([&](std::span<typename B::scalar> part, std::span<float> message) { backend_->download(part.data(), message); });
+    if (comm.exchange(message::discriminator, packet_, plan.send_to, packet_, plan.receive_from))
+      parts([&](std::span<typename B::scalar> part, std::span<float> message) { backend_->upload(message, part.data()); });
+  }
+
+  B* backend_;
+  common_config<T> common_;
+  config config_;
+  Source source_;
+  discriminator_player<T, B> discriminator_;
+  typename B::buffer_type real_, fake_, gradient_;
+  std::vector<float> host_, packet_;
+  phase_times last_swap_;
+};
+
+}  // namespace gantry::dist

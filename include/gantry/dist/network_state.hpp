@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "gantry/concepts/network.hpp"
+#include "gantry/concepts/optimizer.hpp"
+#include "gantry/ops/optimizer_step.hpp"
+#include "gantry/ops/pointwise.hpp"
+
+namespace gantry::dist {
+
+/// A network with everything that training changes, one flat arena each: parameters, gradients, optimizer state, running
+/// statistics, and the average of the running statistics where the optimizer averages the weights.
+template <Network Net, class Opt, Backend B>
+class network_state {
+ public:
+  static constexpr bool averages = requires(std::span<typename B::scalar> s) { Opt::average(s, std::size_t{}); };
+  static constexpr std::size_t optimizer_count = Opt::state_per_param() * Net::param_count;
+  static constexpr std::size_t average_count = averages ? Net::buffer_count : 0;
+
+  network_state(B& b, Net net, Opt opt)
+      : network(std::move(net)),
+        optimizer(std::move(opt)),
+        params_(b.allocate(Net::param_count)),
+        gradients_(b.allocate(Net::param_count)),
+        optimizer_state_(b.allocate(optimizer_count)),
+        buffers_(b.allocate(Net::buffer_count)),
+        average_buffers_(b.allocate(average_count)) {}
+
+  /// Bytes that an object allocates.
+  static constexpr std::size_t bytes() {
+    using scalar = typename B::scalar;
+    return allocation_bytes<scalar>(Net::param_count) * 2 + allocation_bytes<scalar>(optimizer_count) +
+           allocation_bytes<scalar>(Net::buffer_count) + allocation_bytes<scalar>(average_count);
+  }
+
+  /// Initial weights; player 0 is the generator, 1 + w the discriminator of worker w.
+  void initialise(B& b, std::uint64_t seed, std::uint32_t player) {
+    std::vector<float> params(Net::param_count), buffers(Net::buffer_count);
+    network.initialise(params, buffers, {.seed = seed, .worker = player, .use = purpose::initialise});
+    b.upload(params, params_.data());
+    b.upload(buffers, buffers_.data());
+    if constexpr (averages) {
+      b.upload(params, Opt::average(optimizer_state_.span(), Net::param_count).data());
+      b.upload(buffers, average_buffers_.data());
+    }
+  }
+
+  void clear_gradients(B& b) { launch(b, ops::fill{}, {gradients_.data(), gradients_.size(), 0.0f}); }
+
+  /// One optimizer step on the accumulated gradients.
+  void update(B& b) {
+    ++step;
+    optimizer.step(b, params_.span(), std::span<const typename B::scalar>(gradients_.span()),
+                   optimizer_state_.span(), step);
+    if constexpr (averages)
+      launch(b, ops::ema_step{}, {buffers_.data(), average_buffers_.data(), average_count, optimizer.decay_at(step)});
+  }
+
+  [[nodiscard]] network_view<B> values() const { return {params_.span(), buffers_.span()}; }
+  /// Averaged weights and statistics, or the current ones where nothing is averaged.
+  [[nodiscard]] network_view<B> averaged_values() const {
+    if constexpr (averages)
+      return {Opt::average(optimizer_state_.span(), Net::param_count), average_buffers_.span()};
+    else
+      return values();
+  }
+  [[nodiscard]] std::span<typename B::scalar> gradients() const { return gradients_.span(); }
+  [[nodiscard]] std::span<typename B::scalar> optimizer_state() const { return optimizer_state_.span(); }
+  [[nodiscard]] std::span<typename B::scalar> average_buffers() const { return average_buffers_.span(); }
+
+  Net network;
+  Opt optimizer;
+  std::int64_t step{};  ///< optimizer steps taken
+
+ private:
+  typename B::buffer_type params_, gradients_, optimizer_state_, buffers_, average_buffers_;
+};
+
+}  // namespace gantry::dist

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what Gantry needs from Debian. scripts/setup.sh [--tests]
+# Exit codes: 0 everything is there, 1 apt failed, 2 something is missing and has to be installed by
+# hand (the command is printed).
+set -euo pipefail
+
+packages=(g++ cmake ninja-build libeigen3-dev zlib1g-dev libcli11-dev dataset-fashion-mnist)
+case "${1:-}" in
+  "") ;;
+  --tests) packages+=(doctest-dev nlohmann-json3-dev python3) ;;
+  -h | --help) echo "usage: scripts/setup.sh [--tests]"; exit 0 ;;
+  *) echo "setup.sh knows only --tests, found \"$1\"." >&2; exit 2 ;;
+esac
+
+if ! command -v dpkg-query apt-get > /dev/null; then
+  cat >&2 <<'TEXT'
+This is no Debian system, so install by hand what this system calls: a C++20 compiler (g++ 12 or
+clang++ 14 or newer), CMake 3.24, Ninja, Eigen 3.3, zlib, CLI11, and for the tests doctest,
+nlohmann-json and Python 3.9; the quickstart also needs Fashion-MNIST's four .gz files.
+TEXT
+  exit 2
+fi
+
+# A tool may also come from elsewhere than Debian's package.
+is_present() {
+  case "$1" in
+    g++ | cmake | python3) command -v "$1" > /dev/null && return ;;
+    ninja-build) command -v ninja > /dev/null && return ;;
+  esac
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2> /dev/null)" = installed ]
+}
+
+missing=()
+for package in "${packages[@]}"; do
+  is_present "$package" || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "Missing packages; install them and start again:"
+  echo "  sudo apt-get install ${missing[*]}"
+  exit 2
+fi
+
+echo "setup: installing ${missing[*]}"
+log="$(mktemp)"
+export DEBIAN_FRONTEND=noninteractive
+if apt-get update -qq > "$log" 2>&1 &&
+  apt-get install -y --no-install-recommends "${missing[@]}" >> "$log" 2>&1; then
+  rm -f "$log"
+else
+  tail -n 20 "$log" >&2
+  echo "setup: apt-get could not install ${missing[*]}; the whole output is in $log." >&2
+  exit 1
+fi

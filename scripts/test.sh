@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything that has to pass before a change lands. scripts/test.sh [--quick]
+#   release: all of the tree, all tests (lints, headers alone, examples among them)
+#   clang:   every header alone and every refused mistake, with clang++ where it is installed
+#   asan:    the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   tsan:    the tests that start threads under ThreadSanitizer
+# --quick stops after the release stage.
+set -uo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+jobs="$(nproc)"
+quick=no
+case "${1:-}" in
+  "") ;;
+  --quick) quick=yes ;;
+  -h | --help) echo "usage: scripts/test.sh [--quick]"; exit 0 ;;
+  *) echo "test.sh knows only --quick, found \"$1\"." >&2; exit 2 ;;
+esac
+
+summary=()
+failed=0
+
+note() { # note <stage> <status> <begin>
+  summary+=("$(printf '%-8s %-7s %5d s' "$1" "$2" $((SECONDS - $3)))")
+  [ "$2" != FAILED ] || failed=$((failed + 1))
+}
+
+# ThreadSanitizer wants the fixed memory map that some kernels' address randomisation denies it.
+fixed_map=()
+if setarch -R true 2> /dev/null; then
+  fixed_map=(setarch -R)
+fi
+
+# stage <name> <targets> <ctest arguments> [cmake arguments...]: configure, build, run.
+stage() {
+  local name="$1" targets="$2" selection="$3" begin=$SECONDS
+  local build="$root/build/test-$name"
+  shift 3
+  echo "== $name"
+  # shellcheck disable=SC2086 # targets and selection are lists of words
+  if cmake -S "$root" -B "$build" -G Ninja -Wno-dev "$@" &&
+    cmake --build "$build" --parallel "$jobs" --target $targets &&
+    "${fixed_map[@]}" ctest --test-dir "$build" --output-on-failure --no-tests=error \
+      --parallel "$jobs" $selection; then
+    note "$name" passed "$begin"
+  else
+    note "$name" FAILED "$begin"
+  fi
+  echo
+}
+
+"$root/scripts/setup.sh" --tests || exit $?
+
+stage release "all gantry_headers" "" -DCMAKE_BUILD_TYPE=Release
+grep -h "^gantry/gantry.hpp alone" "$root/build/test-release/Testing/Temporary/LastTest.log" \
+  2> /dev/null
+
+if [ $quick = no ]; then
+  programs="-DGANTRY_BUILD_EXAMPLES=OFF -DGANTRY_BUILD_BENCHMARKS=OFF"
+  # shellcheck disable=SC2086
+  {
+    if command -v clang++ > /dev/null; then
+      stage clang "gantry_headers gantry_concept_tests" "-L compile_fail|headers" \
+        -DCMAKE_CXX_COMPILER=clang++ $programs
+    else
+      note clang skipped "$SECONDS"
+    fi
+    stage asan gantry_fast_tests "-L fast" -DCMAKE_BUILD_TYPE=Debug \
+      -DGANTRY_SANITIZE=address,undefined $programs
+    stage tsan gantry_threads_tests "-L threads" -DCMAKE_BUILD_TYPE=Debug \
+      -DGANTRY_SANITIZE=thread $programs
+  }
+fi
+
+printf '%s\n' "${summary[@]}"
+echo "$((${#summary[@]} - failed)) of ${#summary[@]} stages without a failure, $SECONDS s in all"
+[ $failed -eq 0 ]

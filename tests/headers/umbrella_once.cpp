@@ -1,0 +1,3 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include "gantry/gantry.hpp"
