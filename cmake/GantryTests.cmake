@@ -1,9 +1,13 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Labels and the seconds after which a hanging test is stopped; sanitizers slow a test down.
+# Labels, and the seconds after which a hanging test of that label is stopped; a sanitizer makes a
+# test up to ten times slower.
 set(GANTRY_TIMEOUT_fast 300)
 set(GANTRY_TIMEOUT_threads 600)
+set(GANTRY_TIMEOUT_golden 600)
+set(GANTRY_TIMEOUT_kernels 900)
+set(GANTRY_TIMEOUT_gpu 900)
 set(GANTRY_TIMEOUT_integration 1200)
 set(GANTRY_TEST_ENVIRONMENT
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
@@ -19,36 +23,34 @@ function(gantry_add_to_label_groups name)
   endforeach()
 endfunction()
 
-# gantry_add_test(NAME <name> SOURCES <files>... LABELS <labels>...
-#                 [LIBRARIES <targets>...] [ARGS <arguments>...] [TIMEOUT <seconds>])
-# One doctest program and one ctest of the same name. Without a component that the sources include
-# (gantry::mpi, say) neither is made.
+# gantry_add_test(NAME <name> SOURCES <files>... LABELS <labels>... [LIBRARIES <targets>...]
+#                 [ARGS <arguments>...] [TIMEOUT <seconds>])
+# One doctest program and one ctest of the same name, of those sources whose components are here.
 function(gantry_add_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LABELS;LIBRARIES;ARGS")
-  gantry_can_build(possible ${arg_SOURCES})
-  if(NOT possible OR NOT arg_SOURCES)
+  set(sources "")
+  foreach(source IN LISTS arg_SOURCES)
+    gantry_can_build(possible "${source}")
+    if(possible)
+      list(APPEND sources "${source}")
+    endif()
+  endforeach()
+  if(NOT sources)
     return()
   endif()
-  add_executable(${arg_NAME} ${arg_SOURCES})
-  gantry_components_of(components ${arg_SOURCES})
+  add_executable(${arg_NAME} ${sources})
+  gantry_components_of(components ${sources})
   list(TRANSFORM components PREPEND "gantry::")
   target_link_libraries(${arg_NAME} PRIVATE gantry_test_support gantry_test_main ${arg_LIBRARIES}
                                             ${components})
   set_target_properties(
     ${arg_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests/bin")
-  if(NOT components MATCHES cuda)
-    target_precompile_headers(${arg_NAME} REUSE_FROM gantry_test_headers)
-  endif()
   add_test(NAME ${arg_NAME} COMMAND ${arg_NAME} ${arg_ARGS})
-  list(GET arg_LABELS -1 last_label)
-  set(timeout 600)
-  foreach(candidate "${arg_TIMEOUT}" "${GANTRY_TIMEOUT_${last_label}}")
-    if(candidate)
-      set(timeout ${candidate})
-      break()
-    endif()
-  endforeach()
-  set_tests_properties(${arg_NAME} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${timeout}
+  if(NOT arg_TIMEOUT)
+    list(GET arg_LABELS 0 label)
+    set(arg_TIMEOUT ${GANTRY_TIMEOUT_${label}})
+  endif()
+  set_tests_properties(${arg_NAME} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
                                               ENVIRONMENT "${GANTRY_TEST_ENVIRONMENT}")
   gantry_add_to_label_groups(${arg_NAME} ${arg_LABELS})
 endfunction()

@@ -10,7 +10,7 @@ set -euo pipefail
 packages=(g++ cmake ninja-build libeigen3-dev zlib1g-dev libcli11-dev dataset-fashion-mnist)
 case "${1:-}" in
   "") ;;
-  --tests) packages+=(doctest-dev nlohmann-json3-dev python3) ;;
+  --tests) packages+=(doctest-dev nlohmann-json3-dev pkg-config python3) ;;
   -h | --help) echo "usage: scripts/setup.sh [--tests]"; exit 0 ;;
   *) echo "setup.sh knows only --tests, found \"$1\"." >&2; exit 2 ;;
 esac
@@ -19,7 +19,7 @@ if ! command -v dpkg-query apt-get > /dev/null; then
   cat >&2 <<'TEXT'
 This is no Debian system, so install by hand what this system calls: a C++20 compiler (g++ 12 or
 clang++ 14 or newer), CMake 3.24, Ninja, Eigen 3.3, zlib, CLI11, and for the tests doctest,
-nlohmann-json and Python 3.9; the quickstart also needs Fashion-MNIST's four .gz files.
+nlohmann-json, pkg-config and Python 3.9; the quickstart also needs Fashion-MNIST's four .gz files.
 TEXT
   exit 2
 fi
@@ -27,7 +27,7 @@ fi
 # A tool may also come from elsewhere than Debian's package.
 is_present() {
   case "$1" in
-    g++ | cmake | python3) command -v "$1" > /dev/null && return ;;
+    g++ | cmake | pkg-config | python3) command -v "$1" > /dev/null && return ;;
     ninja-build) command -v ninja > /dev/null && return ;;
   esac
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2> /dev/null)" = installed ]

@@ -22,12 +22,19 @@ using namespace gantry;
 std::atomic<int> caught_signal{0};
 extern "C" void on_signal(int signal) { caught_signal.store(signal); }
 
-/// The data set in the extents of a preset: padded to 32 x 32, enlarged to 64 x 64, grey repeated for colour networks.
-data::image_set load(const program_options& o, data::split part, hwc shape) {
-  data::image_set set = o.data == "mnist" ? data::mnist(o.data_dir, part) : data::fashion_mnist(o.data_dir, part);
-  if (shape.h == 32) set = data::pad_to(set, shape.h, shape.w);
-  if (shape.h == 64) set = data::resize_bilinear(set, shape.h, shape.w);
-  return shape.c == 1 ? set : data::to_channels(set, shape.c);
+using image_set_ptr = std::shared_ptr<const data::image_set>;
+
+image_set_ptr load(const program_options& o, data::split part) {
+  return std::make_shared<const data::image_set>(o.data == "mnist" ? data::mnist(o.data_dir, part)
+                                                                    : data::fashion_mnist(o.data_dir, part));
+}
+
+/// The set in the extents of a preset: padded to 32 x 32, enlarged to 64 x 64, grey repeated for colour networks.
+image_set_ptr fit(const image_set_ptr& published, hwc shape) {
+  if (shape == hwc{published->height, published->width, published->channels}) return published;
+  const data::image_set sized = shape.h == 32 ? data::pad_to(*published, shape.h, shape.w)
+                                              : data::resize_bilinear(*published, shape.h, shape.w);
+  return std::make_shared<const data::image_set>(data::to_channels(sized, shape.c));
 }
 
 void print_plan(const program_options& o, const run_plan& p) {
@@ -75,12 +82,13 @@ int run(const program_options& o) {
                 o.model.c_str(), o.data.c_str(), o.workers, o.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
     std::fflush(stdout);
   }
-  const auto training = std::make_shared<const data::image_set>(load(o, data::split::train, networks.image));
-  const data::image_set test = load(o, data::split::test, networks.image);
-  std::vector<data::shard> shards = data::partition(training, data::iid{}, o.workers, o.seed);
   io::require_writable_directory(o.outdir);
+  data_sets sets{.published_train = load(o, data::split::train), .published_test = load(o, data::split::test)};
+  sets.train = fit(sets.published_train, networks.image);
+  sets.test = fit(sets.published_test, networks.image);
+  std::vector<data::shard> shards = data::partition(sets.train, data::iid{}, o.workers, o.seed);
 
-  recorder record(o, plan, *training, test);
+  recorder record(o, plan, std::move(sets));
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   train::run_options options{.iterations = o.iterations,

@@ -97,7 +97,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv, 
       ->check(CLI::Range(0.0, 0.999999))->group("GAN");
   app.add_option("--batch,--batchSize", o.batch, "samples per batch and worker")->check(CLI::Range(1, 1 << 16))->group("GAN");
   app.add_option("--iterations", o.iterations, "generator updates")->check(CLI::Range(1u, 1u << 30))->group("GAN");
-  app.add_option("--seed,--manualSeed", o.seed, "seed of every random number")->group("GAN");
+  app.add_option("--seed,--manualSeed", o.seed, "seed of every random number")->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62))->group("GAN");
 
   app.add_option("--strategy", o.strategy, "how nodes work together")
       ->check(CLI::IsMember(strings({"standalone", "md_gan"})))->group("Distribution");

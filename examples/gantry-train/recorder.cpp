@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 
 #include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/data/mnist.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/io/png.hpp"
 #include "gantry/train/classifier.hpp"
@@ -52,6 +54,16 @@ io::json::object phases(const phase_times& times) {
   return o;
 }
 
+/// Calls use(value) for each line of a JSON lines file, if there is one.
+template <class Use>
+void for_each_line(const std::filesystem::path& path, Use use) {
+  if (!std::filesystem::exists(path)) return;
+  const std::string text = io::read_text(path);
+  std::string_view rest = text;
+  for (std::size_t end; (end = rest.find('\n')) != std::string_view::npos; rest.remove_prefix(end + 1))
+    use(io::json::parse(rest.substr(0, end)));
+}
+
 /// Where a trained classifier is kept: beside the data, in the user's cache, or in the run's folder.
 std::vector<std::filesystem::path> cache_folders(const program_options& o) {
   std::vector<std::filesystem::path> folders;
@@ -66,16 +78,21 @@ std::vector<std::filesystem::path> cache_folders(const program_options& o) {
 
 }  // namespace
 
-/// The classifier and the reference statistics, made when the first score is due.
+/// The classifier with its own backend, and the statistics of the real images.
 struct recorder::scores {
+  scores(const program_options& o, const run_plan& plan, const data_sets& data,
+         const std::function<void(const std::string&)>& note)
+      : backend(o.threads),
+        evaluator(train::classifier<backend::cpu>::load_or_train(backend, *data.published_train, *data.published_test,
+                                                                 cache_folders(o), note),
+                  *data.test, {.latent = plan.latent.size()}) {}
+
   backend::cpu backend;
-  train::classifier<backend::cpu> classifier;
   train::evaluator<backend::cpu> evaluator;
 };
 
-recorder::recorder(const program_options& options, const run_plan& plan, const data::image_set& train,
-                   const data::image_set& test)
-    : options_(options), plan_(plan), train_(train), test_(test) {
+recorder::recorder(const program_options& options, const run_plan& plan, data_sets data)
+    : options_(options), plan_(plan), data_(std::move(data)) {
   io::progress_options progress;
   progress.mode = io::choose_progress_mode(options.quiet);
   progress_ = std::make_unique<io::progress>(options.iterations, progress);
@@ -95,18 +112,15 @@ void recorder::on_start(const train::round_view& view) {
   resume_from(view.iteration);
   stats_log_ = std::make_unique<io::line_log>(options_.outdir / "stats.jsonl");
   if (view.iteration == 0) {
-    write_reals(train_);
+    write_reals();
     write_grid(view, "fakes_init.png");
   }
   if (options_.metrics == "fid") {
     fid_log_ = std::make_unique<io::line_log>(options_.outdir / "metric-fid.jsonl");
-    backend::cpu b(options_.threads);
-    auto classifier = train::classifier<backend::cpu>::load_or_train(
-        b, train_, test_, cache_folders(options_), [this](const std::string& text) { print(text); });
-    print("scores: FID and classifier score by " + classifier.name() + ", accuracy " + fixed(100 * classifier.accuracy(), 2) +
-          " %, hash " + classifier.hash().substr(0, 12));
-    train::evaluator<backend::cpu> evaluator(classifier, test_);
-    scores_ = std::make_unique<scores>(scores{b, std::move(classifier), std::move(evaluator)});
+    scores_ = std::make_unique<scores>(options_, plan_, data_, [this](const std::string& text) { print(text); });
+    const auto& network = scores_->evaluator.network();
+    print("scores: FID and classifier score by " + network.name() + ", accuracy " + fixed(100 * network.accuracy(), 2) +
+          " %, SHA-256 " + network.hash().substr(0, 12));
     if (view.iteration == 0) score(view);
   }
   interval_start_ = seconds();
@@ -122,22 +136,22 @@ void recorder::resume_from(std::uint32_t iteration) {
     io::line_log::keep_lines(options_.outdir / name, is_kept);
   }
   if (iteration == 0) return;
-  if (const auto path = options_.outdir / "stats.jsonl"; std::filesystem::exists(path))
-    for (const io::json::value& line : io::json::parse_lines(io::read_text(path))) {
-      const double at = line.at("iteration").as_double();
-      d_loss_.points.push_back({at, line.at("loss_d").as_double()});
-      g_loss_.points.push_back({at, line.at("loss_g").as_double()});
-      rate_.points.push_back({at, line.at("images_per_second").as_double()});
-    }
-  if (const auto path = options_.outdir / "metric-fid.jsonl"; std::filesystem::exists(path))
-    for (const io::json::value& line : io::json::parse_lines(io::read_text(path))) {
-      last_fid_ = line.at("fid").as_double();
-      if (first_fid_ < 0) first_fid_ = last_fid_;
-      fid_.points.push_back({line.at("iteration").as_double(), last_fid_});
-    }
+  for_each_line(options_.outdir / "stats.jsonl", [&](const io::json::value& line) {
+    const double at = line.at("iteration").as_double();
+    d_loss_.points.push_back({at, line.at("loss_d").as_double()});
+    g_loss_.points.push_back({at, line.at("loss_g").as_double()});
+    rate_.points.push_back({at, line.at("images_per_second").as_double()});
+    total_.images = line.at("images").as_int();
+  });
+  for_each_line(options_.outdir / "metric-fid.jsonl", [&](const io::json::value& line) {
+    last_fid_ = line.at("fid").as_double();
+    if (first_fid_ < 0) first_fid_ = last_fid_;
+    fid_.points.push_back({line.at("iteration").as_double(), last_fid_});
+  });
 }
 
-void recorder::write_reals(const data::image_set& train) {
+void recorder::write_reals() {
+  const data::image_set& train = *data_.train;
   const auto size = static_cast<std::size_t>(plan_.image.size());
   const auto order = random_permutation(static_cast<std::uint32_t>(train.size()),
                                         {.seed = options_.seed, .worker = 1, .use = purpose::fixed_latent});
@@ -164,10 +178,10 @@ void recorder::write_grid(const train::round_view& view, const std::string& name
 }
 
 void recorder::score(const train::round_view& view) {
-  const auto result = scores_->evaluator.evaluate(view.sample, static_cast<std::size_t>(plan_.latent.size()), plan_.image,
-                                                  options_.metric_samples, options_.seed);
+  const auto result = scores_->evaluator.evaluate(view.sample, options_.metric_samples, options_.seed);
   io::json::object line{{"iteration", view.iteration}, {"seconds", seconds()}};
-  for (const auto& [key, value] : result.to_json().members()) line.set(key, value);
+  const io::json::object figures = train::to_json(result);
+  for (const auto& [key, value] : figures.members()) line.set(key, value);
   fid_log_->append(io::json::dump(line));
   last_fid_ = result.fid;
   if (first_fid_ < 0) first_fid_ = last_fid_;
@@ -232,15 +246,17 @@ void recorder::write_report(const train::run_result* result) const {
     page.highlights.push_back({"FID at the start", fixed(first_fid_, 1)});
     page.highlights.push_back({"FID now", fixed(last_fid_, 1)});
   }
-  for (const auto& [key, value] : configuration(options_).members())
+  const io::json::object settings = configuration(options_);
+  for (const auto& [key, value] : settings.members())
     page.facts.push_back({key, value.is_string() ? value.as_string() : io::json::dump(value)});
   page.facts.push_back({"generator parameters", std::to_string(plan_.generator_params)});
   page.facts.push_back({"discriminator parameters", std::to_string(plan_.discriminator_params)});
   if (scores_)
-    page.facts.push_back({"FID features", scores_->classifier.name() + ", accuracy " + fixed(100 * scores_->classifier.accuracy(), 2) +
-                                              " %, SHA-256 " + scores_->classifier.hash().substr(0, 16) + ", " +
+    page.facts.push_back({"FID features", scores_->evaluator.network().name() + ", accuracy " +
+                                              fixed(100 * scores_->evaluator.network().accuracy(), 2) + " %, SHA-256 " +
+                                              scores_->evaluator.network().hash().substr(0, 16) + ", " +
                                               std::to_string(options_.metric_samples) + " generated against " +
-                                              std::to_string(test_.size()) + " test images"});
+                                              std::to_string(data_.test->size()) + " test images"});
   if (result && !result->checkpoint_hash.empty()) page.facts.push_back({"checkpoint SHA-256", result->checkpoint_hash});
   page.pictures = pictures_;
   if (!fid_.points.empty())

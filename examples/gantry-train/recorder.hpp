@@ -15,11 +15,15 @@
 #include "options.hpp"
 #include "preset.hpp"
 
+/// The data set as published, which the classifier reads, and in the extents of the networks; the same object where the extents agree.
+struct data_sets {
+  std::shared_ptr<const gantry::data::image_set> published_train{}, published_test{}, train{}, test{};
+};
+
 /// Everything a run leaves in its folder, and what it prints: grids, logs, scores, report.
 class recorder {
  public:
-  recorder(const program_options& options, const run_plan& plan, const gantry::data::image_set& train,
-           const gantry::data::image_set& test);
+  recorder(const program_options& options, const run_plan& plan, data_sets data);
   ~recorder();
 
   void on_start(const gantry::train::round_view& view);
@@ -32,7 +36,7 @@ class recorder {
 
   void resume_from(std::uint32_t iteration);
   void write_grid(const gantry::train::round_view& view, const std::string& name);
-  void write_reals(const gantry::data::image_set& train);
+  void write_reals();
   void score(const gantry::train::round_view& view);
   void log(const gantry::train::round_view& view);
   void write_report(const gantry::train::run_result* result) const;
@@ -41,8 +45,7 @@ class recorder {
 
   const program_options& options_;
   const run_plan& plan_;
-  const gantry::data::image_set& train_;
-  const gantry::data::image_set& test_;
+  data_sets data_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::unique_ptr<gantry::io::progress> progress_;
   std::unique_ptr<gantry::io::line_log> stats_log_, fid_log_;

@@ -2,10 +2,10 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 """Prints what the umbrella header costs, whatever it is: umbrella_time.py COMPILER [-I...]."""
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 BUDGET_SECONDS = 5.0
@@ -17,9 +17,9 @@ def main() -> int:
         source = Path(folder) / "umbrella.cpp"
         source.write_text('#include "gantry/gantry.hpp"\n', encoding="utf-8")
         command = [compiler, "-std=c++20", *flags, "-c", str(source), "-o", f"{folder}/umbrella.o"]
-        begin = time.monotonic()
         result = subprocess.run(command, check=False)
-        seconds = time.monotonic() - begin
+    times = os.times()  # of the processor: a busy machine does not change it much
+    seconds = times.children_user + times.children_system
     print(f"gantry/gantry.hpp alone: {seconds:.1f} s (budget {BUDGET_SECONDS:.0f} s)")
     return result.returncode
 

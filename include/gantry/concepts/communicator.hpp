@@ -1,5 +1,36 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+//
+// What strategies ask of a transport, so that the same strategy runs over threads, MPI or NCCL and
+// gives bitwise the same result.
+//
+// Peers and messages
+//   - Ranks are 0 .. size() - 1. A communicator belongs to one rank, and only that rank's thread
+//   uses
+//     it.
+//   - Messages of one rank to another arrive in the order they were sent. Sender and receiver agree
+//     beforehand on kind and length; the receiver checks both.
+//   - send is buffered: it copies, never waits for the receiver, and the data may be reused at
+//   once.
+//   - exchange sends and receives in one call and cannot deadlock, whatever permutation of the
+//   ranks
+//     is exchanged. A rank that is its own partner copies; `out` and `in` may be the same span.
+//   - To name a rank outside the world, or oneself in send or receive, is a usage_error.
+//
+// Ranks that stop (fail-stop)
+//   - A rank stops when it calls leave(), or when its main function returns. What it sent before is
+//     still received; then receive from it returns false. What is sent to it is dropped.
+//   - barrier waits for the ranks that are still alive; collectives skip those that are not.
+//   - A rank whose main function throws takes the world down: every other rank throws a
+//     gantry::error that names it from its next operation that communicates, or from the one it is
+//     waiting in.
+//
+// Collectives add up in ascending order of ranks, in float, starting with the values of the lowest
+// rank that takes part, so that every transport gives bitwise the same sums. All live ranks call
+// them in the same order. They are built of messages of the given kind and counted as such.
+//
+// Counting: a message counts as sent when it is handed over, even if its receiver has left, and as
+// received when it has arrived. Bytes are payload: 4 for each float.
 #pragma once
 
 #include <array>
@@ -13,71 +44,131 @@ namespace gantry {
 
 using rank_t = std::int32_t;
 
-/// What a message carries; bytes are counted per kind.
-enum class message : int { batch, feedback, discriminator, model, control };
-inline constexpr std::array<std::string_view, 5> message_names{"batch", "feedback", "discriminator", "model", "control"};
-constexpr std::string_view message_name(message kind) { return message_names[static_cast<std::size_t>(kind)]; }
+/// What a message carries; traffic is counted by it.
+enum class message : int {
+  batch,          ///< generated samples
+  feedback,       ///< derivatives of the loss by generated samples
+  discriminator,  ///< one discriminator, passed between workers
+  model,          ///< networks that are averaged or distributed
+  control,        ///< plans, sizes, statistics
+};
+inline constexpr std::size_t message_kinds = 5;
 
-/// Messages and payload bytes per kind, as one rank has seen them.
+constexpr std::string_view message_name(message kind) {
+  constexpr std::array<std::string_view, message_kinds> names{"batch", "feedback", "discriminator",
+                                                              "model", "control"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
+/// Messages and their payload.
+struct tally {
+  std::uint64_t messages{};
+  std::uint64_t bytes{};
+  constexpr tally& operator+=(const tally& other) {
+    messages += other.messages;
+    bytes += other.bytes;
+    return *this;
+  }
+  friend constexpr bool operator==(const tally&, const tally&) = default;
+};
+
+/// A tally for each kind of message.
+struct tally_by_kind {
+  std::array<tally, message_kinds> kinds{};
+
+  constexpr tally& operator[](message kind) { return kinds[static_cast<std::size_t>(kind)]; }
+  constexpr const tally& operator[](message kind) const {
+    return kinds[static_cast<std::size_t>(kind)];
+  }
+  [[nodiscard]] constexpr tally total() const {
+    tally sum;
+    for (const tally& t : kinds) sum += t;
+    return sum;
+  }
+  constexpr tally_by_kind& operator+=(const tally_by_kind& other) {
+    for (std::size_t i = 0; i < message_kinds; ++i) kinds[i] += other.kinds[i];
+    return *this;
+  }
+  friend constexpr bool operator==(const tally_by_kind&, const tally_by_kind&) = default;
+};
+
+/// What a rank has sent and received: `statistics().sent[message::batch].bytes`.
 struct traffic {
-  struct counter {
-    std::uint64_t messages{}, bytes{};
-    friend constexpr bool operator==(const counter&, const counter&) = default;
-  };
-  std::array<counter, message_names.size()> sent{}, received{};
+  tally_by_kind sent, received;
 
-  [[nodiscard]] const counter& sent_of(message kind) const { return sent[static_cast<std::size_t>(kind)]; }
-  [[nodiscard]] const counter& received_of(message kind) const { return received[static_cast<std::size_t>(kind)]; }
-  traffic& operator+=(const traffic& other) {
-    for (std::size_t k = 0; k < sent.size(); ++k) {
-      sent[k].messages += other.sent[k].messages;
-      sent[k].bytes += other.sent[k].bytes;
-      received[k].messages += other.received[k].messages;
-      received[k].bytes += other.received[k].bytes;
-    }
+  constexpr traffic& operator+=(const traffic& other) {
+    sent += other.sent;
+    received += other.received;
     return *this;
   }
   friend constexpr bool operator==(const traffic&, const traffic&) = default;
 };
 
-/// One rank's end of a transport. Messages are canonical host floats, in order per pair of ranks.
-///
-/// send      returns when the data may be reused; to a rank that has stopped it is dropped.
-/// receive   waits; false if the sender has stopped and nothing of it is left. Throws error if the next message is of another kind or
-///           size.
-/// exchange  sends and receives at once, for permutations of any shape; `out` and `in` may be the same. False as for receive.
-/// barrier   waits for all ranks that have not stopped.
-/// leave     this rank stops for good (fail-stop).
+/// Point-to-point messages; the head of this file is the contract.
+///   receive   false if `from` has stopped and no message from it is left; then `out` is unchanged.
+///             @throws error that names kind, ranks and lengths if the next message from that rank
+///             is not of the kind and length asked for
+///   exchange  sends `out` to `to`, receives `in` from `from`; returns as receive does
+///   barrier   returns when every live rank has come to it
+///   alive     whether that rank still takes part
+///   leave     this rank stops; afterwards it may only ask for rank, size, alive and statistics
 template <class C>
-concept Communicator = requires(C& c, const C& cc, std::span<const float> out, std::span<float> in, rank_t peer, message kind) {
-  { cc.rank() } noexcept -> std::same_as<rank_t>;
-  { cc.size() } noexcept -> std::same_as<rank_t>;
-  { c.send(kind, out, peer) } -> std::same_as<void>;
-  { c.receive(kind, in, peer) } -> std::same_as<bool>;
-  { c.exchange(kind, out, peer, in, peer) } -> std::same_as<bool>;
+concept Communicator = requires(C& c, const C& cc, message kind, std::span<const float> data,
+                                std::span<float> out, rank_t peer) {
+  { cc.rank() }
+  noexcept->std::same_as<rank_t>;
+  { cc.size() }
+  noexcept->std::same_as<rank_t>;
+  { c.send(kind, data, peer) } -> std::same_as<void>;
+  { c.receive(kind, out, peer) } -> std::same_as<bool>;
+  { c.exchange(kind, data, peer, out, peer) } -> std::same_as<bool>;
   { c.barrier() } -> std::same_as<void>;
-  { c.alive(peer) } -> std::same_as<bool>;
+  { cc.alive(peer) } -> std::same_as<bool>;
   { cc.statistics() } -> std::same_as<const traffic&>;
-  { c.leave() } noexcept -> std::same_as<void>;
+  { c.leave() }
+  noexcept->std::same_as<void>;
 };
 
-/// All live ranks end with the root's values.
+/// broadcast(kind, values, root): root's values go to all. Returns false, with `values` unchanged,
+/// if root has stopped.
 template <class C>
-concept HasBroadcast = Communicator<C> && requires(C& c, std::span<float> x, rank_t root, message kind) {
-  { c.broadcast(kind, x, root) } -> std::same_as<void>;
+concept HasBroadcast = Communicator<C> &&
+    requires(C& c, message kind, std::span<float> values, rank_t root) {
+  { c.broadcast(kind, values, root) } -> std::same_as<bool>;
 };
 
-/// Sums over live ranks in ascending order of rank, so that every transport gives the same bits.
+/// reduce_sum(kind, values, root): the sum goes to root, whose values it replaces; elsewhere
+/// `values` is unchanged. all_reduce_sum(kind, values): the sum replaces the values of all.
 template <class C>
-concept HasReduce = Communicator<C> && requires(C& c, std::span<float> x, rank_t root, message kind) {
-  { c.reduce_sum(kind, x, root) } -> std::same_as<void>;
-  { c.all_reduce_sum(kind, x) } -> std::same_as<void>;
+concept HasReduce = Communicator<C> &&
+    requires(C& c, message kind, std::span<float> values, rank_t root) {
+  { c.reduce_sum(kind, values, root) } -> std::same_as<void>;
+  { c.all_reduce_sum(kind, values) } -> std::same_as<void>;
 };
 
-/// The root gets every live rank's values, rank r's at out[r * in.size()].
+/// gather(kind, part, all, root): on root block r of `all`, as long as `part`, is the part of rank
+/// r; blocks of ranks that have stopped are unchanged. Elsewhere `all` is not used.
 template <class C>
-concept HasGather = Communicator<C> && requires(C& c, std::span<const float> in, std::span<float> out, rank_t root, message kind) {
-  { c.gather(kind, in, out, root) } -> std::same_as<void>;
+concept HasGather = Communicator<C> &&
+    requires(C& c, message kind, std::span<const float> part, std::span<float> all, rank_t root) {
+  { c.gather(kind, part, all, root) } -> std::same_as<void>;
+};
+
+/// A function that any node can run; stands for the user's in the World concept.
+struct node_main_archetype {
+  template <Communicator C>
+  void operator()(C&) const {}
+};
+
+/// The ranks together: run(f) runs f(communicator) on every rank of this process and returns when
+/// all have ended. @throws what the first failing rank threw
+template <class W>
+concept World = requires(W& w, const W& cw, node_main_archetype node_main) {
+  typename W::communicator_type;
+  requires Communicator<typename W::communicator_type>;
+  { cw.size() }
+  noexcept->std::same_as<rank_t>;
+  { w.run(node_main) } -> std::same_as<void>;
 };
 
 }  // namespace gantry

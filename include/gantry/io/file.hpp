@@ -4,20 +4,19 @@
 // Files that are either the old one or the new one, never half of each (POSIX).
 #pragma once
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -223,7 +222,8 @@ class line_log {
   /// @throws data_error or error if the file cannot be read or written
   static void keep_lines(const std::filesystem::path& path,
                          std::predicate<std::string_view> auto keep) {
-    if (!std::filesystem::exists(path)) return;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) return;
     const std::string text = read_text(path);
     std::string kept;
     std::string_view rest = text;

@@ -4,8 +4,6 @@
 // 8-bit PNG files (ISO/IEC 15948) and grids of samples to put into them.
 #pragma once
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,6 +15,8 @@
 #include <span>
 #include <string>
 #include <vector>
+
+#include <zlib.h>
 
 #include "gantry/base/error.hpp"
 #include "gantry/io/file.hpp"

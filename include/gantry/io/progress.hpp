@@ -5,9 +5,6 @@
 // then in a log.
 #pragma once
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -19,6 +16,8 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include <utility>
 
 #include "gantry/io/utf8.hpp"
@@ -106,7 +105,7 @@ class progress {
     shown_ = false;
     const bool moving = options_.mode == progress_mode::status;
     const double interval = moving ? options_.status_interval : options_.line_interval;
-    if (now - shown_time_ >= interval || iteration >= total_) show();
+    if (now - shown_time_ >= interval || iteration == total_) show();
   }
 
   /// Prints a line of its own, above the moving line if there is one.

@@ -1,14 +1,14 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/io/file.hpp"
-
-#include <doctest/doctest.h>
 #include <signal.h>
+#include <string>
 #include <sys/resource.h>
 #include <sys/wait.h>
-
-#include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
+
+#include "gantry/io/file.hpp"
 
 #include "scratch.hpp"
 

@@ -1,15 +1,15 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/io/json.hpp"
-
-#include <doctest/doctest.h>
-
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
+
+#include <doctest/doctest.h>
+
+#include "gantry/io/json.hpp"
 
 #include "scratch.hpp"
 
@@ -204,8 +204,7 @@ TEST_CASE("json never fails otherwise than with data_error on damaged text") {
       try {
         const value v = parse(damaged);
         CHECK(parse(json::dump(v)) == v);
-      } catch (const data_error&) {
-      }
+      } catch (const data_error&) {}
     }
     CHECK_THROWS_AS(parse(std::string_view(text).substr(0, i)), data_error);
   }

@@ -1,13 +1,13 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/io/png.hpp"
-
-#include <doctest/doctest.h>
-
 #include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
+
+#include "gantry/io/png.hpp"
 
 #include "scratch.hpp"
 

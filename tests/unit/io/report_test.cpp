@@ -1,9 +1,5 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/io/report.hpp"
-
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <limits>
 #include <set>
@@ -11,7 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include <doctest/doctest.h>
+
 #include "gantry/io/png.hpp"
+#include "gantry/io/report.hpp"
+
 #include "scratch.hpp"
 
 namespace gantry::io {

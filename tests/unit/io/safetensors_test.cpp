@@ -1,15 +1,15 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/io/safetensors.hpp"
-
-#include <doctest/doctest.h>
-
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
+
+#include "gantry/io/safetensors.hpp"
 
 #include "scratch.hpp"
 
@@ -256,8 +256,7 @@ TEST_CASE("safetensors never fails otherwise than with data_error on a damaged f
           return false;
         }
       }
-    } catch (const data_error&) {
-    }
+    } catch (const data_error&) {}
     return true;
   };
   for (std::size_t i = 0; i < bytes.size(); ++i) {

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/io/sha256.hpp"
+#include <string>
 
 #include <doctest/doctest.h>
 
-#include <string>
-
 #include "gantry/io/base64.hpp"
+#include "gantry/io/sha256.hpp"
+
 #include "scratch.hpp"
 
 namespace gantry::io {

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything a host program needs. gantry/backend/reference/reference.hpp, for checking kernels, is separate.
+#pragma once
+
+#include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/comm/in_process.hpp"
+#include "gantry/data/mnist.hpp"
+#include "gantry/data/partition.hpp"
+#include "gantry/data/sampler.hpp"
+#include "gantry/data/synthetic.hpp"
+#include "gantry/data/transform.hpp"
+#include "gantry/dist/md_gan.hpp"
+#include "gantry/dist/standalone.hpp"
+#include "gantry/io/png.hpp"
+#include "gantry/loss/objectives.hpp"
+#include "gantry/metrics/classifier_score.hpp"
+#include "gantry/metrics/frechet.hpp"
+#include "gantry/metrics/mode_coverage.hpp"
+#include "gantry/models/presets.hpp"
+#include "gantry/nn/layers.hpp"
+#include "gantry/optim/optimizers.hpp"
+#include "gantry/train/trainer.hpp"

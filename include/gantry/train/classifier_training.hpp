@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <numbers>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "gantry/data/sampler.hpp"
+#include "gantry/dist/network_state.hpp"
+#include "gantry/ops/loss.hpp"
+#include "gantry/optim/optimizers.hpp"
+#include "gantry/train/classifier_weights.hpp"
+
+namespace gantry::train {
+
+/// How the classifier is trained. The defaults are for 60,000 images.
+struct classifier_settings {
+  int passes{3};  ///< over the training images
+  int batch{64};
+  double rate{4e-3};      ///< of Adam, at its highest
+  std::uint64_t seed{0};  ///< not the seed of a run: one classifier serves all runs
+  friend bool operator==(const classifier_settings&, const classifier_settings&) = default;
+};
+
+/// Trains both networks together by softmax cross-entropy.
+template <Backend B>
+class classifier_training {
+  static constexpr hwc input_shape = classifier_features::input_shape;
+  static constexpr int classes = classifier_head::output_shape.c;
+
+ public:
+  /// @throws usage_error for images of another size than 28 x 28 x 1, labels that are missing or
+  /// above 9, or a setting below 1
+  classifier_training(B& b, const data::image_set& images, const classifier_settings& settings)
+      : backend_(&b),
+        settings_((check(images, settings), settings)),
+        source_(all_of(images), settings.seed, stream),
+        features_(b, with_he_initialisation<classifier_features>(), optimizer),
+        head_(b, with_he_initialisation<classifier_head>(), optimizer),
+        feature_tape_(b, settings.batch),
+        head_tape_(b, settings.batch),
+        input_(b.allocate(B::storage::layout::elements(input_shape, settings.batch))),
+        sums_(b.allocate(2)),
+        host_(static_cast<std::size_t>(settings.batch) * input_shape.size()) {
+    features_.initialise(b, settings.seed, stream);
+    head_.initialise(b, settings.seed, stream + 1);
+  }
+
+  /// The trained weights: on one build a pure function of images and settings, for any number of
+  /// threads.
+  /// @throws numeric_error if the loss is not finite
+  classifier_weights run() {
+    const auto steps = static_cast<std::uint32_t>(
+        std::max(std::int64_t{1}, source_.size() * settings_.passes / settings_.batch));
+    for (std::uint32_t step = 0; step < steps; ++step) {
+      features_.optimizer.rate = head_.optimizer.rate = rate_at(static_cast<double>(step) / steps);
+      learn(step);
+    }
+    float loss = 0;
+    backend_->download(sums_.data(), {&loss, 1});
+    if (!std::isfinite(loss))
+      throw numeric_error("the loss of the classifier was expected to be finite and is " +
+                          std::to_string(loss) + "; train it with a smaller rate than " +
+                          std::to_string(settings_.rate));
+    classifier_weights weights;
+    backend_->download(features_.values().params.data(), weights.features);
+    backend_->download(head_.values().params.data(), weights.head);
+    return weights;
+  }
+
+ private:
+  static constexpr optim::adam optimizer{.beta1 = 0.9f};
+  /// Far from the numbers of players and workers, whose streams a run with the same seed draws.
+  static constexpr std::uint32_t stream = 0xC1A5'0000;
+
+  static void check(const data::image_set& images, const classifier_settings& settings) {
+    expects(settings.passes >= 1 && settings.batch >= 1 && settings.rate > 0,
+            "a classifier is trained with at least 1 pass, a batch of at least 1 and a rate above "
+            "0; correct its settings");
+    expects(hwc{images.height, images.width, images.channels} == input_shape && images.size() >= 1,
+            "the classifier is trained on grey images of 28 x 28; pass the set as it was read, "
+            "before it is padded or resized");
+    expects(
+        images.labels.size() == images.size() &&
+            std::ranges::all_of(images.labels, [](std::uint8_t label) { return label < classes; }),
+        "the classifier needs a label from 0 to 9 for each image; pass a labelled set of 10 "
+        "classes");
+  }
+
+  static data::shard all_of(const data::image_set& images) {
+    data::index_list all(images.size());
+    std::iota(all.begin(), all.end(), 0u);
+    return {std::shared_ptr<const data::image_set>(std::shared_ptr<void>(), &images),
+            std::move(all)};
+  }
+
+  template <class Net>
+  static Net with_he_initialisation() {
+    Net net;
+    net.for_each_layer([](auto& layer) {
+      if constexpr (requires { layer.weight_init; })
+        layer.weight_init.how = nn::initialiser::rule::he;
+    });
+    return net;
+  }
+
+  /// Up in a line over the first twentieth, down in half a cosine to 0; `done` is the part of all
+  /// steps taken.
+  [[nodiscard]] float rate_at(double done) const {
+    const double falling = 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+    return static_cast<float>(settings_.rate * std::min(1.0, 0.01 + 20.0 * done) * falling);
+  }
+
+  void learn(std::uint32_t step) {
+    B& b = *backend_;
+    const batch_of<typename B::storage> x{input_.data(), settings_.batch};
+    source_.read(step, host_, settings_.batch);
+    launch(b, ops::import_samples<input_shape>{}, {host_.data(), x});
+    features_.clear_gradients(b);
+    head_.clear_gradients(b);
+    features_.network.forward(b, features_.values(), x, feature_tape_, mode::train, {});
+    const auto features = feature_tape_.output();
+    head_.network.forward(b, head_.values(), features, head_tape_, mode::train, {});
+    launch(b, ops::softmax_cross_entropy<classes>{},
+           {head_tape_.output(), source_.labels(step, settings_.batch).data(),
+            head_tape_.output_gradient(), sums_.data(), sums_.data() + 1});
+    head_.network.backward(b, head_.values(), features, head_tape_, head_.gradients(),
+                           feature_tape_.output_gradient());
+    features_.network.backward(b, features_.values(), x, feature_tape_, features_.gradients(), {});
+    features_.update(b);
+    head_.update(b);
+  }
+
+  B* backend_;
+  classifier_settings settings_;
+  data::shuffled_source source_;
+  dist::network_state<classifier_features, optim::adam, B> features_;
+  dist::network_state<classifier_head, optim::adam, B> head_;
+  typename classifier_features::template tape<B> feature_tape_;
+  typename classifier_head::template tape<B> head_tape_;
+  typename B::buffer_type input_, sums_;  ///< sums: loss and correct answers over all steps
+  std::vector<float> host_;
+};
+
+}  // namespace gantry::train

@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "gantry/base/error.hpp"
+#include "gantry/tensor/shape.hpp"
+
+namespace gantry::train {
+
+/// How a larger image becomes one of 28 x 28: its middle, for images that data::pad_to has made
+/// larger, or averages over areas, for those of data::resize_bilinear.
+enum class grey28_rule { automatic, crop, average };
+
+/// Brings images of any extents from 28 x 28 up to the 28 x 28 x 1 that the classifier knows, so
+/// that one classifier scores networks of all sizes. Channels are averaged. A grey 28 x 28 image is
+/// not changed.
+class grey28 {
+ public:
+  static constexpr hwc output{28, 28, 1};
+
+  /// `automatic` crops images smaller than 56 x 56 and averages larger ones.
+  /// @throws usage_error for a height or width below 28
+  explicit grey28(hwc input, grey28_rule rule = grey28_rule::automatic) : input_(input) {
+    if (input.h < output.h || input.w < output.w || input.c < 1)
+      throw usage_error("the classifier sees images of 28 x 28 and was given " +
+                        std::to_string(input.h) + " x " + std::to_string(input.w) + " x " +
+                        std::to_string(input.c) +
+                        "; score images of at least 28 x 28 or switch the scores off");
+    const bool small = input.h < 2 * output.h && input.w < 2 * output.w;
+    const bool crop = rule == grey28_rule::crop || (rule == grey28_rule::automatic && small);
+    rows_ = crop ? middle(input.h, output.h) : areas(input.h, output.h);
+    columns_ = crop ? middle(input.w, output.w) : areas(input.w, output.w);
+  }
+
+  [[nodiscard]] hwc input() const { return input_; }
+
+  /// [n][h][w][c] to [n][28][28][1], n = images.size() / (h w c). @throws usage_error if the sizes
+  /// do not fit
+  void operator()(std::span<const float> images, std::span<float> grey) const {
+    const auto in = static_cast<std::size_t>(input_.size()),
+               out = static_cast<std::size_t>(output.size());
+    expects(
+        images.size() % in == 0 && grey.size() == images.size() / in * out,
+        "a conversion to 28 x 28 needs whole images and room for as many; check the sizes of both");
+    float* to = grey.data();
+    for (const float* image = images.data(); image != images.data() + images.size(); image += in)
+      for (const taps& y : rows_)
+        for (const taps& x : columns_) *to++ = blend(image, y, x);
+  }
+
+ private:
+  /// Input positions that an output position is made of: first, first + 1, ... with weights that
+  /// add up to 1.
+  struct taps {
+    int first{};
+    std::vector<float> weights;
+  };
+
+  /// As data::pad_to places an image: an odd remainder is below and right.
+  static std::vector<taps> middle(int in, int out) {
+    std::vector<taps> all;
+    for (int i = 0; i < out; ++i) all.push_back({(in - out) / 2 + i, {1.0f}});
+    return all;
+  }
+
+  /// Output position i covers [i in / out, (i + 1) in / out); in integers, times `out`.
+  static std::vector<taps> areas(int in, int out) {
+    std::vector<taps> all;
+    for (int i = 0; i < out; ++i) {
+      const int begin = i * in, end = begin + in;
+      taps t{begin / out, {}};
+      for (int at = t.first; at * out < end; ++at) {
+        const int covered = std::min(end, (at + 1) * out) - std::max(begin, at * out);
+        t.weights.push_back(static_cast<float>(covered) / static_cast<float>(in));
+      }
+      all.push_back(std::move(t));
+    }
+    return all;
+  }
+
+  [[nodiscard]] float blend(const float* image, const taps& y, const taps& x) const {
+    const auto pitch = static_cast<std::ptrdiff_t>(input_.w) * input_.c;
+    const float* row = image + y.first * pitch + static_cast<std::ptrdiff_t>(x.first) * input_.c;
+    float sum = 0;
+    for (const float vertical : y.weights) {
+      const float* pixel = row;
+      for (const float horizontal : x.weights)
+        for (int c = 0; c < input_.c; ++c) sum += vertical * horizontal * *pixel++;
+      row += pitch;
+    }
+    return sum / static_cast<float>(input_.c);
+  }
+
+  hwc input_;
+  std::vector<taps> rows_, columns_;
+};
+
+}  // namespace gantry::train
