@@ -8,5 +8,5 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80 90)
 endif()
 enable_language(CUDA)
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+# CMake before 3.25.2 does not know that nvcc has C++20, so CMAKE_CUDA_STANDARD cannot say it.
+target_compile_options(gantry_house INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")

@@ -199,11 +199,11 @@ TEST_CASE("byte counters equal the formulas of the paper") {
         const auto n = static_cast<std::size_t>(workers), r = static_cast<std::size_t>(rounds);
         const std::size_t packet = theta * (moments_travel ? 3 : 1) + (statistics_travel ? statistics : 0);
         const std::size_t swaps = workers > 1 ? r / every : 0;
-        CHECK(out.total.sent_of(message::batch).bytes == 2 * b_d * n * r);
-        CHECK(out.total.sent_of(message::feedback).bytes == b_d * n * r);
-        CHECK(out.total.sent_of(message::discriminator).bytes == packet * n * swaps);
+        CHECK(out.total.sent[message::batch].bytes == 2 * b_d * n * r);
+        CHECK(out.total.sent[message::feedback].bytes == b_d * n * r);
+        CHECK(out.total.sent[message::discriminator].bytes == packet * n * swaps);
         CHECK(out.total.sent == out.total.received);
-        CHECK(out.total.sent_of(message::model).bytes == 0);
+        CHECK(out.total.sent[message::model].bytes == 0);
         std::uint64_t down = 0, up = 0, swapped = 0;
         for (const round_report& report : out.reports) {
           down += report.bytes_down;
@@ -226,7 +226,7 @@ TEST_CASE("the swap interval follows the paper: m E / b iterations") {
   CHECK(dist::never.iterations(5000, 10) == 0);
   // 60 samples, batch 6: every 10 rounds, so 25 rounds swap twice.
   const outcome out = run_md_gan<toy::adam_gan>({.swap_every = dist::epochs(1)}, {.workers = 3, .rounds = 25});
-  CHECK(out.total.sent_of(message::discriminator).messages == 2 * 3);
+  CHECK(out.total.sent[message::discriminator].messages == 2 * 3);
 }
 
 TEST_CASE("swap rules are permutations; a derangement leaves nobody its own; N ring shifts are the identity") {

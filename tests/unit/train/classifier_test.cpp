@@ -21,12 +21,15 @@ namespace {
 
 const char* const file_name = "gantry-classifier-squares.safetensors";
 
+/// For tests of the file, where it does not matter how much was learned.
+constexpr classifier_settings brief{.passes = 1, .batch = 20, .rate = 3e-3};
+
 /// Runs load_or_train on a small set and keeps what it says.
 struct run {
   backend::cpu b{1};
   std::vector<std::string> notes;
   data::image_set train = make(200, 1, "squares train"), test = make(100, 2, "squares test");
-  classifier_settings settings = quick;
+  classifier_settings settings = brief;
 
   cpu_classifier operator()(std::vector<fs::path> folders) {
     notes.clear();
@@ -44,6 +47,7 @@ std::vector<std::byte> bytes_of(const fs::path& path) { return io::read_file(pat
 
 TEST_CASE("classifier: learns ten classes and says so") {
   run train;
+  train.settings = quick;
   cpu_classifier c = train({});
   CHECK(c.accuracy() > 0.98);
   CHECK(c.name() == "gantry-classifier-squares");
@@ -89,10 +93,10 @@ TEST_CASE("classifier: learns ten classes and says so") {
 }
 
 TEST_CASE("classifier: a pure function of data and settings") {
-  const std::string once = hash_of(trained(1));
-  CHECK(once == hash_of(trained(1)));
-  CHECK(once == hash_of(trained(3)));
-  classifier_settings other = quick;
+  const std::string once = hash_of(trained(1, brief));
+  CHECK(once == hash_of(trained(1, brief)));
+  CHECK(once == hash_of(trained(3, brief)));
+  classifier_settings other = brief;
   other.seed = 1;
   CHECK(once != hash_of(trained(1, other)));
 }
@@ -148,7 +152,7 @@ TEST_CASE("classifier: no folder can be written") {
   const temporary_directory dir;
   io::write_file_atomic(dir.path() / "file", "x");
   run train;
-  CHECK(train({dir.path() / "file"}).accuracy() > 0.98);
+  CHECK(train({dir.path() / "file"}).hash().size() == 64);
   CHECK(train.said("could not be kept"));
 }
 
@@ -180,7 +184,7 @@ TEST_CASE("classifier: a file of other data, other settings or another program i
     CHECK(bytes_of(path) == kept);
   }
   CHECK(train.said("training the classifier"));
-  CHECK(train({dir.path()}).accuracy() > 0.98);
+  (void)train({dir.path()});
   CHECK(train.said("using the trained classifier"));
 }
 

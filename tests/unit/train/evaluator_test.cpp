@@ -44,31 +44,31 @@ struct fixture {
 }  // namespace
 
 TEST_CASE("evaluator: the same images have distance 0, and every figure carries its conditions") {
-  fixture f(make(600, 5, "squares test"));
-  const evaluation e = f.evaluate.evaluate(fixture::replay(floats(f.reference)), 600, 1);
+  fixture f(make(300, 5, "squares test"));
+  const evaluation e = f.evaluate.evaluate(fixture::replay(floats(f.reference)), 300, 1);
   CHECK(e.fid < 1e-6);
   CHECK(e.classifier_score > 8.0);
   CHECK(e.classifier_score <= 10.0);
-  CHECK(e.generated == 600);
-  CHECK(e.reference == 600);
+  CHECK(e.generated == 300);
+  CHECK(e.reference == 300);
   CHECK(e.feature_network == "gantry-classifier-squares");
   CHECK(e.feature_hash == f.evaluate.network().hash());
   CHECK(e.seconds >= 0.0);
   const auto json = io::json::parse(io::json::dump(to_json(e)));
   CHECK(json.at("fid").as_double() == e.fid);
   CHECK(json.at("classifier_score").as_double() == e.classifier_score);
-  CHECK(json.at("generated").as_int() == 600);
-  CHECK(json.at("reference").as_int() == 600);
+  CHECK(json.at("generated").as_int() == 300);
+  CHECK(json.at("reference").as_int() == 300);
   CHECK(json.at("feature_network").as_string() == e.feature_network);
   CHECK(json.at("feature_sha256").as_string() == e.feature_hash);
 }
 
 TEST_CASE("evaluator: other images of the same kind are near, shifted and uniform ones far") {
-  fixture f(make(600, 5, "squares test"));
+  fixture f(make(300, 5, "squares test"));
   const auto fid = [&](const std::vector<float>& images) {
-    return f.evaluate.evaluate(fixture::replay(images), 600, 1);
+    return f.evaluate.evaluate(fixture::replay(images), 300, 1);
   };
-  const auto fresh = floats(make(600, 6, "squares"));
+  const auto fresh = floats(make(300, 6, "squares"));
   auto shifted = fresh;
   for (float& x : shifted) x += 0.5f;
   const double near = fid(fresh).fid, far = fid(shifted).fid;
