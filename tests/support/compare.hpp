@@ -44,7 +44,9 @@ class outcome {
     return good_ ? *this : fail(what + ": " + sentence_);
   }
   [[nodiscard]] outcome operator&&(const outcome& next) const { return good_ ? next : *this; }
-  friend std::ostream& operator<<(std::ostream& out, const outcome& o) { return out << o.sentence_; }
+  friend std::ostream& operator<<(std::ostream& out, const outcome& o) {
+    return out << o.sentence_;
+  }
 
  private:
   outcome(bool good, std::string sentence) : good_(good), sentence_(std::move(sentence)) {}

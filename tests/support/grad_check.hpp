@@ -4,9 +4,9 @@
 // One gradient checker for every layer, network and loss: central differences with a fixed step, in
 // double, on the reference backend.
 //
-// The error of a central difference is step^2 / 6 |f'''| + 1e-16 |f| / step: with a step of 1e-5 and
-// derivatives near 1 about 1e-10. The default tolerance of 1e-6 leaves room for third derivatives
-// of up to 1e4.
+// The error of a central difference is step^2 / 6 |f'''| + 1e-16 |f| / step: with a step of 1e-5
+// and derivatives near 1 about 1e-10. The default tolerance of 1e-6 leaves room for third
+// derivatives of up to 1e4.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,8 @@ struct gradient_options {
   double kink_share{0.01};  ///< of the coordinates at most this share may be skipped for kinks
 };
 
-inline std::vector<double> normal_doubles(std::size_t count, std::uint64_t seed, std::uint32_t salt) {
+inline std::vector<double> normal_doubles(std::size_t count, std::uint64_t seed,
+                                          std::uint32_t salt) {
   std::vector<double> values(count);
   fill_normal(std::span<double>(values), {.seed = seed, .use = purpose::user, .salt = salt});
   return values;
@@ -85,9 +86,7 @@ class network_probe {
 
   network_probe(Net network, const gradient_options& o)
       : net(std::move(network)), options(o), tape_(backend_, o.n + 1) {
-    const auto count = [&](hwc s) {
-      return nhwc::elements(s, o.n);
-    };
+    const auto count = [&](hwc s) { return nhwc::elements(s, o.n); };
     x = normal_doubles(count(Net::input_shape), o.seed, 1);
     functional = normal_doubles(count(Net::output_shape), o.seed, 2);
     initialise();
@@ -152,7 +151,8 @@ class network_probe {
   network_view<backend_type> values() { return {params, buffers}; }
   const_batch_of<backend_type::storage> input() { return {x.data(), options.n}; }
 
-  /// He's rule keeps activations near 1 through any depth; noise moves biases off 0 and scales off 1.
+  /// He's rule keeps activations near 1 through any depth; noise moves biases off 0 and scales
+  /// off 1.
   void initialise() {
     net.for_each_layer([](auto& layer) {
       if constexpr (requires { layer.weight_init; })
@@ -169,8 +169,8 @@ class network_probe {
       buffers[i] = buffers[i] > 0.5 ? std::exp(0.3 * shift[i]) : 0.3 * shift[i];
   }
 
-  /// NaN in every activation, every layer's state and, by a backward from NaN, the gradient buffers:
-  /// whatever forward and backward do not overwrite shows.
+  /// NaN in every activation, every layer's state and, by a backward from NaN, the gradient
+  /// buffers: whatever forward and backward do not overwrite shows.
   void poison() {
     constexpr double poisoned = std::numeric_limits<double>::quiet_NaN();
     forward();
@@ -200,7 +200,8 @@ outcome check_contract(network_probe<Net>& probe) {
   const auto y = probe.output(), moved = probe.buffers;
   probe.forward();
   const auto all = probe.gradients();
-  const auto no_dx = probe.gradients({.dx = false}), no_dparams = probe.gradients({.dparams = false});
+  const auto no_dx = probe.gradients({.dx = false}),
+             no_dparams = probe.gradients({.dparams = false});
   const std::vector<double> kept(params.size(), probe_type::prefilled);
   outcome o = all_finite(std::span<const double>(y)).named("forward") &&
               same_bits(probe.output(), y).named("second forward") &&

@@ -24,17 +24,20 @@ void mean_term(B& b, const logits<B>& at, typename B::scalar* sum, Function f) {
          {at.value, at.gradient, at.count, 1.0f / static_cast<float>(at.count), sum, f});
 }
 
-/// Base of objectives that are one function of each output. Derived has on_real(), on_fake() and for_generator().
+}  // namespace detail
+
+/// Base of objectives that are one function of each output. Derived has on_real(), on_fake() and for_generator(), which return
+/// such functions (see functions.hpp).
 template <class Derived>
 struct separable {
   template <Backend B>
   void discriminator(B& b, const logits<B>& real, const logits<B>& fake, typename B::scalar* sum) const {
-    mean_term(b, real, sum, self().on_real());
-    mean_term(b, fake, sum, self().on_fake());
+    detail::mean_term(b, real, sum, self().on_real());
+    detail::mean_term(b, fake, sum, self().on_fake());
   }
   template <Backend B>
   void generator(B& b, const logits<B>& fake, typename B::scalar* sum) const {
-    mean_term(b, fake, sum, self().for_generator());
+    detail::mean_term(b, fake, sum, self().for_generator());
   }
   template <Backend B>
   void constrain(B&, std::span<typename B::scalar>) const {}
@@ -43,11 +46,9 @@ struct separable {
   [[nodiscard]] const Derived& self() const { return static_cast<const Derived&>(*this); }
 };
 
-}  // namespace detail
-
 /// The minimax game: the generator minimises E log(1 - D(G(z))) (Goodfellow et al., arXiv 1406.2661, eq. 1; J_gen of MD-GAN).
 /// Natural logarithm.
-struct saturating : detail::separable<saturating> {
+struct saturating : separable<saturating> {
   static constexpr std::string_view name = "saturating";
   static constexpr cross_entropy_real on_real() { return {}; }
   static constexpr cross_entropy_fake on_fake() { return {}; }
@@ -55,7 +56,7 @@ struct saturating : detail::separable<saturating> {
 };
 
 /// The generator maximises E log D(G(z)) instead (arXiv 1406.2661, section 3): same fixed point, stronger gradient early on.
-struct non_saturating : detail::separable<non_saturating> {
+struct non_saturating : separable<non_saturating> {
   static constexpr std::string_view name = "non_saturating";
   static constexpr cross_entropy_real on_real() { return {}; }
   static constexpr cross_entropy_fake on_fake() { return {}; }
@@ -63,7 +64,7 @@ struct non_saturating : detail::separable<non_saturating> {
 };
 
 /// Least squares with targets 1 (real), 0 (fake), 1 (generator) (Mao et al., arXiv 1611.04076, eq. 9).
-struct least_squares : detail::separable<least_squares> {
+struct least_squares : separable<least_squares> {
   static constexpr std::string_view name = "least_squares";
   static constexpr half_square on_real() { return {1.0f}; }
   static constexpr half_square on_fake() { return {0.0f}; }
@@ -71,7 +72,7 @@ struct least_squares : detail::separable<least_squares> {
 };
 
 /// Hinge for the discriminator, -D(G(z)) for the generator (Lim and Ye, arXiv 1705.02894; Miyato et al., arXiv 1802.05957, eq. 16-17).
-struct hinge : detail::separable<hinge> {
+struct hinge : separable<hinge> {
   static constexpr std::string_view name = "hinge";
   static constexpr margin on_real() { return {1.0f}; }
   static constexpr margin on_fake() { return {-1.0f}; }
@@ -80,7 +81,7 @@ struct hinge : detail::separable<hinge> {
 
 /// Wasserstein distance by a critic whose weights are clipped to [-clip, clip] after each of its updates
 /// (Arjovsky et al., arXiv 1701.07875, Alg. 1).
-struct wasserstein : detail::separable<wasserstein> {
+struct wasserstein : separable<wasserstein> {
   static constexpr std::string_view name = "wasserstein";
   float clip{0.01f};
   static constexpr proportional on_real() { return {-1.0f}; }

@@ -27,6 +27,14 @@ struct initialiser {
   }
 };
 
+/// Makes all layers of a network start by He's rule instead of DCGAN's.
+template <class Net>
+void use_he_initialisation(Net& net) {
+  net.for_each_layer([](auto& layer) {
+    if constexpr (requires { layer.weight_init; }) layer.weight_init.how = initialiser::rule::he;
+  });
+}
+
 /// Base of layers without parameters, running statistics and products.
 struct parameter_free {
   static constexpr std::size_t param_count(hwc) { return 0; }

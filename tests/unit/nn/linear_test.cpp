@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/nn/linear.hpp"
-
 #include <doctest/doctest.h>
+
+#include "gantry/nn/linear.hpp"
 
 #include "support/grad_check.hpp"
 
@@ -70,6 +70,5 @@ TEST_CASE("linear: gradients") {
   CHECK(check_gradients(sequential<latent<5>, linear<3, bias::no>>{}, {.n = 2}));
   CHECK(check_gradients(sequential<image<3, 2, 4>, linear<6>>{}, {.n = 1}));
   CHECK(check_gradients(sequential<image<2, 5, 1>, linear<4>, tanh_, linear<2>>{}, {.n = 5}));
-  CHECK(check_gradients(sequential<latent<4>, linear<3>>{},
-                        {.n = 2, .run_mode = mode::evaluate}));
+  CHECK(check_gradients(sequential<latent<4>, linear<3>>{}, {.n = 2, .run_mode = mode::evaluate}));
 }
