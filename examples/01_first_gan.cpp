@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A whole GAN on points of the plane: eight Gaussians on a circle, two workers, and how many of the eight the generator finds.
-// usage: 01_first_gan [iterations]
-#include <gantry/gantry.hpp>
-
+// A whole GAN on points of the plane: eight Gaussians on a circle, two workers, and how many of the
+// eight the generator finds. usage: 01_first_gan [iterations]
 #include <cstdio>
 #include <cstdlib>
+
+#include <gantry/gantry.hpp>
 
 using namespace gantry;
 

@@ -1,19 +1,20 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A layer and an objective of your own, without touching the library: a learned gain per channel, with its op and its kernel, and the
-// logistic loss with one-sided label smoothing.
-// usage: 03_own_layer_and_loss [iterations]
-#include <gantry/gantry.hpp>
-
+// A layer and an objective of your own, without touching the library: a learned gain per channel,
+// with its op and its kernel, and the logistic loss with one-sided label smoothing. usage:
+// 03_own_layer_and_loss [iterations]
 #include <cstdio>
 #include <cstdlib>
+
+#include <gantry/gantry.hpp>
 
 namespace mine {
 
 using namespace gantry;
 
-// 1. The op: an empty tag, what it is given, and a kernel for each backend that should have it. The kernel stands beside the tag.
+// 1. The op: an empty tag, what it is given, and a kernel for each backend that should have it. The
+// kernel stands beside the tag.
 template <hwc Shape>
 struct gain {
   static constexpr std::string_view name = "gain";
@@ -35,12 +36,16 @@ struct gain_gradient {
 };
 
 template <hwc Shape>
-void launch(backend::cpu&, gain<Shape>, const typename gain<Shape>::template params<backend::cpu::storage>& p) {
-  for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i) p.y.data[i] = p.x.data[i] * p.factor[i % Shape.c];
+void launch(backend::cpu&, gain<Shape>,
+            const typename gain<Shape>::template params<backend::cpu::storage>& p) {
+  for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i)
+    p.y.data[i] = p.x.data[i] * p.factor[i % Shape.c];
 }
 template <hwc Shape>
-void launch(backend::cpu&, gain_gradient<Shape>, const typename gain_gradient<Shape>::template params<backend::cpu::storage>& p) {
-  for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i) p.dfactor[i % Shape.c] += p.x.data[i] * p.dy.data[i];
+void launch(backend::cpu&, gain_gradient<Shape>,
+            const typename gain_gradient<Shape>::template params<backend::cpu::storage>& p) {
+  for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i)
+    p.dfactor[i % Shape.c] += p.x.data[i] * p.dy.data[i];
 }
 
 // 2. The layer: extents as constexpr functions, the four duties of concepts/layer.hpp, no storage.
@@ -52,8 +57,12 @@ struct channel_gain {
   static constexpr std::size_t saved_count(hwc, int) { return 0; }
   static constexpr flop_count flops(hwc) { return {}; }
   template <hwc>
-  static constexpr bool validate() { return true; }
-  static std::vector<tensor_info> tensors(hwc in, hwc) { return {nn::plain_tensor("weight", 0, in.c)}; }
+  static constexpr bool validate() {
+    return true;
+  }
+  static std::vector<tensor_info> tensors(hwc in, hwc) {
+    return {nn::plain_tensor("weight", 0, in.c)};
+  }
   template <hwc In>
   using required_ops = op_list<gain<In>, gain_gradient<In>>;
 
@@ -70,7 +79,8 @@ struct channel_gain {
     if (a.dx.data) launch(b, gain<In>{}, {a.dy, a.params.data(), a.dx});
   }
 };
-static_assert(Layer<channel_gain, backend::cpu, hwc{2, 2, 3}>, "channel_gain must satisfy the layer contract");
+static_assert(Layer<channel_gain, backend::cpu, hwc{2, 2, 3}>,
+              "channel_gain must satisfy the layer contract");
 
 // 3. The objective: a function of each output with its derivative, for either player.
 struct smoothed_real {
@@ -81,7 +91,8 @@ struct smoothed_real {
   }
   template <class T>
   [[nodiscard]] T derivative(T x) const {
-    return (1 - static_cast<T>(smooth)) * real.derivative(x) + static_cast<T>(smooth) * fake.derivative(x);
+    return (1 - static_cast<T>(smooth)) * real.derivative(x) +
+           static_cast<T>(smooth) * fake.derivative(x);
   }
   static constexpr loss::cross_entropy_real real{};
   static constexpr loss::cross_entropy_fake fake{};
@@ -98,8 +109,10 @@ struct smoothed_logistic : loss::separable<smoothed_logistic> {
 
 int main(int argc, char** argv) {
   using namespace gantry;
-  using generator = sequential<latent<8>, linear<64>, relu, linear<64>, mine::channel_gain, relu, linear<2>>;
-  using discriminator = sequential<latent<2>, linear<64>, leaky_relu, mine::channel_gain, linear<1>>;
+  using generator =
+      sequential<latent<8>, linear<64>, relu, linear<64>, mine::channel_gain, relu, linear<2>>;
+  using discriminator =
+      sequential<latent<2>, linear<64>, leaky_relu, mine::channel_gain, linear<1>>;
   using topology = gan<generator, discriminator, mine::smoothed_logistic, optim::adam>;
 
   common_config<topology> gan{.seed = 1, .batch = 64};
@@ -113,6 +126,7 @@ int main(int argc, char** argv) {
       std::printf("iteration %4u: D %.3f, G %.3f\n", view.iteration, view.report.discriminator_loss,
                   view.report.generator_loss);
   };
-  train::run<dist::standalone, backend::cpu>(world, gan, {}, std::vector{data::gaussian_mixture(1, 0)},
+  train::run<dist::standalone, backend::cpu>(world, gan, {},
+                                             std::vector{data::gaussian_mixture(1, 0)},
                                              {.iterations = iterations, .on_round = report});
 }

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything a host program needs. gantry/backend/reference/reference.hpp, for checking kernels, is separate.
+// Everything a host program needs. gantry/backend/reference/reference.hpp, for checking kernels, is
+// separate.
 #pragma once
 
 #include "gantry/backend/cpu/cpu.hpp"

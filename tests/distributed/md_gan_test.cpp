@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The invariants of MD-GAN, bit for bit where that is what holds.
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
@@ -11,11 +9,14 @@
 #include <set>
 #include <vector>
 
+#include <doctest/doctest.h>
+
 #include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/backend/reference/reference.hpp"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
+
 #include "support/toy_gan.hpp"
 
 namespace {
@@ -33,14 +34,16 @@ std::vector<float> values(std::span<const T> s) {
   return {s.begin(), s.end()};
 }
 
-/// What is left of a run: parameters, running statistics and averages of the generator, parameters per worker.
+/// What is left of a run: parameters, running statistics and averages of the generator, parameters
+/// per worker.
 struct outcome {
   std::vector<float> generator, buffers, average;
   std::map<int, std::vector<float>> discriminators, moments, statistics;
   std::vector<round_report> reports;
   traffic total;
   bool operator==(const outcome& o) const {
-    return generator == o.generator && buffers == o.buffers && average == o.average && discriminators == o.discriminators;
+    return generator == o.generator && buffers == o.buffers && average == o.average &&
+           discriminators == o.discriminators;
   }
 };
 
@@ -72,14 +75,16 @@ outcome run_md_gan(const md_gan::config& config, const run_settings& s) {
     if (comm.rank() == 0) {
       typename md_gan::server<T, B> server(b, common, config, s.workers);
       server.begin(comm);
-      for (int i = 0; i < s.rounds; ++i) out.reports.push_back(server.round(comm, static_cast<std::uint32_t>(i)));
+      for (int i = 0; i < s.rounds; ++i)
+        out.reports.push_back(server.round(comm, static_cast<std::uint32_t>(i)));
       server.command(comm, order::stop);
       const std::lock_guard lock(guard);
       collect(out, server.generator());
       return;
     }
     const auto index = static_cast<std::uint32_t>(comm.rank() - 1);
-    typename md_gan::worker<T, B, toy::noise_source> worker(b, common, config, sources[index], index);
+    typename md_gan::worker<T, B, toy::noise_source> worker(b, common, config, sources[index],
+                                                            index);
     worker.begin(comm);
     const auto stop = s.stops.find(comm.rank());
     for (std::uint32_t i = 0;; ++i) {
@@ -106,7 +111,9 @@ outcome run_standalone(const dist::standalone::config& config, int rounds) {
   for (int i = 0; i < rounds; ++i) {
     (void)no_communicator;
     comm::in_process_world world(1, std::make_shared<thread_pool>(1));
-    world.run([&](auto& comm) { out.reports.push_back(node.round(comm, static_cast<std::uint32_t>(i))); });
+    world.run([&](auto& comm) {
+      out.reports.push_back(node.round(comm, static_cast<std::uint32_t>(i)));
+    });
   }
   collect(out, node.generator());
   out.discriminators[1] = values<float>(node.discriminator().state().values().params);
@@ -115,15 +122,18 @@ outcome run_standalone(const dist::standalone::config& config, int rounds) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("md_gan with one worker is the standalone GAN, bit for bit", T, toy::adam_gan, toy::sgd_gan) {
+TEST_CASE_TEMPLATE("md_gan with one worker is the standalone GAN, bit for bit", T, toy::adam_gan,
+                   toy::sgd_gan) {
   for (const int k : {1, 2}) {
     for (const int local_steps : {1, 3}) {
       CAPTURE(k);
       CAPTURE(local_steps);
-      const outcome distributed = run_md_gan<T>({.k = k, .local_steps = local_steps}, {.workers = 1});
+      const outcome distributed =
+          run_md_gan<T>({.k = k, .local_steps = local_steps}, {.workers = 1});
       const outcome alone = run_standalone<T>({.fakes = k, .local_steps = local_steps}, 5);
       CHECK(distributed == alone);
-      CHECK(distributed.reports.back().generator_loss == doctest::Approx(alone.reports.back().generator_loss).epsilon(1e-6));
+      CHECK(distributed.reports.back().generator_loss ==
+            doctest::Approx(alone.reports.back().generator_loss).epsilon(1e-6));
       CHECK(std::ranges::all_of(distributed.generator, [](float x) { return std::isfinite(x); }));
     }
   }
@@ -136,7 +146,9 @@ TEST_CASE("md_gan is a pure function of its seed and settings, for any number of
   CHECK(once == run_md_gan<toy::adam_gan>(config, {.workers = 4, .threads = 5}));
 }
 
-TEST_CASE("the generator's gradient from feedbacks is end-to-end back-propagation through every discriminator") {
+TEST_CASE(
+    "the generator's gradient from feedbacks is end-to-end back-propagation through every "
+    "discriminator") {
   using T = toy::sgd_gan;
   using B = reference<double>;
   for (const int workers : {1, 2, 4}) {
@@ -148,12 +160,14 @@ TEST_CASE("the generator's gradient from feedbacks is end-to-end back-propagatio
       dist::generator_player<T, B> generator(b, common, k);
       std::vector<std::unique_ptr<dist::discriminator_player<T, B>>> players;
       for (int n = 0; n < workers; ++n)
-        players.push_back(std::make_unique<dist::discriminator_player<T, B>>(b, common, static_cast<std::uint32_t>(n)));
+        players.push_back(std::make_unique<dist::discriminator_player<T, B>>(
+            b, common, static_cast<std::uint32_t>(n)));
       for (int j = 0; j < k; ++j) generator.generate(9, 0, static_cast<std::uint32_t>(j));
 
       // N backward passes, one per worker, each scaled by 1 / N.
       generator.begin_update();
-      std::vector<std::vector<double>> sums(static_cast<std::size_t>(k), std::vector<double>(batch * image_size));
+      std::vector<std::vector<double>> sums(static_cast<std::size_t>(k),
+                                            std::vector<double>(batch * image_size));
       for (int n = 1; n <= workers; ++n) {
         const auto j = static_cast<std::size_t>(md_gan::assign(n, k).for_feedback);
         auto seed = generator.image_gradient(j);
@@ -161,7 +175,8 @@ TEST_CASE("the generator's gradient from feedbacks is end-to-end back-propagatio
         for (std::size_t i = 0; i < sums[j].size(); ++i) sums[j][i] += seed.data[i] /= workers;
         generator.learn(j);
       }
-      const std::vector<double> per_worker(generator.state().gradients().begin(), generator.state().gradients().end());
+      const std::vector<double> per_worker(generator.state().gradients().begin(),
+                                           generator.state().gradients().end());
 
       // One backward per distinct batch on the summed feedback.
       generator.begin_update();
@@ -197,7 +212,8 @@ TEST_CASE("byte counters equal the formulas of the paper") {
                                            .statistics_travel = statistics_travel},
                                           {.workers = workers, .rounds = rounds});
         const auto n = static_cast<std::size_t>(workers), r = static_cast<std::size_t>(rounds);
-        const std::size_t packet = theta * (moments_travel ? 3 : 1) + (statistics_travel ? statistics : 0);
+        const std::size_t packet =
+            theta * (moments_travel ? 3 : 1) + (statistics_travel ? statistics : 0);
         const std::size_t swaps = workers > 1 ? r / every : 0;
         CHECK(out.total.sent[message::batch].bytes == 2 * b_d * n * r);
         CHECK(out.total.sent[message::feedback].bytes == b_d * n * r);
@@ -225,16 +241,20 @@ TEST_CASE("the swap interval follows the paper: m E / b iterations") {
   CHECK(dist::iterations(7).iterations(5000, 10) == 7);
   CHECK(dist::never.iterations(5000, 10) == 0);
   // 60 samples, batch 6: every 10 rounds, so 25 rounds swap twice.
-  const outcome out = run_md_gan<toy::adam_gan>({.swap_every = dist::epochs(1)}, {.workers = 3, .rounds = 25});
+  const outcome out =
+      run_md_gan<toy::adam_gan>({.swap_every = dist::epochs(1)}, {.workers = 3, .rounds = 25});
   CHECK(out.total.sent[message::discriminator].messages == 2 * 3);
 }
 
-TEST_CASE("swap rules are permutations; a derangement leaves nobody its own; N ring shifts are the identity") {
+TEST_CASE(
+    "swap rules are permutations; a derangement leaves nobody its own; N ring shifts are the "
+    "identity") {
   for (std::uint32_t n = 2; n <= 9; ++n) {
     std::set<std::vector<std::uint32_t>> seen;
     for (std::uint32_t step = 0; step < 200; ++step) {
       const stream_id id{.seed = 4, .step = step, .use = purpose::swap};
-      for (const auto rule : {dist::swap_rule::derangement, dist::swap_rule::pairs, dist::swap_rule::ring}) {
+      for (const auto rule :
+           {dist::swap_rule::derangement, dist::swap_rule::pairs, dist::swap_rule::ring}) {
         const auto target = dist::swap_targets(rule, n, id);
         auto sorted = target;
         std::ranges::sort(sorted);
@@ -261,7 +281,8 @@ TEST_CASE("swap rules are permutations; a derangement leaves nobody its own; N r
   CHECK(dist::swap_targets(dist::swap_rule::derangement, 1, {}) == std::vector<std::uint32_t>{0});
 }
 
-TEST_CASE("a swap moves discriminators without changing them, and only what should travel travels") {
+TEST_CASE(
+    "a swap moves discriminators without changing them, and only what should travel travels") {
   using T = toy::adam_gan;
   for (const bool moments_travel : {false, true}) {
     for (const bool statistics_travel : {false, true}) {
@@ -312,17 +333,21 @@ TEST_CASE("planned memory is what a server and a worker allocate") {
     CHECK(b.meter().bytes() == md_gan::server<T, cpu>::bytes(batch, config));
   }
   cpu b;
-  const md_gan::worker<T, cpu, toy::noise_source> worker(b, common, {}, toy::noise_source(60, 0), 0);
+  const md_gan::worker<T, cpu, toy::noise_source> worker(b, common, {}, toy::noise_source(60, 0),
+                                                         0);
   CHECK(b.meter().bytes() == md_gan::worker<T, cpu, toy::noise_source>::bytes(batch));
   cpu alone;
-  dist::standalone::node<T, cpu, toy::noise_source> node(alone, common, {.fakes = 2}, toy::noise_source(60, 0));
-  CHECK(alone.meter().bytes() == dist::standalone::node<T, cpu, toy::noise_source>::bytes(batch, {.fakes = 2}));
+  dist::standalone::node<T, cpu, toy::noise_source> node(alone, common, {.fakes = 2},
+                                                         toy::noise_source(60, 0));
+  CHECK(alone.meter().bytes() ==
+        dist::standalone::node<T, cpu, toy::noise_source>::bytes(batch, {.fakes = 2}));
 }
 
 TEST_CASE("a training step allocates nothing from its backend") {
   using T = toy::adam_gan;
   cpu b;
-  dist::standalone::node<T, cpu, toy::noise_source> node(b, {.batch = batch}, {}, toy::noise_source(60, 0));
+  dist::standalone::node<T, cpu, toy::noise_source> node(b, {.batch = batch}, {},
+                                                         toy::noise_source(60, 0));
   const auto before = b.meter().allocations();
   comm::in_process_world world(1, std::make_shared<thread_pool>(1));
   world.run([&](auto& comm) {
@@ -335,7 +360,8 @@ TEST_CASE("settings that cannot work are refused in a sentence") {
   cpu b;
   const common_config<toy::adam_gan> common{.batch = batch};
   using server = md_gan::server<toy::adam_gan, cpu>;
-  CHECK_THROWS_WITH_AS(server(b, common, {.k = 0}, 2), doctest::Contains("k, the number of generated batches"), usage_error);
+  CHECK_THROWS_WITH_AS(server(b, common, {.k = 0}, 2),
+                       doctest::Contains("k, the number of generated batches"), usage_error);
   CHECK_THROWS_AS(server(b, common, {.local_steps = 0}, 2), usage_error);
   CHECK_THROWS_AS(server(b, {.batch = 0}, {}, 2), usage_error);
 }

@@ -1,20 +1,20 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
-#include <unistd.h>
+#include <doctest/doctest.h>
 
 #include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/train/trainer.hpp"
+
 #include "support/toy_gan.hpp"
 
 namespace {
@@ -33,11 +33,13 @@ struct scratch_folder {
 };
 
 template <class S = md_gan, class T = toy::adam_gan, class Source = toy::noise_source>
-train::run_result train_toy(train::run_options options, int workers = 3, const typename S::config& config = {},
+train::run_result train_toy(train::run_options options, int workers = 3,
+                            const typename S::config& config = {},
                             std::vector<Source> sources = toy::noise_sources(3, 12)) {
   sources.erase(sources.begin() + workers, sources.end());
   auto world = comm::in_process(S::has_server ? workers + 1 : 1, 2);
-  return train::run<S, cpu>(world, common_config<T>{.seed = 5, .batch = 4}, config, std::move(sources), options);
+  return train::run<S, cpu>(world, common_config<T>{.seed = 5, .batch = 4}, config,
+                            std::move(sources), options);
 }
 
 class broken_source {
@@ -56,7 +58,8 @@ void flip_byte(const fs::path& file) {
 
 }  // namespace
 
-TEST_CASE("equal seeds give the same checkpoint, and a resumed run the one of a run that never stopped") {
+TEST_CASE(
+    "equal seeds give the same checkpoint, and a resumed run the one of a run that never stopped") {
   const scratch_folder a;
   const fs::path one = a.path / "one", two = a.path / "two", parts = a.path / "parts";
   const md_gan::config config{.k = 2, .swap_every = dist::iterations(3), .moments_travel = true};
@@ -64,12 +67,15 @@ TEST_CASE("equal seeds give the same checkpoint, and a resumed run the one of a 
   const auto whole = train_toy({.iterations = 11, .checkpoints = one}, 3, config);
   CHECK(whole.iterations == 11);
   CHECK(whole.checkpoint_hash.size() == 64);
-  CHECK(whole.checkpoint_hash == train_toy({.iterations = 11, .checkpoints = two, .save_every = 4}, 3, config).checkpoint_hash);
+  CHECK(whole.checkpoint_hash ==
+        train_toy({.iterations = 11, .checkpoints = two, .save_every = 4}, 3, config)
+            .checkpoint_hash);
   train_toy({.iterations = 5, .checkpoints = parts}, 3, config);
   const auto half = train::latest_checkpoint(parts);
   REQUIRE(half);
   CHECK(half->filename() == "network-snapshot-000005");
-  const auto rest = train_toy({.iterations = 11, .checkpoints = parts, .resume_from = *half}, 3, config);
+  const auto rest =
+      train_toy({.iterations = 11, .checkpoints = parts, .resume_from = *half}, 3, config);
   CHECK(rest.checkpoint_hash == whole.checkpoint_hash);
 }
 
@@ -77,8 +83,11 @@ TEST_CASE("a standalone run resumes bit for bit too") {
   const scratch_folder root;
   const auto whole = train_toy<standalone>({.iterations = 7, .checkpoints = root.path}, 1);
   train_toy<standalone>({.iterations = 4, .checkpoints = root.path / "p"}, 1);
-  const auto rest = train_toy<standalone>(
-      {.iterations = 7, .checkpoints = root.path / "p", .resume_from = root.path / "p" / "network-snapshot-000004"}, 1);
+  const auto rest =
+      train_toy<standalone>({.iterations = 7,
+                             .checkpoints = root.path / "p",
+                             .resume_from = root.path / "p" / "network-snapshot-000004"},
+                            1);
   CHECK(rest.checkpoint_hash == whole.checkpoint_hash);
 }
 
@@ -88,9 +97,11 @@ TEST_CASE("a run resumes without the worker that had stopped") {
   const auto whole = train_toy({.iterations = 9, .checkpoints = root.path / "w", .stops = stops});
   CHECK(whole.live_workers == 2);
   train_toy({.iterations = 6, .checkpoints = root.path / "p", .stops = stops});
-  CHECK_FALSE(fs::exists(root.path / "p" / "network-snapshot-000006" / "discriminator-2.safetensors"));
-  const auto rest = train_toy(
-      {.iterations = 9, .checkpoints = root.path / "p", .resume_from = root.path / "p" / "network-snapshot-000006"});
+  CHECK_FALSE(
+      fs::exists(root.path / "p" / "network-snapshot-000006" / "discriminator-2.safetensors"));
+  const auto rest = train_toy({.iterations = 9,
+                               .checkpoints = root.path / "p",
+                               .resume_from = root.path / "p" / "network-snapshot-000006"});
   CHECK(rest.checkpoint_hash == whole.checkpoint_hash);
 }
 
@@ -98,16 +109,17 @@ TEST_CASE("a requested stop saves what is done, and callbacks see every round") 
   const scratch_folder root;
   std::vector<std::uint32_t> seen;
   std::vector<float> latents(2 * 5, 0.1f), images(2 * 72);
-  const auto result = train_toy({.iterations = 100,
-                                 .on_start = [&](const train::round_view& v) { CHECK(v.iteration == 0); },
-                                 .on_round =
-                                     [&](const train::round_view& v) {
-                                       seen.push_back(v.iteration);
-                                       v.sample(latents, images);
-                                       CHECK(std::isfinite(images[7]));
-                                     },
-                                 .stop_requested = [&] { return seen.size() == 4; },
-                                 .checkpoints = root.path});
+  const auto result =
+      train_toy({.iterations = 100,
+                 .on_start = [&](const train::round_view& v) { CHECK(v.iteration == 0); },
+                 .on_round =
+                     [&](const train::round_view& v) {
+                       seen.push_back(v.iteration);
+                       v.sample(latents, images);
+                       CHECK(std::isfinite(images[7]));
+                     },
+                 .stop_requested = [&] { return seen.size() == 4; },
+                 .checkpoints = root.path});
   CHECK(result.stopped_early);
   CHECK(seen == std::vector<std::uint32_t>{1, 2, 3, 4});
   CHECK(fs::exists(root.path / "network-snapshot-000004" / "MANIFEST.json"));
@@ -117,9 +129,10 @@ TEST_CASE("sampling between rounds does not change the run") {
   const scratch_folder root;
   std::vector<float> latents(9 * 5, 0.1f), images(9 * 72);
   const auto plain = train_toy({.iterations = 5, .checkpoints = root.path / "a"});
-  const auto sampled = train_toy({.iterations = 5,
-                                  .on_round = [&](const train::round_view& v) { v.sample(latents, images); },
-                                  .checkpoints = root.path / "b"});
+  const auto sampled =
+      train_toy({.iterations = 5,
+                 .on_round = [&](const train::round_view& v) { v.sample(latents, images); },
+                 .checkpoints = root.path / "b"});
   CHECK(plain.checkpoint_hash == sampled.checkpoint_hash);
 }
 
@@ -131,25 +144,31 @@ TEST_CASE("checkpoints that cannot be resumed are refused in a sentence") {
 
   SUBCASE("other settings") {
     const io::json::object other{{"model", "toy"}, {"k", 2}};
-    CHECK_THROWS_WITH_AS(train_toy({.iterations = 6, .resume_from = folder, .configuration = other}),
-                         doctest::Contains("made with k = 2 and was made with 1"), data_error);
+    CHECK_THROWS_WITH_AS(
+        train_toy({.iterations = 6, .resume_from = folder, .configuration = other}),
+        doctest::Contains("made with k = 2 and was made with 1"), data_error);
   }
   SUBCASE("another network") {
     using wide = sequential<latent<5>, linear<72>, tanh_, reshape<6, 6, 2>>;
-    using other = gan<wide, toy::conv_discriminator, loss::hinge, optim::adam, optim::ema<optim::adam>>;
+    using other =
+        gan<wide, toy::conv_discriminator, loss::hinge, optim::adam, optim::ema<optim::adam>>;
     CHECK_THROWS_WITH_AS((train_toy<md_gan, other>({.iterations = 6, .resume_from = folder})),
                          doctest::Contains("generator.safetensors"), data_error);
   }
   SUBCASE("another number of workers") {
-    CHECK_THROWS_WITH_AS(train_toy({.iterations = 6, .resume_from = folder}, 2), doctest::Contains("2 workers"), data_error);
+    CHECK_THROWS_WITH_AS(train_toy({.iterations = 6, .resume_from = folder}, 2),
+                         doctest::Contains("2 workers"), data_error);
   }
   SUBCASE("a damaged file") {
     flip_byte(folder / "discriminator-2.safetensors");
-    CHECK_THROWS_WITH_AS(train_toy({.iterations = 6, .resume_from = folder}), doctest::Contains("it is damaged"), data_error);
+    CHECK_THROWS_WITH_AS(train_toy({.iterations = 6, .resume_from = folder}),
+                         doctest::Contains("it is damaged"), data_error);
   }
   SUBCASE("a cut file") {
-    fs::resize_file(folder / "generator.safetensors", fs::file_size(folder / "generator.safetensors") - 5);
-    CHECK_THROWS_WITH_AS(train_toy({.iterations = 6, .resume_from = folder}), doctest::Contains("generator.safetensors"), data_error);
+    fs::resize_file(folder / "generator.safetensors",
+                    fs::file_size(folder / "generator.safetensors") - 5);
+    CHECK_THROWS_WITH_AS(train_toy({.iterations = 6, .resume_from = folder}),
+                         doctest::Contains("generator.safetensors"), data_error);
   }
   SUBCASE("a missing file") {
     fs::remove(folder / "generator-optimizer.safetensors");
@@ -163,17 +182,21 @@ TEST_CASE("checkpoints that cannot be resumed are refused in a sentence") {
 
 TEST_CASE("a loss that is not finite ends the run and leaves no half-written checkpoint") {
   const scratch_folder root;
-  CHECK_THROWS_WITH_AS((train_toy<md_gan, toy::adam_gan, broken_source>({.iterations = 9, .checkpoints = root.path, .save_every = 2},
-                                                                        2, {}, std::vector<broken_source>(2))),
+  CHECK_THROWS_WITH_AS((train_toy<md_gan, toy::adam_gan, broken_source>(
+                           {.iterations = 9, .checkpoints = root.path, .save_every = 2}, 2, {},
+                           std::vector<broken_source>(2))),
                        doctest::Contains("iteration 4 were expected to be finite"), numeric_error);
   CHECK(train::latest_checkpoint(root.path)->filename() == "network-snapshot-000002");
-  for (const auto& entry : fs::directory_iterator(root.path)) CHECK(entry.path().filename().string().find("partial") == std::string::npos);
+  for (const auto& entry : fs::directory_iterator(root.path))
+    CHECK(entry.path().filename().string().find("partial") == std::string::npos);
 }
 
 TEST_CASE("a world of the wrong size is refused") {
   auto world = comm::in_process(2, 1);
-  CHECK_THROWS_AS((train::run<md_gan, cpu>(world, common_config<toy::adam_gan>{.batch = 4}, {}, toy::noise_sources(3, 12), {})),
+  CHECK_THROWS_AS((train::run<md_gan, cpu>(world, common_config<toy::adam_gan>{.batch = 4}, {},
+                                           toy::noise_sources(3, 12), {})),
                   usage_error);
-  CHECK_THROWS_AS((train::run<md_gan, cpu>(world, common_config<toy::adam_gan>{.batch = 0}, {}, toy::noise_sources(1, 12), {})),
+  CHECK_THROWS_AS((train::run<md_gan, cpu>(world, common_config<toy::adam_gan>{.batch = 0}, {},
+                                           toy::noise_sources(1, 12), {})),
                   usage_error);
 }

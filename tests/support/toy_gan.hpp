@@ -18,21 +18,24 @@ namespace toy {
 
 /// Convolutions, batch norm and dropout, so that statistics and random streams matter.
 using conv_generator =
-    gantry::sequential<gantry::latent<5>, gantry::linear<3 * 3 * 4>, gantry::reshape<3, 3, 4>, gantry::batch_norm,
-                       gantry::relu, gantry::conv_transpose2d<2, 4, 2, 1>, gantry::tanh_>;
+    gantry::sequential<gantry::latent<5>, gantry::linear<3 * 3 * 4>, gantry::reshape<3, 3, 4>,
+                       gantry::batch_norm, gantry::relu, gantry::conv_transpose2d<2, 4, 2, 1>,
+                       gantry::tanh_>;
 using conv_discriminator =
-    gantry::sequential<gantry::image<6, 6, 2>, gantry::conv2d<4, 4, 2, 1>, gantry::batch_norm, gantry::leaky_relu,
-                       gantry::dropout, gantry::linear<1>>;
-using adam_gan = gantry::gan<conv_generator, conv_discriminator, gantry::loss::non_saturating, gantry::optim::adam,
-                             gantry::optim::ema<gantry::optim::adam>>;
-using sgd_gan = gantry::gan<conv_generator, conv_discriminator, gantry::loss::non_saturating, gantry::optim::sgd>;
+    gantry::sequential<gantry::image<6, 6, 2>, gantry::conv2d<4, 4, 2, 1>, gantry::batch_norm,
+                       gantry::leaky_relu, gantry::dropout, gantry::linear<1>>;
+using adam_gan = gantry::gan<conv_generator, conv_discriminator, gantry::loss::non_saturating,
+                             gantry::optim::adam, gantry::optim::ema<gantry::optim::adam>>;
+using sgd_gan = gantry::gan<conv_generator, conv_discriminator, gantry::loss::non_saturating,
+                            gantry::optim::sgd>;
 
 /// Endless normal noise, different for every worker and step.
 class noise_source {
  public:
   noise_source(std::int64_t size, std::uint32_t worker) : size_(size), worker_(worker) {}
   void read(std::uint32_t step, std::span<float> out, int) {
-    gantry::fill_normal(out, {.seed = 77, .step = step, .worker = worker_, .use = gantry::purpose::user});
+    gantry::fill_normal(
+        out, {.seed = 77, .step = step, .worker = worker_, .use = gantry::purpose::user});
   }
   [[nodiscard]] std::int64_t size() const { return size_; }
 

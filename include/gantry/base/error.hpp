@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What Gantry throws, and the exit code a program ends with. Every message is one sentence that says
-// what was expected, what was found and what to do.
+// What Gantry throws, and the exit code a program ends with. Every message is one sentence that
+// says what was expected, what was found and what to do.
 #pragma once
 
 #include <stdexcept>
@@ -13,12 +13,12 @@ namespace gantry {
 /// Exit codes of every Gantry program (documented in README.md; schedulers branch on them).
 enum class exit_code : int {
   done = 0,
-  failure = 1,             ///< run-time failure, a NaN loss among them
-  usage = 2,               ///< unknown flag, bad value, impossible configuration
-  refused = 3,             ///< data set or checkpoint refused
-  too_few_workers = 4,     ///< no worker is left to train with
-  interrupted = 130,       ///< SIGINT, after saving
-  terminated = 143,        ///< SIGTERM, after saving
+  failure = 1,          ///< run-time failure, a NaN loss among them
+  usage = 2,            ///< unknown flag, bad value, impossible configuration
+  refused = 3,          ///< data set or checkpoint refused
+  too_few_workers = 4,  ///< no worker is left to train with
+  interrupted = 130,    ///< SIGINT, after saving
+  terminated = 143,     ///< SIGTERM, after saving
 };
 
 /// Base of all errors thrown by the library; `code()` is the exit code a program should end with.
@@ -53,7 +53,8 @@ class numeric_error : public error {
 /// Fewer workers are left than the strategy can train with.
 class workers_lost : public error {
  public:
-  explicit workers_lost(const std::string& sentence) : error(sentence, exit_code::too_few_workers) {}
+  explicit workers_lost(const std::string& sentence)
+      : error(sentence, exit_code::too_few_workers) {}
 };
 
 /// Checks a condition that a caller controls; kept in every build. @throws usage_error

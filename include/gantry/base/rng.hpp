@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as
-// easy as 1, 2, 3", SC 2011). A number is a pure function of (seed, step, worker, purpose, salt, index), so
-// a stream is the same on every backend, for any number of threads or ranks, and after a resume.
+// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random
+// numbers: as easy as 1, 2, 3", SC 2011). A number is a pure function of (seed, step, worker,
+// purpose, salt, index), so a stream is the same on every backend, for any number of threads or
+// ranks, and after a resume.
 #pragma once
 
 #include <array>
@@ -51,8 +52,9 @@ constexpr block generate(block counter, key k) {
   constexpr std::uint32_t w0 = 0x9E3779B9u, w1 = 0xBB67AE85u;
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = m0 * counter[0], p1 = m1 * counter[2];
-    counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ k[0], static_cast<std::uint32_t>(p1),
-               static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ k[1], static_cast<std::uint32_t>(p0)};
+    counter = {
+        static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ k[0], static_cast<std::uint32_t>(p1),
+        static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ k[1], static_cast<std::uint32_t>(p0)};
     k[0] += w0;
     k[1] += w1;
   }
@@ -88,7 +90,8 @@ void fill_normal(std::span<T> out, const stream_id& id) {
   }
 }
 
-/// Draws one after the other from a stream; for host code that needs a sequence rather than an index.
+/// Draws one after the other from a stream; for host code that needs a sequence rather than an
+/// index.
 class random_sequence {
  public:
   explicit random_sequence(const stream_id& id) : id_(id) {}
@@ -110,7 +113,8 @@ class random_sequence {
     const std::uint32_t threshold = (0u - bound) % bound;
     for (;;) {
       const std::uint64_t product = static_cast<std::uint64_t>(next()) * bound;
-      if (static_cast<std::uint32_t>(product) >= threshold) return static_cast<std::uint32_t>(product >> 32);
+      if (static_cast<std::uint32_t>(product) >= threshold)
+        return static_cast<std::uint32_t>(product >> 32);
     }
   }
 

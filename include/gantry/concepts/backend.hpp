@@ -12,12 +12,13 @@
 
 namespace gantry {
 
-/// Where networks run: memory, a layout for activations, and kernels for ops (see ops/operation.hpp).
+/// Where networks run: memory, a layout for activations, and kernels for ops (see
+/// ops/operation.hpp).
 ///
-/// `allocate(n)` returns n zeroed scalars, move-only and freed on destruction. `upload` and `download` copy between
-/// canonical host floats and the backend's memory and have finished when they return. `synchronize`
-/// waits for all launched ops. `meter` counts what was allocated. One backend object serves one
-/// node; it is not shared between threads.
+/// `allocate(n)` returns n zeroed scalars, move-only and freed on destruction. `upload` and
+/// `download` copy between canonical host floats and the backend's memory and have finished when
+/// they return. `synchronize` waits for all launched ops. `meter` counts what was allocated. One
+/// backend object serves one node; it is not shared between threads.
 template <class B>
 concept Backend = requires(B& b, const B& cb, std::size_t n, typename B::scalar* to,
                            const typename B::scalar* from, std::span<const float> source,

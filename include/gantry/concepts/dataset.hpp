@@ -8,8 +8,9 @@
 
 namespace gantry {
 
-/// The real samples of one worker. `read(step, out, batch)` writes the batch of that step, canonical
-/// [n][h][w][c] floats in [-1, 1]; it is a pure function of the step, so that a resumed run sees the same data.
+/// The real samples of one worker. `read(step, out, batch)` writes the batch of that step,
+/// canonical [n][h][w][c] floats in [-1, 1]; it is a pure function of the step, so that a resumed
+/// run sees the same data.
 template <class D>
 concept BatchSource = requires(D& d, const D& cd, std::uint32_t step, std::span<float> out, int n) {
   { d.read(step, out, n) } -> std::same_as<void>;

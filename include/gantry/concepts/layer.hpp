@@ -3,18 +3,21 @@
 //
 // The layer contract.
 //
-// A layer is a small struct: template arguments for what changes storage or code, members for run-time settings
-// (slope, rate, epsilon). It owns no storage. All extents are constexpr functions of the input's extents, so a
-// network's offsets, bytes and FLOPs are constants of its type.
+// A layer is a small struct: template arguments for what changes storage or code, members for
+// run-time settings (slope, rate, epsilon). It owns no storage. All extents are constexpr functions
+// of the input's extents, so a network's offsets, bytes and FLOPs are constants of its type.
 //
-//   forward   overwrites y. It may write `saved` (kept until the backward of the same batch) and, in training
+//   forward   overwrites y. It may write `saved` (kept until the backward of the same batch) and,
+//   in training
 //             mode, `buffers` (running statistics).
-//   backward  overwrites dx (skipped when dx.data is null) and adds to dparams (skipped when empty: the
+//   backward  overwrites dx (skipped when dx.data is null) and adds to dparams (skipped when empty:
+//   the
 //             generator step needs D's input gradient, never its weight gradients). It must accept
 //             saved as forward left it and may use it as scratch afterwards.
 //
-// `in_place` = the output may overwrite the input and dx may alias dy; such a layer computes its backward without x.
-// `backward_needs_output` = backward reads y, so the next layer must not overwrite it.
+// `in_place` = the output may overwrite the input and dx may alias dy; such a layer computes its
+// backward without x. `backward_needs_output` = backward reads y, so the next layer must not
+// overwrite it.
 #pragma once
 
 #include <array>
@@ -48,7 +51,7 @@ struct backward_args {
   const_batch_of<typename B::storage> x, y, dy;
   std::span<const typename B::scalar> params;
   std::span<typename B::scalar> saved;
-  batch_of<typename B::storage> dx;      ///< data null: not wanted
+  batch_of<typename B::storage> dx;       ///< data null: not wanted
   std::span<typename B::scalar> dparams;  ///< empty: not wanted
   mode run_mode{mode::train};
   stream_id random;  ///< the same as in forward
@@ -63,13 +66,14 @@ struct flop_count {
   }
 };
 
-/// One named tensor of a layer: where it is in the layer's slice, and how its storage order maps to PyTorch's.
+/// One named tensor of a layer: where it is in the layer's slice, and how its storage order maps to
+/// PyTorch's.
 struct tensor_info {
-  std::string name;                 ///< PyTorch's: weight, bias, running_mean, ...
-  std::size_t offset{};             ///< in scalars, within the layer's params or buffers
+  std::string name;                  ///< PyTorch's: weight, bias, running_mean, ...
+  std::size_t offset{};              ///< in scalars, within the layer's params or buffers
   std::vector<int> storage_extents;  ///< row-major, as stored
-  std::vector<int> order;            ///< storage axis that each PyTorch axis group walks, outermost first
-  std::vector<std::int64_t> shape;   ///< PyTorch's shape; the product equals that of storage_extents
+  std::vector<int> order;  ///< storage axis that each PyTorch axis group walks, outermost first
+  std::vector<std::int64_t> shape;  ///< PyTorch's shape; the product equals that of storage_extents
   bool is_buffer{};
   [[nodiscard]] std::size_t size() const {
     std::size_t n = 1;
@@ -80,9 +84,9 @@ struct tensor_info {
 
 /// Layer L on backend B with input extents In.
 template <class L, class B, hwc In>
-concept Layer = Backend<B> && requires(const L& l, B& b, const forward_args<B>& f,
-                                       const backward_args<B>& g, std::span<float> host,
-                                       const stream_id& id, int n) {
+concept Layer = Backend<B> &&
+    requires(const L& l, B& b, const forward_args<B>& f, const backward_args<B>& g,
+             std::span<float> host, const stream_id& id, int n) {
   { L::name } -> std::convertible_to<std::string_view>;
   { L::output_shape(In) } -> std::same_as<hwc>;
   { L::param_count(In) } -> std::same_as<std::size_t>;

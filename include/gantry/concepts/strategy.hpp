@@ -3,14 +3,15 @@
 //
 // The strategy contract: what the nodes of a distributed GAN do in one round.
 //
-// A strategy is a struct with a `config`, and one or two role templates. Rank 0 of the world runs the lead role: `server` if
-// the strategy has one, else `node`. A server has no real samples: its type takes no source. Ranks 1, 2, ... run `worker`,
-// constructed with the source of their shard.
+// A strategy is a struct with a `config`, and one or two role templates. Rank 0 of the world runs
+// the lead role: `server` if the strategy has one, else `node`. A server has no real samples: its
+// type takes no source. Ranks 1, 2, ... run `worker`, constructed with the source of their shard.
 //
 //   lead    round(comm, iteration) -> round_report    one iteration, in step with the workers
 //           command(comm, order)                       tells every live worker to save or to stop
 //           sample(latents, images)                    images of the averaged generator
-//   worker  round(comm, iteration) -> order            what the server asked for; `train` when a round was done
+//   worker  round(comm, iteration) -> order            what the server asked for; `train` when a
+//   round was done
 #pragma once
 
 #include <array>
@@ -54,9 +55,10 @@ struct round_report {
   double generator_loss{};      ///< mean over workers
   int workers{};                ///< that took part to the end
   std::int64_t images{};        ///< real samples seen by all workers in this round
-  std::uint64_t bytes_down{}, bytes_up{}, bytes_swap{};  ///< payload between server and workers, and between workers
-  phase_times lead;             ///< rank 0
-  phase_times worker;           ///< mean over workers; zero without workers
+  std::uint64_t bytes_down{}, bytes_up{},
+      bytes_swap{};    ///< payload between server and workers, and between workers
+  phase_times lead;    ///< rank 0
+  phase_times worker;  ///< mean over workers; zero without workers
 };
 
 /// Settings that every strategy shares.

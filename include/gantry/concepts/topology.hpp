@@ -8,13 +8,15 @@
 
 namespace gantry {
 
-/// A GAN as a type: two networks, an objective and an optimizer for each player. Members hold the run-time settings (rates, slopes).
-/// Wrap the generator's optimizer in optim::ema to draw samples from averaged weights.
+/// A GAN as a type: two networks, an objective and an optimizer for each player. Members hold the
+/// run-time settings (rates, slopes). Wrap the generator's optimizer in optim::ema to draw samples
+/// from averaged weights.
 template <Network Generator, Network Discriminator, class Objective, class DiscriminatorOptimizer,
           class GeneratorOptimizer = DiscriminatorOptimizer>
 struct gan {
   static_assert(Generator::output_shape == Discriminator::input_shape,
-                "gan: the generator's output and the discriminator's input must have the same height, width and channels");
+                "gan: the generator's output and the discriminator's input must have the same "
+                "height, width and channels");
   static_assert(Discriminator::output_shape == hwc{1, 1, 1},
                 "gan: the discriminator must end in one number per sample; end it with linear<1>");
   using generator_type = Generator;
@@ -35,12 +37,12 @@ struct gan {
 /// Anything with gan's members.
 template <class T>
 concept Topology = std::copyable<T> && Network<typename T::generator_type> &&
-                   Network<typename T::discriminator_type> && requires(T t) {
-                     { T::latent_shape } -> std::convertible_to<hwc>;
-                     { T::sample_shape } -> std::convertible_to<hwc>;
-                     { t.loss } -> std::same_as<typename T::loss_type&>;
-                     { t.generator_optimizer } -> std::same_as<typename T::generator_optimizer_type&>;
-                     { t.discriminator_optimizer } -> std::same_as<typename T::discriminator_optimizer_type&>;
-                   };
+    Network<typename T::discriminator_type> && requires(T t) {
+  { T::latent_shape } -> std::convertible_to<hwc>;
+  { T::sample_shape } -> std::convertible_to<hwc>;
+  { t.loss } -> std::same_as<typename T::loss_type&>;
+  { t.generator_optimizer } -> std::same_as<typename T::generator_optimizer_type&>;
+  { t.discriminator_optimizer } -> std::same_as<typename T::discriminator_optimizer_type&>;
+};
 
 }  // namespace gantry

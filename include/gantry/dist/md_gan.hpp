@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// MD-GAN (Hardy, Le Merrer, Sericola, "MD-GAN: multi-discriminator generative adversarial networks for distributed datasets", IPDPS 2019,
-// arXiv 1811.03850): one generator on a server, one discriminator on each worker beside its private data. Real samples never leave a worker.
+// MD-GAN (Hardy, Le Merrer, Sericola, "MD-GAN: multi-discriminator generative adversarial networks
+// for distributed datasets", IPDPS 2019, arXiv 1811.03850): one generator on a server, one
+// discriminator on each worker beside its private data. Real samples never leave a worker.
 // docs/decisions.md records what the paper leaves open.
 #pragma once
 
@@ -31,7 +32,8 @@ struct md_gan {
     bool statistics_travel{true};  ///< so do batch normalisation's running statistics
   };
 
-  /// Batches of worker n = 1 .. N (section IV-B1, counted from 0): X^(g) for its feedback, X^(d) for its learning steps.
+  /// Batches of worker n = 1 .. N (section IV-B1, counted from 0): X^(g) for its feedback, X^(d)
+  /// for its learning steps.
   struct assignment {
     int for_feedback, for_learning;
   };
@@ -41,8 +43,11 @@ struct md_gan {
   template <Topology T>
   static constexpr std::size_t packet_size(const config& settings) {
     using discriminator = typename T::discriminator_type;
-    return discriminator::param_count + (settings.statistics_travel ? discriminator::buffer_count : 0) +
-           (settings.moments_travel ? T::discriminator_optimizer_type::state_per_param() * discriminator::param_count : 0);
+    return discriminator::param_count +
+           (settings.statistics_travel ? discriminator::buffer_count : 0) +
+           (settings.moments_travel
+                ? T::discriminator_optimizer_type::state_per_param() * discriminator::param_count
+                : 0);
   }
 
   template <Topology T, Backend B>
@@ -51,13 +56,15 @@ struct md_gan {
   class worker;
 
  private:
-  /// Server to worker, once per round: what to do, and the swap at its end (both ranks, or -1: none).
+  /// Server to worker, once per round: what to do, and the swap at its end (both ranks, or -1:
+  /// none).
   struct plan_message {
     static constexpr std::size_t size = 3;
     order what{order::train};
     rank_t send_to{-1}, receive_from{-1};
     [[nodiscard]] std::array<float, size> pack() const {
-      return {static_cast<float>(what), static_cast<float>(send_to), static_cast<float>(receive_from)};
+      return {static_cast<float>(what), static_cast<float>(send_to),
+              static_cast<float>(receive_from)};
     }
     static plan_message unpack(const std::array<float, size>& m) {
       return {static_cast<order>(m[0]), static_cast<rank_t>(m[1]), static_cast<rank_t>(m[2])};
@@ -75,22 +82,29 @@ class md_gan::server {
 
   /// @throws usage_error for k < 1 or local_steps < 1
   server(B& b, const common_config<T>& common, const config& settings, int workers)
-      : backend_(&b), common_(common), config_(settings), workers_(workers), live_(static_cast<std::size_t>(workers), true),
+      : backend_(&b),
+        common_(common),
+        config_(settings),
+        workers_(workers),
+        live_(static_cast<std::size_t>(workers), true),
         generator_((check(settings), b), common, settings.k) {
     images_.resize(static_cast<std::size_t>(settings.k), std::vector<float>(batch_elements()));
     merged_ = images_;
     feedback_.resize(batch_elements());
   }
 
-  /// Bytes that the constructor allocates from the backend; host message buffers are `message_bytes`.
+  /// Bytes that the constructor allocates from the backend; host message buffers are
+  /// `message_bytes`.
   static constexpr std::size_t bytes(int batch, const config& settings) {
     return generator_player<T, B>::bytes(batch, settings.k);
   }
   static constexpr std::size_t message_bytes(int batch, const config& settings) {
-    return (2 * static_cast<std::size_t>(settings.k) + 1) * static_cast<std::size_t>(batch) * image_size * sizeof(float);
+    return (2 * static_cast<std::size_t>(settings.k) + 1) * static_cast<std::size_t>(batch) *
+           image_size * sizeof(float);
   }
 
-  /// Learns the sizes of the shards, from which the swap interval follows. Call once before the first round.
+  /// Learns the sizes of the shards, from which the swap interval follows. Call once before the
+  /// first round.
   template <Communicator C>
   void begin(C& comm) {
     std::int64_t smallest = 0;
@@ -137,7 +151,9 @@ class md_gan::server {
       if (is_live(n)) comm.send(message::control, plan_message{what}.pack(), n);
   }
 
-  void sample(std::span<const float> latents, std::span<float> images) { generator_.sample(latents, images); }
+  void sample(std::span<const float> latents, std::span<float> images) {
+    generator_.sample(latents, images);
+  }
   [[nodiscard]] generator_player<T, B>& generator() { return generator_; }
   [[nodiscard]] bool is_live(int n) const { return live_[static_cast<std::size_t>(n - 1)]; }
   void set_lost(int n) { live_[static_cast<std::size_t>(n - 1)] = false; }
@@ -145,10 +161,13 @@ class md_gan::server {
 
  private:
   static void check(const config& settings) {
-    expects(settings.k >= 1, "md_gan: k, the number of generated batches per iteration, must be at least 1");
+    expects(settings.k >= 1,
+            "md_gan: k, the number of generated batches per iteration, must be at least 1");
     expects(settings.local_steps >= 1, "md_gan: the number of local steps must be at least 1");
   }
-  [[nodiscard]] std::size_t batch_elements() const { return static_cast<std::size_t>(common_.batch) * image_size; }
+  [[nodiscard]] std::size_t batch_elements() const {
+    return static_cast<std::size_t>(common_.batch) * image_size;
+  }
 
   template <Communicator C>
   bool receive_from(C& comm, message kind, std::span<float> out, int n) {
@@ -157,7 +176,8 @@ class md_gan::server {
     return arrived;
   }
 
-  /// The plan goes first, so that a worker knows its partner before the exchange; agreed on by being decided here.
+  /// The plan goes first, so that a worker knows its partner before the exchange; agreed on by
+  /// being decided here.
   /// @returns the number of discriminators that will move
   template <Communicator C>
   std::size_t send_plans(C& comm, std::uint32_t iteration) {
@@ -165,12 +185,15 @@ class md_gan::server {
     for (int n = 1; n <= workers_; ++n)
       if (is_live(n)) live.push_back(n);
     if (live.empty())
-      throw workers_lost("md_gan: expected at least one worker, found that all have stopped; restart them and resume");
+      throw workers_lost(
+          "md_gan: expected at least one worker, found that all have stopped; restart them and "
+          "resume");
     std::vector<plan_message> plans(live.size());
     std::size_t moving = 0;
     if (swap_iterations_ > 0 && (iteration + 1) % swap_iterations_ == 0) {
-      const auto targets = swap_targets(config_.swap, static_cast<std::uint32_t>(live.size()),
-                                        {.seed = common_.seed, .step = iteration, .use = purpose::swap});
+      const auto targets =
+          swap_targets(config_.swap, static_cast<std::uint32_t>(live.size()),
+                       {.seed = common_.seed, .step = iteration, .use = purpose::swap});
       for (std::size_t i = 0; i < live.size(); ++i) {
         if (targets[i] == i) continue;
         ++moving;
@@ -178,7 +201,8 @@ class md_gan::server {
         plans[targets[i]].receive_from = live[i];
       }
     }
-    for (std::size_t i = 0; i < live.size(); ++i) comm.send(message::control, plans[i].pack(), live[i]);
+    for (std::size_t i = 0; i < live.size(); ++i)
+      comm.send(message::control, plans[i].pack(), live[i]);
     return moving;
   }
 
@@ -211,8 +235,8 @@ class md_gan::server {
     return contributions;
   }
 
-  /// Section IV-B2: one backward per distinct batch on the summed feedback, divided by the number of workers. The feedback already
-  /// holds the 1 / b of the mean, so it is not divided by b again.
+  /// Section IV-B2: one backward per distinct batch on the summed feedback, divided by the number
+  /// of workers. The feedback already holds the 1 / b of the mean, so it is not divided by b again.
   void learn(const std::vector<int>& contributions, int workers) {
     if (workers == 0) return;
     generator_.begin_update();
@@ -220,7 +244,8 @@ class md_gan::server {
       if (contributions[j] == 0) continue;
       if (workers > 1)
         for (float& g : merged_[j]) g /= static_cast<float>(workers);
-      launch(*backend_, ops::import_samples<T::sample_shape>{}, {merged_[j].data(), generator_.image_gradient(j)});
+      launch(*backend_, ops::import_samples<T::sample_shape>{},
+             {merged_[j].data(), generator_.image_gradient(j)});
       generator_.learn(j);
     }
     generator_.update();
@@ -245,24 +270,34 @@ class md_gan::worker {
   static constexpr hwc shape = T::sample_shape;
 
   /// index = rank - 1 names the discriminator's initial weights and random streams.
-  worker(B& b, const common_config<T>& common, const config& settings, Source source, std::uint32_t index)
-      : backend_(&b), common_(common), config_(settings), source_(std::move(source)),
-        discriminator_(b, common, index), real_(b.allocate(elements(common.batch))),
-        fake_(b.allocate(elements(common.batch))), gradient_(b.allocate(elements(common.batch))),
-        host_(static_cast<std::size_t>(common.batch) * shape.size()), packet_(packet_size<T>(settings)) {}
+  worker(B& b, const common_config<T>& common, const config& settings, Source source,
+         std::uint32_t index)
+      : backend_(&b),
+        common_(common),
+        config_(settings),
+        source_(std::move(source)),
+        discriminator_(b, common, index),
+        real_(b.allocate(elements(common.batch))),
+        fake_(b.allocate(elements(common.batch))),
+        gradient_(b.allocate(elements(common.batch))),
+        host_(static_cast<std::size_t>(common.batch) * shape.size()),
+        packet_(packet_size<T>(settings)) {}
 
   static constexpr std::size_t bytes(int batch) {
-    return discriminator_player<T, B>::bytes(batch) + 3 * allocation_bytes<typename B::scalar>(elements(batch));
+    return discriminator_player<T, B>::bytes(batch) +
+           3 * allocation_bytes<typename B::scalar>(elements(batch));
   }
   static constexpr std::size_t message_bytes(int batch, const config& settings) {
-    return (static_cast<std::size_t>(batch) * shape.size() + packet_size<T>(settings)) * sizeof(float);
+    return (static_cast<std::size_t>(batch) * shape.size() + packet_size<T>(settings)) *
+           sizeof(float);
   }
   template <Communicator C>
   void begin(C& comm) {
     comm.send(message::control, std::array{static_cast<float>(source_.size())}, 0);
   }
 
-  /// One iteration of Algorithm 1, worker side. @returns what the server asked for; `stop` if the server is gone
+  /// One iteration of Algorithm 1, worker side. @returns what the server asked for; `stop` if the
+  /// server is gone
   template <Communicator C>
   order round(C& comm, std::uint32_t iteration) {
     phase_times times;
@@ -280,7 +315,8 @@ class md_gan::worker {
     import(fake_);
     double loss = 0;
     for (int l = 0; l < config_.local_steps; ++l)
-      loss = discriminator_.learn(view(real_), view(fake_), iteration, static_cast<std::uint32_t>(l));
+      loss =
+          discriminator_.learn(view(real_), view(fake_), iteration, static_cast<std::uint32_t>(l));
     watch.lap(phase::discriminator);
     if (!comm.receive(message::batch, host_, 0)) return order::stop;
     watch.lap(phase::wait);
@@ -306,20 +342,26 @@ class md_gan::worker {
   using state_type = typename discriminator_player<T, B>::state_type;
   static constexpr std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
 
-  batch_of<typename B::storage> view(typename B::buffer_type& memory) { return {memory.data(), common_.batch}; }
+  batch_of<typename B::storage> view(typename B::buffer_type& memory) {
+    return {memory.data(), common_.batch};
+  }
   void import(typename B::buffer_type& target) {
     launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(target)});
   }
 
   /// The swap happens after the feedback is sent, so its cost is reported with the next round.
-  std::array<float, statistics_size> statistics(double loss, double generator_loss, phase_times times) const {
-    std::array<float, statistics_size> s{static_cast<float>(loss), static_cast<float>(generator_loss)};
+  std::array<float, statistics_size> statistics(double loss, double generator_loss,
+                                                phase_times times) const {
+    std::array<float, statistics_size> s{static_cast<float>(loss),
+                                         static_cast<float>(generator_loss)};
     times += last_swap_;
-    for (std::size_t p = 0; p < phase_names.size(); ++p) s[2 + p] = static_cast<float>(times.seconds[p]);
+    for (std::size_t p = 0; p < phase_names.size(); ++p)
+      s[2 + p] = static_cast<float>(times.seconds[p]);
     return s;
   }
 
-  /// Passes this discriminator on and takes another's place. If the partner that should send has stopped, the own one stays.
+  /// Passes this discriminator on and takes another's place. If the partner that should send has
+  /// stopped, the own one stays.
   template <Communicator C>
   void swap(C& comm, const plan_message& plan) {
     state_type& state = discriminator_.state();
@@ -333,9 +375,13 @@ class md_gan::worker {
       if (config_.statistics_travel) take(state.values().buffers);
       if (config_.moments_travel) take(state.optimizer_state());
     };
-    parts([&](std::span<typename B::scalar> part, std::span<float> message) { backend_->download(part.data(), message); });
+    parts([&](std::span<typename B::scalar> part, std::span<float> message) {
+      backend_->download(part.data(), message);
+    });
     if (comm.exchange(message::discriminator, packet_, plan.send_to, packet_, plan.receive_from))
-      parts([&](std::span<typename B::scalar> part, std::span<float> message) { backend_->upload(message, part.data()); });
+      parts([&](std::span<typename B::scalar> part, std::span<float> message) {
+        backend_->upload(message, part.data());
+      });
   }
 
   B* backend_;

@@ -12,12 +12,15 @@
 
 namespace gantry::dist {
 
-/// A network with everything that training changes, one flat arena each: parameters, gradients, optimizer state, running
-/// statistics, and the average of the running statistics where the optimizer averages the weights.
+/// A network with everything that training changes, one flat arena each: parameters, gradients,
+/// optimizer state, running statistics, and the average of the running statistics where the
+/// optimizer averages the weights.
 template <Network Net, class Opt, Backend B>
 class network_state {
  public:
-  static constexpr bool averages = requires(std::span<typename B::scalar> s) { Opt::average(s, std::size_t{}); };
+  static constexpr bool averages = requires(std::span<typename B::scalar> s) {
+    Opt::average(s, std::size_t{});
+  };
   static constexpr std::size_t optimizer_count = Opt::state_per_param() * Net::param_count;
   static constexpr std::size_t average_count = averages ? Net::buffer_count : 0;
 
@@ -33,14 +36,16 @@ class network_state {
   /// Bytes that an object allocates.
   static constexpr std::size_t bytes() {
     using scalar = typename B::scalar;
-    return allocation_bytes<scalar>(Net::param_count) * 2 + allocation_bytes<scalar>(optimizer_count) +
-           allocation_bytes<scalar>(Net::buffer_count) + allocation_bytes<scalar>(average_count);
+    return allocation_bytes<scalar>(Net::param_count) * 2 +
+           allocation_bytes<scalar>(optimizer_count) + allocation_bytes<scalar>(Net::buffer_count) +
+           allocation_bytes<scalar>(average_count);
   }
 
   /// Initial weights; player 0 is the generator, 1 + w the discriminator of worker w.
   void initialise(B& b, std::uint64_t seed, std::uint32_t player) {
     std::vector<float> params(Net::param_count), buffers(Net::buffer_count);
-    network.initialise(params, buffers, {.seed = seed, .worker = player, .use = purpose::initialise});
+    network.initialise(params, buffers,
+                       {.seed = seed, .worker = player, .use = purpose::initialise});
     b.upload(params, params_.data());
     b.upload(buffers, buffers_.data());
     if constexpr (averages) {
@@ -49,7 +54,9 @@ class network_state {
     }
   }
 
-  void clear_gradients(B& b) { launch(b, ops::fill{}, {gradients_.data(), gradients_.size(), 0.0f}); }
+  void clear_gradients(B& b) {
+    launch(b, ops::fill{}, {gradients_.data(), gradients_.size(), 0.0f});
+  }
 
   /// One optimizer step on the accumulated gradients.
   void update(B& b) {
@@ -57,7 +64,8 @@ class network_state {
     optimizer.step(b, params_.span(), std::span<const typename B::scalar>(gradients_.span()),
                    optimizer_state_.span(), step);
     if constexpr (averages)
-      launch(b, ops::ema_step{}, {buffers_.data(), average_buffers_.data(), average_count, optimizer.decay_at(step)});
+      launch(b, ops::ema_step{},
+             {buffers_.data(), average_buffers_.data(), average_count, optimizer.decay_at(step)});
   }
 
   [[nodiscard]] network_view<B> values() const { return {params_.span(), buffers_.span()}; }
@@ -69,8 +77,12 @@ class network_state {
       return values();
   }
   [[nodiscard]] std::span<typename B::scalar> gradients() const { return gradients_.span(); }
-  [[nodiscard]] std::span<typename B::scalar> optimizer_state() const { return optimizer_state_.span(); }
-  [[nodiscard]] std::span<typename B::scalar> average_buffers() const { return average_buffers_.span(); }
+  [[nodiscard]] std::span<typename B::scalar> optimizer_state() const {
+    return optimizer_state_.span();
+  }
+  [[nodiscard]] std::span<typename B::scalar> average_buffers() const {
+    return average_buffers_.span();
+  }
 
   Net network;
   Opt optimizer;

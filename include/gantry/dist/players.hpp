@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two players of a GAN, each with its network and the tapes of one round; strategies are written in terms of these.
+// The two players of a GAN, each with its network and the tapes of one round; strategies are
+// written in terms of these.
 #pragma once
 
 #include <cmath>
@@ -19,12 +20,15 @@ namespace gantry::dist {
 template <Topology T, Backend B>
 class generator_player {
  public:
-  using state_type = network_state<typename T::generator_type, typename T::generator_optimizer_type, B>;
+  using state_type =
+      network_state<typename T::generator_type, typename T::generator_optimizer_type, B>;
   using tape_type = typename T::generator_type::template tape<B>;
   static constexpr hwc latent_shape = T::latent_shape, sample_shape = T::sample_shape;
 
   generator_player(B& b, const common_config<T>& common, int batches)
-      : backend_(&b), batch_(common.batch), state_(b, common.topology.generator, common.topology.generator_optimizer) {
+      : backend_(&b),
+        batch_(common.batch),
+        state_(b, common.topology.generator, common.topology.generator_optimizer) {
     state_.initialise(b, common.seed, 0);
     for (int j = 0; j < batches; ++j) {
       tapes_.push_back(std::make_unique<tape_type>(b, batch_));
@@ -42,36 +46,44 @@ class generator_player {
   }
 
   /// Batch j of an iteration: latents from the stream (iteration, j), one forward in training mode.
-  batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t iteration, std::uint32_t j) {
-    fill_normal(std::span<float>(host_latents_), {.seed = seed, .step = iteration, .worker = j, .use = purpose::latent});
+  batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t iteration,
+                                         std::uint32_t j) {
+    fill_normal(std::span<float>(host_latents_),
+                {.seed = seed, .step = iteration, .worker = j, .use = purpose::latent});
     const batch_of<typename B::storage> z{latents_[j].data(), batch_};
     launch(*backend_, ops::import_samples<latent_shape>{}, {host_latents_.data(), z});
-    state_.network.forward(*backend_, state_.values(), z, *tapes_[j], mode::train,
-                           {.seed = seed, .step = iteration, .worker = j, .use = purpose::dropout, .salt = 0xFFFF});
+    state_.network.forward(
+        *backend_, state_.values(), z, *tapes_[j], mode::train,
+        {.seed = seed, .step = iteration, .worker = j, .use = purpose::dropout, .salt = 0xFFFF});
     return tapes_[j]->output();
   }
 
   /// The images of batch j, as `generate` left them.
   batch_of<typename B::storage> images(std::size_t j) { return tapes_[j]->output(); }
   /// Where the derivative of the loss by the images of batch j goes before `learn`.
-  batch_of<typename B::storage> image_gradient(std::size_t j) { return tapes_[j]->output_gradient(); }
+  batch_of<typename B::storage> image_gradient(std::size_t j) {
+    return tapes_[j]->output_gradient();
+  }
 
   void begin_update() { state_.clear_gradients(*backend_); }
   /// Adds the parameter gradient of batch j.
   void learn(std::size_t j) {
-    state_.network.backward(*backend_, state_.values(), {latents_[j].data(), batch_}, *tapes_[j], state_.gradients(), {});
+    state_.network.backward(*backend_, state_.values(), {latents_[j].data(), batch_}, *tapes_[j],
+                            state_.gradients(), {});
   }
   void update() { state_.update(*backend_); }
 
-  /// Images of given latents ([n][latent] to [n][h][w][c]) by the averaged generator in evaluation mode. Uses tape 0, so
-  /// only between rounds.
+  /// Images of given latents ([n][latent] to [n][h][w][c]) by the averaged generator in evaluation
+  /// mode. Uses tape 0, so only between rounds.
   void sample(std::span<const float> latents, std::span<float> images) {
     const std::size_t total = latents.size() / latent_shape.size();
     for (std::size_t first = 0; first < total; first += static_cast<std::size_t>(batch_)) {
       const int n = static_cast<int>(std::min(total - first, static_cast<std::size_t>(batch_)));
       const batch_of<typename B::storage> z{latents_[0].data(), n};
-      launch(*backend_, ops::import_samples<latent_shape>{}, {latents.data() + first * latent_shape.size(), z});
-      state_.network.forward(*backend_, state_.averaged_values(), z, *tapes_[0], mode::evaluate, {});
+      launch(*backend_, ops::import_samples<latent_shape>{},
+             {latents.data() + first * latent_shape.size(), z});
+      state_.network.forward(*backend_, state_.averaged_values(), z, *tapes_[0], mode::evaluate,
+                             {});
       launch(*backend_, ops::export_samples<sample_shape>{},
              {tapes_[0]->output(), images.data() + first * sample_shape.size(), 1.0f});
     }
@@ -81,7 +93,9 @@ class generator_player {
   [[nodiscard]] state_type& state() { return state_; }
 
  private:
-  static constexpr std::size_t latent_elements(int n) { return B::storage::layout::elements(latent_shape, n); }
+  static constexpr std::size_t latent_elements(int n) {
+    return B::storage::layout::elements(latent_shape, n);
+  }
 
   B* backend_;
   int batch_;
@@ -95,27 +109,35 @@ class generator_player {
 template <Topology T, Backend B>
 class discriminator_player {
  public:
-  using state_type = network_state<typename T::discriminator_type, typename T::discriminator_optimizer_type, B>;
+  using state_type =
+      network_state<typename T::discriminator_type, typename T::discriminator_optimizer_type, B>;
   using tape_type = typename T::discriminator_type::template tape<B>;
   using const_batch = const_batch_of<typename B::storage>;
 
   /// Worker w owns player 1 + w's initial weights and random streams.
   discriminator_player(B& b, const common_config<T>& common, std::uint32_t worker)
-      : backend_(&b), worker_(worker), seed_(common.seed), loss_(common.topology.loss),
+      : backend_(&b),
+        worker_(worker),
+        seed_(common.seed),
+        loss_(common.topology.loss),
         state_(b, common.topology.discriminator, common.topology.discriminator_optimizer),
-        real_(b, common.batch), fake_(b, common.batch), loss_sum_(b.allocate(1)) {
+        real_(b, common.batch),
+        fake_(b, common.batch),
+        loss_sum_(b.allocate(1)) {
     state_.initialise(b, common.seed, 1 + worker);
   }
 
   /// Bytes that an object allocates from its backend.
   static constexpr std::size_t bytes(int batch) {
     using scalar = typename B::scalar;
-    return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) + allocation_bytes<scalar>(1);
+    return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) +
+           allocation_bytes<scalar>(1);
   }
 
   /// One learning step on a real and a fake batch; local_step numbers the steps of one iteration.
   /// @returns the loss before the step
-  double learn(const_batch real, const_batch fake, std::uint32_t iteration, std::uint32_t local_step) {
+  double learn(const_batch real, const_batch fake, std::uint32_t iteration,
+               std::uint32_t local_step) {
     B& b = *backend_;
     reset_loss();
     state_.clear_gradients(b);
@@ -129,9 +151,11 @@ class discriminator_player {
     return read_loss();
   }
 
-  /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the generator's mean loss by each image of
-  /// `fake`. No parameter gradient is computed. @returns the generator's loss
-  double feedback(const_batch fake, batch_of<typename B::storage> gradient, std::uint32_t iteration) {
+  /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the
+  /// generator's mean loss by each image of `fake`. No parameter gradient is computed. @returns the
+  /// generator's loss
+  double feedback(const_batch fake, batch_of<typename B::storage> gradient,
+                  std::uint32_t iteration) {
     B& b = *backend_;
     reset_loss();
     forward(fake, fake_, iteration, feedback_pass);
@@ -147,10 +171,15 @@ class discriminator_player {
 
   void forward(const_batch x, tape_type& tape, std::uint32_t iteration, std::uint32_t pass) {
     state_.network.forward(*backend_, state_.values(), x, tape, mode::train,
-                           {.seed = seed_, .step = iteration, .worker = worker_, .use = purpose::dropout, .salt = pass});
+                           {.seed = seed_,
+                            .step = iteration,
+                            .worker = worker_,
+                            .use = purpose::dropout,
+                            .salt = pass});
   }
   static logits<B> at(tape_type& tape) {
-    return {tape.output().data, tape.output_gradient().data, static_cast<std::size_t>(tape.output().n)};
+    return {tape.output().data, tape.output_gradient().data,
+            static_cast<std::size_t>(tape.output().n)};
   }
   void reset_loss() { launch(*backend_, ops::fill{}, {loss_sum_.data(), 1, 0.0f}); }
   double read_loss() {

@@ -6,8 +6,9 @@
 
 namespace gantry::dist {
 
-/// One node with both players and all data: the baseline of every strategy. With `fakes` = 1 both players see the same generated
-/// batch, as in PyTorch's DCGAN example; with 2 each sees its own, which is MD-GAN with one worker and k = 2, bit for bit.
+/// One node with both players and all data: the baseline of every strategy. With `fakes` = 1 both
+/// players see the same generated batch, as in PyTorch's DCGAN example; with 2 each sees its own,
+/// which is MD-GAN with one worker and k = 2, bit for bit.
 struct standalone {
   static constexpr std::string_view name = "standalone";
   static constexpr bool has_server = false;
@@ -24,13 +25,18 @@ struct standalone {
 
     /// @throws usage_error for settings below 1
     node(B& b, const common_config<T>& common, const config& settings, Source source)
-        : backend_(&b), common_(common), config_(settings), source_(std::move(source)),
-          generator_((check(settings), b), common, settings.fakes), discriminator_(b, common, 0),
+        : backend_(&b),
+          common_(common),
+          config_(settings),
+          source_(std::move(source)),
+          generator_((check(settings), b), common, settings.fakes),
+          discriminator_(b, common, 0),
           real_(b.allocate(B::storage::layout::elements(shape, common.batch))),
           host_(static_cast<std::size_t>(common.batch) * shape.size()) {}
 
     static constexpr std::size_t bytes(int batch, const config& settings) {
-      return generator_player<T, B>::bytes(batch, settings.fakes) + discriminator_player<T, B>::bytes(batch) +
+      return generator_player<T, B>::bytes(batch, settings.fakes) +
+             discriminator_player<T, B>::bytes(batch) +
              allocation_bytes<typename B::scalar>(B::storage::layout::elements(shape, batch));
     }
 
@@ -46,7 +52,8 @@ struct standalone {
       const md_gan::assignment a = md_gan::assign(1, config_.fakes);
       std::vector<batch_of<typename B::storage>> fakes;
       for (int j = 0; j < config_.fakes; ++j)
-        fakes.push_back(generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j)));
+        fakes.push_back(
+            generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j)));
       backend_->synchronize();
       watch.lap(phase::generate);
       const batch_of<typename B::storage> real{real_.data(), common_.batch};
@@ -54,11 +61,12 @@ struct standalone {
       launch(*backend_, ops::import_samples<shape>{}, {host_.data(), real});
       watch.lap(phase::data);
       for (int l = 0; l < config_.local_steps; ++l)
-        report.discriminator_loss =
-            discriminator_.learn(real, fakes[a.for_learning], iteration, static_cast<std::uint32_t>(l));
+        report.discriminator_loss = discriminator_.learn(real, fakes[a.for_learning], iteration,
+                                                         static_cast<std::uint32_t>(l));
       watch.lap(phase::discriminator);
       const auto j = static_cast<std::size_t>(a.for_feedback);
-      report.generator_loss = discriminator_.feedback(fakes[j], generator_.image_gradient(j), iteration);
+      report.generator_loss =
+          discriminator_.feedback(fakes[j], generator_.image_gradient(j), iteration);
       watch.lap(phase::feedback);
       generator_.begin_update();
       generator_.learn(j);
@@ -71,14 +79,18 @@ struct standalone {
     template <Communicator C>
     void command(C&, order) {}
 
-    void sample(std::span<const float> latents, std::span<float> images) { generator_.sample(latents, images); }
+    void sample(std::span<const float> latents, std::span<float> images) {
+      generator_.sample(latents, images);
+    }
     [[nodiscard]] generator_player<T, B>& generator() { return generator_; }
     [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
 
    private:
     static void check(const config& settings) {
-      expects(settings.fakes == 1 || settings.fakes == 2, "standalone: the number of fake batches must be 1 or 2");
-      expects(settings.local_steps >= 1, "standalone: the number of local steps must be at least 1");
+      expects(settings.fakes == 1 || settings.fakes == 2,
+              "standalone: the number of fake batches must be 1 or 2");
+      expects(settings.local_steps >= 1,
+              "standalone: the number of local steps must be at least 1");
     }
 
     B* backend_;

@@ -18,24 +18,29 @@ enum class swap_rule {
   ring,         ///< each worker passes to the next
 };
 
-/// How often discriminators are swapped: never, every so many iterations, or every so many passes over a worker's shard.
+/// How often discriminators are swapped: never, every so many iterations, or every so many passes
+/// over a worker's shard.
 struct swap_interval {
   enum class unit { never, iterations, epochs } measure{unit::epochs};
   double amount{1};
 
-  /// Iterations between swaps for shards of m samples and batches of b: m E / b (arXiv 1811.03850, Alg. 1), at least 1; 0 = never.
+  /// Iterations between swaps for shards of m samples and batches of b: m E / b (arXiv 1811.03850,
+  /// Alg. 1), at least 1; 0 = never.
   [[nodiscard]] std::uint32_t iterations(std::int64_t shard, int batch) const {
     if (measure == unit::never || amount <= 0) return 0;
-    const double every = measure == unit::iterations ? amount : amount * static_cast<double>(shard) / batch;
+    const double every =
+        measure == unit::iterations ? amount : amount * static_cast<double>(shard) / batch;
     return static_cast<std::uint32_t>(std::max(1.0, std::round(every)));
   }
 };
 constexpr swap_interval epochs(double amount) { return {swap_interval::unit::epochs, amount}; }
-constexpr swap_interval iterations(double amount) { return {swap_interval::unit::iterations, amount}; }
+constexpr swap_interval iterations(double amount) {
+  return {swap_interval::unit::iterations, amount};
+}
 inline constexpr swap_interval never{swap_interval::unit::never, 0};
 
-/// target[i] = the position that receives the discriminator of position i, among n live workers. A pure function of the stream;
-/// the identity for n < 2.
+/// target[i] = the position that receives the discriminator of position i, among n live workers. A
+/// pure function of the stream; the identity for n < 2.
 inline std::vector<std::uint32_t> swap_targets(swap_rule rule, std::uint32_t n, stream_id id) {
   std::vector<std::uint32_t> target(n);
   std::iota(target.begin(), target.end(), 0u);

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Scalar functions of a discriminator's output, with derivatives, from which objectives are put together.
+// Scalar functions of a discriminator's output, with derivatives, from which objectives are put
+// together.
 #pragma once
 
 #include <cmath>
@@ -26,25 +27,37 @@ T logistic(T x) {
 /// -log sigma(x): the output should say "real".
 struct cross_entropy_real {
   template <class T>
-  [[nodiscard]] T value(T x) const { return detail::softplus(-x); }
+  [[nodiscard]] T value(T x) const {
+    return detail::softplus(-x);
+  }
   template <class T>
-  [[nodiscard]] T derivative(T x) const { return -detail::logistic(-x); }
+  [[nodiscard]] T derivative(T x) const {
+    return -detail::logistic(-x);
+  }
 };
 
 /// -log(1 - sigma(x)): the output should say "fake".
 struct cross_entropy_fake {
   template <class T>
-  [[nodiscard]] T value(T x) const { return detail::softplus(x); }
+  [[nodiscard]] T value(T x) const {
+    return detail::softplus(x);
+  }
   template <class T>
-  [[nodiscard]] T derivative(T x) const { return detail::logistic(x); }
+  [[nodiscard]] T derivative(T x) const {
+    return detail::logistic(x);
+  }
 };
 
 /// log(1 - sigma(x)): what the generator of the minimax game minimises.
 struct negative_cross_entropy_fake {
   template <class T>
-  [[nodiscard]] T value(T x) const { return -detail::softplus(x); }
+  [[nodiscard]] T value(T x) const {
+    return -detail::softplus(x);
+  }
   template <class T>
-  [[nodiscard]] T derivative(T x) const { return -detail::logistic(x); }
+  [[nodiscard]] T derivative(T x) const {
+    return -detail::logistic(x);
+  }
 };
 
 /// (x - target)^2 / 2.
@@ -56,7 +69,9 @@ struct half_square {
     return d * d / T(2);
   }
   template <class T>
-  [[nodiscard]] T derivative(T x) const { return x - static_cast<T>(target); }
+  [[nodiscard]] T derivative(T x) const {
+    return x - static_cast<T>(target);
+  }
 };
 
 /// max(0, 1 - sign x).
@@ -77,9 +92,13 @@ struct margin {
 struct proportional {
   float factor;
   template <class T>
-  [[nodiscard]] T value(T x) const { return static_cast<T>(factor) * x; }
+  [[nodiscard]] T value(T x) const {
+    return static_cast<T>(factor) * x;
+  }
   template <class T>
-  [[nodiscard]] T derivative(T) const { return static_cast<T>(factor); }
+  [[nodiscard]] T derivative(T) const {
+    return static_cast<T>(factor);
+  }
 };
 
 }  // namespace gantry::loss

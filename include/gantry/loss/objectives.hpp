@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Adversarial objectives on raw outputs (logits) of the discriminator; every term is a mean over the batch.
+// Adversarial objectives on raw outputs (logits) of the discriminator; every term is a mean over
+// the batch.
 #pragma once
 
 #include <cstddef>
@@ -26,12 +27,13 @@ void mean_term(B& b, const logits<B>& at, typename B::scalar* sum, Function f) {
 
 }  // namespace detail
 
-/// Base of objectives that are one function of each output. Derived has on_real(), on_fake() and for_generator(), which return
-/// such functions (see functions.hpp).
+/// Base of objectives that are one function of each output. Derived has on_real(), on_fake() and
+/// for_generator(), which return such functions (see functions.hpp).
 template <class Derived>
 struct separable {
   template <Backend B>
-  void discriminator(B& b, const logits<B>& real, const logits<B>& fake, typename B::scalar* sum) const {
+  void discriminator(B& b, const logits<B>& real, const logits<B>& fake,
+                     typename B::scalar* sum) const {
     detail::mean_term(b, real, sum, self().on_real());
     detail::mean_term(b, fake, sum, self().on_fake());
   }
@@ -46,8 +48,8 @@ struct separable {
   [[nodiscard]] const Derived& self() const { return static_cast<const Derived&>(*this); }
 };
 
-/// The minimax game: the generator minimises E log(1 - D(G(z))) (Goodfellow et al., arXiv 1406.2661, eq. 1; J_gen of MD-GAN).
-/// Natural logarithm.
+/// The minimax game: the generator minimises E log(1 - D(G(z))) (Goodfellow et al., arXiv
+/// 1406.2661, eq. 1; J_gen of MD-GAN). Natural logarithm.
 struct saturating : separable<saturating> {
   static constexpr std::string_view name = "saturating";
   static constexpr cross_entropy_real on_real() { return {}; }
@@ -55,7 +57,8 @@ struct saturating : separable<saturating> {
   static constexpr negative_cross_entropy_fake for_generator() { return {}; }
 };
 
-/// The generator maximises E log D(G(z)) instead (arXiv 1406.2661, section 3): same fixed point, stronger gradient early on.
+/// The generator maximises E log D(G(z)) instead (arXiv 1406.2661, section 3): same fixed point,
+/// stronger gradient early on.
 struct non_saturating : separable<non_saturating> {
   static constexpr std::string_view name = "non_saturating";
   static constexpr cross_entropy_real on_real() { return {}; }
@@ -63,7 +66,8 @@ struct non_saturating : separable<non_saturating> {
   static constexpr cross_entropy_real for_generator() { return {}; }
 };
 
-/// Least squares with targets 1 (real), 0 (fake), 1 (generator) (Mao et al., arXiv 1611.04076, eq. 9).
+/// Least squares with targets 1 (real), 0 (fake), 1 (generator) (Mao et al., arXiv 1611.04076, eq.
+/// 9).
 struct least_squares : separable<least_squares> {
   static constexpr std::string_view name = "least_squares";
   static constexpr half_square on_real() { return {1.0f}; }
@@ -71,7 +75,8 @@ struct least_squares : separable<least_squares> {
   static constexpr half_square for_generator() { return {1.0f}; }
 };
 
-/// Hinge for the discriminator, -D(G(z)) for the generator (Lim and Ye, arXiv 1705.02894; Miyato et al., arXiv 1802.05957, eq. 16-17).
+/// Hinge for the discriminator, -D(G(z)) for the generator (Lim and Ye, arXiv 1705.02894; Miyato et
+/// al., arXiv 1802.05957, eq. 16-17).
 struct hinge : separable<hinge> {
   static constexpr std::string_view name = "hinge";
   static constexpr margin on_real() { return {1.0f}; }
@@ -79,8 +84,8 @@ struct hinge : separable<hinge> {
   static constexpr proportional for_generator() { return {-1.0f}; }
 };
 
-/// Wasserstein distance by a critic whose weights are clipped to [-clip, clip] after each of its updates
-/// (Arjovsky et al., arXiv 1701.07875, Alg. 1).
+/// Wasserstein distance by a critic whose weights are clipped to [-clip, clip] after each of its
+/// updates (Arjovsky et al., arXiv 1701.07875, Alg. 1).
 struct wasserstein : separable<wasserstein> {
   static constexpr std::string_view name = "wasserstein";
   float clip{0.01f};
@@ -101,7 +106,8 @@ struct one_of {
   std::variant<Losses...> chosen;
 
   template <Backend B>
-  void discriminator(B& b, const logits<B>& real, const logits<B>& fake, typename B::scalar* sum) const {
+  void discriminator(B& b, const logits<B>& real, const logits<B>& fake,
+                     typename B::scalar* sum) const {
     std::visit([&](const auto& l) { l.discriminator(b, real, fake, sum); }, chosen);
   }
   template <Backend B>

@@ -9,14 +9,17 @@ namespace gantry {
 
 namespace nn {
 
-/// Base of activation layers. Derived supplies `name` and `function()`; the output overwrites the input.
+/// Base of activation layers. Derived supplies `name` and `function()`; the output overwrites the
+/// input.
 template <class Derived, class Function>
 struct activation : parameter_free {
   static constexpr bool in_place = true;
   static constexpr bool backward_needs_output = true;
   static constexpr hwc output_shape(hwc in) { return in; }
   template <hwc>
-  static constexpr bool validate() { return true; }
+  static constexpr bool validate() {
+    return true;
+  }
   template <hwc>
   using required_ops =
       op_list<ops::activation_forward<Function>, ops::activation_backward<Function>>;
@@ -29,8 +32,9 @@ struct activation : parameter_free {
   template <hwc In, Backend B>
   void backward(B& b, const backward_args<B>& a) const {
     if (a.dx.data)
-      launch(b, ops::activation_backward<Function>{},
-             {a.y.data, a.dy.data, a.dx.data, B::storage::layout::elements(In, a.dy.n), function()});
+      launch(
+          b, ops::activation_backward<Function>{},
+          {a.y.data, a.dy.data, a.dx.data, B::storage::layout::elements(In, a.dy.n), function()});
   }
 
  private:

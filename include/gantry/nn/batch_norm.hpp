@@ -7,8 +7,9 @@
 
 namespace gantry {
 
-/// Batch normalisation per channel with scale and shift (Ioffe and Szegedy, arXiv 1502.03167). Training uses
-/// the batch's statistics and moves the running ones; evaluation uses the running ones.
+/// Batch normalisation per channel with scale and shift (Ioffe and Szegedy, arXiv 1502.03167).
+/// Training uses the batch's statistics and moves the running ones; evaluation uses the running
+/// ones.
 struct batch_norm {
   static constexpr std::string_view name = "batch_norm";
   float momentum{0.1f};
@@ -22,7 +23,9 @@ struct batch_norm {
   static constexpr std::size_t saved_count(hwc in, int) { return 2 * channels(in); }
   static constexpr flop_count flops(hwc) { return {}; }
   template <hwc>
-  static constexpr bool validate() { return true; }
+  static constexpr bool validate() {
+    return true;
+  }
 
   static std::vector<tensor_info> tensors(hwc in, hwc) {
     return {nn::plain_tensor("weight", 0, in.c), nn::plain_tensor("bias", channels(in), in.c),

@@ -7,11 +7,13 @@
 
 namespace gantry {
 
-/// Convolution with a Kernel x Kernel window; output extent floor((in + 2 Pad - Kernel) / Stride) + 1.
+/// Convolution with a Kernel x Kernel window; output extent floor((in + 2 Pad - Kernel) / Stride)
+/// + 1.
 template <int Filters, int Kernel, int Stride = 1, int Pad = 0, bias Bias = bias::yes>
 struct conv2d {
   static_assert(Filters > 0 && Kernel > 0 && Stride > 0 && Pad >= 0,
-                "conv2d<filters, kernel, stride, pad>: filters, kernel and stride must be positive, pad not negative");
+                "conv2d<filters, kernel, stride, pad>: filters, kernel and stride must be "
+                "positive, pad not negative");
   static constexpr std::string_view name = "conv2d";
   static constexpr bool has_bias = Bias == bias::yes;
   nn::initialiser weight_init;
@@ -33,12 +35,14 @@ struct conv2d {
   template <hwc In>
   static constexpr bool validate() {
     static_assert(In.h + 2 * Pad >= Kernel && In.w + 2 * Pad >= Kernel,
-                  "conv2d: the kernel is larger than the padded input; use a smaller kernel, more padding or fewer "
+                  "conv2d: the kernel is larger than the padded input; use a smaller kernel, more "
+                  "padding or fewer "
                   "strided layers before it");
     return true;
   }
   static std::vector<tensor_info> tensors(hwc in, hwc) {
-    std::vector<tensor_info> all{{"weight", 0,
+    std::vector<tensor_info> all{{"weight",
+                                  0,
                                   {Filters, Kernel, Kernel, in.c},
                                   {0, 3, 1, 2},
                                   {Filters, in.c, Kernel, Kernel},

@@ -6,13 +6,15 @@
 
 namespace gantry {
 
-/// Transposed convolution (PyTorch's definition): output extent (in - 1) Stride - 2 Pad + Kernel + OutputPad. It is the
-/// convolution from the output's extents to the input's, read backwards, and runs on the same ops.
+/// Transposed convolution (PyTorch's definition): output extent (in - 1) Stride - 2 Pad + Kernel +
+/// OutputPad. It is the convolution from the output's extents to the input's, read backwards, and
+/// runs on the same ops.
 template <int Channels, int Kernel, int Stride = 1, int Pad = 0, bias Bias = bias::yes,
           int OutputPad = 0>
 struct conv_transpose2d {
   static_assert(Channels > 0 && Kernel > 0 && Stride > 0 && Pad >= 0,
-                "conv_transpose2d<channels, kernel, stride, pad>: channels, kernel and stride must be positive, pad "
+                "conv_transpose2d<channels, kernel, stride, pad>: channels, kernel and stride must "
+                "be positive, pad "
                 "not negative");
   static_assert(OutputPad >= 0 && OutputPad < Stride,
                 "conv_transpose2d: the output padding must be smaller than the stride");
@@ -41,14 +43,17 @@ struct conv_transpose2d {
   }
   template <hwc In>
   static constexpr bool validate() {
-    static_assert(output_shape(In).h > 0 && output_shape(In).w > 0,
-                  "conv_transpose2d: the output has no pixels; use less padding or a larger kernel");
+    static_assert(
+        output_shape(In).h > 0 && output_shape(In).w > 0,
+        "conv_transpose2d: the output has no pixels; use less padding or a larger kernel");
     static_assert(output_shape(In).h <= 0 || geometry(In).out() == In,
-                  "conv_transpose2d: these settings lose input pixels; use an output padding below the stride");
+                  "conv_transpose2d: these settings lose input pixels; use an output padding below "
+                  "the stride");
     return true;
   }
   static std::vector<tensor_info> tensors(hwc in, hwc) {
-    std::vector<tensor_info> all{{"weight", 0,
+    std::vector<tensor_info> all{{"weight",
+                                  0,
                                   {in.c, Kernel, Kernel, Channels},
                                   {0, 3, 1, 2},
                                   {in.c, Channels, Kernel, Kernel},

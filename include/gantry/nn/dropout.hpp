@@ -7,8 +7,9 @@
 
 namespace gantry {
 
-/// In training, sets each value to zero with probability `rate` and scales the others by 1 / (1 - rate). The mask is a
-/// function of the step's random stream, so the backward draws it again instead of keeping it.
+/// In training, sets each value to zero with probability `rate` and scales the others by 1 / (1 -
+/// rate). The mask is a function of the step's random stream, so the backward draws it again
+/// instead of keeping it.
 struct dropout : nn::parameter_free {
   static constexpr std::string_view name = "dropout";
   static constexpr bool in_place = true;
@@ -16,7 +17,9 @@ struct dropout : nn::parameter_free {
 
   static constexpr hwc output_shape(hwc in) { return in; }
   template <hwc>
-  static constexpr bool validate() { return true; }
+  static constexpr bool validate() {
+    return true;
+  }
   template <hwc In>
   using required_ops = op_list<ops::dropout<In>, ops::copy>;
 

@@ -35,11 +35,14 @@ struct linear {
     return {products, products, products};
   }
   template <hwc>
-  static constexpr bool validate() { return true; }
+  static constexpr bool validate() {
+    return true;
+  }
 
   /// PyTorch flattens channels first on both sides of the product.
   static std::vector<tensor_info> tensors(hwc in, hwc out) {
-    std::vector<tensor_info> all{{"weight", 0,
+    std::vector<tensor_info> all{{"weight",
+                                  0,
                                   {out.h, out.w, out.c, in.h, in.w, in.c},
                                   {2, 0, 1, 5, 3, 4},
                                   {Out, in.size()},

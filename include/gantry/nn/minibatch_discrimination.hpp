@@ -8,8 +8,9 @@
 
 namespace gantry {
 
-/// Mini-batch discrimination (Salimans et al., arXiv 1606.03498, section 3.2): appends to each sample's features, per kernel,
-/// how close the sample is to the others of its batch. Flattens its input.
+/// Mini-batch discrimination (Salimans et al., arXiv 1606.03498, section 3.2): appends to each
+/// sample's features, per kernel, how close the sample is to the others of its batch. Flattens its
+/// input.
 template <int Kernels, int Dims>
 struct minibatch_discrimination {
   static_assert(Kernels > 0 && Dims > 0,
@@ -35,9 +36,12 @@ struct minibatch_discrimination {
     return {products, products, products};
   }
   template <hwc>
-  static constexpr bool validate() { return true; }
+  static constexpr bool validate() {
+    return true;
+  }
   static std::vector<tensor_info> tensors(hwc in, hwc) {
-    return {{"weight", 0, {projected, in.h, in.w, in.c}, {0, 3, 1, 2}, {projected, in.size()}, false}};
+    return {
+        {"weight", 0, {projected, in.h, in.w, in.c}, {0, 3, 1, 2}, {projected, in.size()}, false}};
   }
 
   template <hwc In>

@@ -13,8 +13,8 @@
 
 namespace gantry::nn {
 
-/// How a weight tensor starts: N(0, deviation^2) as DCGAN (Radford et al., arXiv 1511.06434, section 4), or
-/// N(0, 2 / fan_in) (He et al., arXiv 1502.01852).
+/// How a weight tensor starts: N(0, deviation^2) as DCGAN (Radford et al., arXiv 1511.06434,
+/// section 4), or N(0, 2 / fan_in) (He et al., arXiv 1502.01852).
 struct initialiser {
   enum class rule { normal, he } how{rule::normal};
   float deviation{0.02f};
@@ -46,11 +46,13 @@ struct parameter_free {
 };
 
 /// Describes a tensor whose storage order is PyTorch's.
-inline tensor_info plain_tensor(std::string name, std::size_t offset, int length, bool is_buffer = false) {
+inline tensor_info plain_tensor(std::string name, std::size_t offset, int length,
+                                bool is_buffer = false) {
   return {std::move(name), offset, {length}, {0}, {length}, is_buffer};
 }
 
-/// Describes a vector over the channels of an image of extents s, which PyTorch flattens channels first.
+/// Describes a vector over the channels of an image of extents s, which PyTorch flattens channels
+/// first.
 inline tensor_info flattened_tensor(std::string name, std::size_t offset, hwc s) {
   return {std::move(name), offset, {s.h, s.w, s.c}, {2, 0, 1}, {s.size()}, false};
 }

@@ -13,19 +13,29 @@
 namespace gantry::nn {
 
 template <class L>
-inline constexpr bool is_in_place = requires { requires L::in_place; };
+inline constexpr bool is_in_place = requires {
+  requires L::in_place;
+};
 template <class L>
-inline constexpr bool needs_own_output = requires { requires L::backward_needs_output; };
+inline constexpr bool needs_own_output = requires {
+  requires L::backward_needs_output;
+};
 template <class L>
-inline constexpr bool is_reshape = requires { requires L::is_reshape; };
+inline constexpr bool is_reshape = requires {
+  requires L::is_reshape;
+};
 
 template <class L>
-inline constexpr bool is_flattening = requires { requires L::flattens_samples; };
+inline constexpr bool is_flattening = requires {
+  requires L::flattens_samples;
+};
 
 template <class Input, class... Layers>
 struct plan {
-  static_assert(requires { Input::shape; },
-                "sequential<input, layers...>: the first argument must be the input, image<H, W, C> or latent<N>");
+  static_assert(
+      requires { Input::shape; },
+      "sequential<input, layers...>: the first argument must be the input, image<H, W, C> or "
+      "latent<N>");
   static_assert(sizeof...(Layers) > 0, "sequential<input, layers...>: give at least one layer");
   static constexpr std::size_t depth = sizeof...(Layers);
   template <class T>
@@ -72,8 +82,9 @@ struct plan {
     return i;
   }();
 
-  /// slots[i] is the memory of shapes[i]: an in-place layer writes into its input's memory, unless that is the caller's or
-  /// the layer before still needs what is there. Slot 0 is the caller's input.
+  /// slots[i] is the memory of shapes[i]: an in-place layer writes into its input's memory, unless
+  /// that is the caller's or the layer before still needs what is there. Slot 0 is the caller's
+  /// input.
   static constexpr per_boundary<std::size_t> slots = [] {
     per_boundary<std::size_t> s{};
     std::size_t last = 0;
@@ -93,12 +104,13 @@ struct plan {
   static constexpr double first_input_gradient_flops = [] {
     double first = 0;
     std::size_t i = 0;
-    ((first += i <= first_parameter_layer ? Layers::flops(shapes[i]).input_gradient : 0.0, ++i), ...);
+    ((first += i <= first_parameter_layer ? Layers::flops(shapes[i]).input_gradient : 0.0, ++i),
+     ...);
     return first;
   }();
 
-  /// The image that a flattening layer reads or that is made of its output: what decides the order of its weights in
-  /// PyTorch, which flattens channels first.
+  /// The image that a flattening layer reads or that is made of its output: what decides the order
+  /// of its weights in PyTorch, which flattens channels first.
   static constexpr hwc seen_input(std::size_t i) {
     return flattens[i] && i > 0 && reshapes[i - 1] ? shapes[i - 1] : shapes[i];
   }
@@ -108,7 +120,8 @@ struct plan {
 
   static constexpr bool valid = []<std::size_t... I>(std::index_sequence<I...>) {
     return (Layers::template validate<shapes[I]>() && ...);
-  }(std::make_index_sequence<depth>{});
+  }
+  (std::make_index_sequence<depth>{});
 
   template <class Layout>
   static constexpr std::size_t activation_elements(std::size_t i, int n) {

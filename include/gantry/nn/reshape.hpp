@@ -9,8 +9,8 @@ namespace gantry {
 
 namespace nn {
 
-/// Base of layers that read the same numbers with other extents. In place, so usually nothing moves; at the end
-/// of a network, where buffers belong to the caller, it is a copy.
+/// Base of layers that read the same numbers with other extents. In place, so usually nothing
+/// moves; at the end of a network, where buffers belong to the caller, it is a copy.
 struct reinterpretation : parameter_free {
   static constexpr bool in_place = true;
   static constexpr bool is_reshape = true;
@@ -57,7 +57,9 @@ struct flatten : nn::reinterpretation {
   static constexpr std::string_view name = "flatten";
   static constexpr hwc output_shape(hwc in) { return {1, 1, in.size()}; }
   template <hwc>
-  static constexpr bool validate() { return true; }
+  static constexpr bool validate() {
+    return true;
+  }
 };
 
 }  // namespace gantry

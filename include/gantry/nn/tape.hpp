@@ -11,8 +11,9 @@
 
 namespace gantry::nn {
 
-/// What one batch leaves behind for its backward: activations and layer state in one allocation whose size is known
-/// before it is made, plus two gradient buffers that the backward alternates between.
+/// What one batch leaves behind for its backward: activations and layer state in one allocation
+/// whose size is known before it is made, plus two gradient buffers that the backward alternates
+/// between.
 template <class Net, Backend B>
 class tape {
   using plan = typename Net::plan;
@@ -26,7 +27,8 @@ class tape {
 
   /// @throws usage_error if capacity is not positive
   tape(B& b, int capacity) : capacity_(capacity) {
-    expects(capacity > 0, "the batch size must be at least 1: found 0 or less, give a positive --batch");
+    expects(capacity > 0,
+            "the batch size must be at least 1: found 0 or less, give a positive --batch");
     where_ = offsets(capacity);
     memory_ = b.allocate(where_.total);
   }

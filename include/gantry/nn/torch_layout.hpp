@@ -19,10 +19,13 @@ void for_each_torch_offset(const tensor_info& info, F&& f) {
   const std::size_t total = info.size();
   for (std::size_t torch = 0; torch < total; ++torch) {
     std::size_t storage = 0;
-    for (std::size_t a = 0; a < rank; ++a) storage += at[a] * stride[static_cast<std::size_t>(info.order[a])];
+    for (std::size_t a = 0; a < rank; ++a)
+      storage += at[a] * stride[static_cast<std::size_t>(info.order[a])];
     f(torch, storage);
     for (std::size_t a = rank; a-- > 0;) {
-      if (++at[a] < static_cast<std::size_t>(info.storage_extents[static_cast<std::size_t>(info.order[a])])) break;
+      if (++at[a] <
+          static_cast<std::size_t>(info.storage_extents[static_cast<std::size_t>(info.order[a])]))
+        break;
       at[a] = 0;
     }
   }

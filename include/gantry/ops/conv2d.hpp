@@ -8,8 +8,9 @@
 namespace gantry {
 
 /// A convolution with square kernel, equal stride and zero padding in both axes. Weights are
-/// [filters][kernel][kernel][in.c]. A transposed convolution is the same geometry read backwards: its input
-/// has the extents of `out()`, its output those of `in`, and its forward is conv2d_backward_data.
+/// [filters][kernel][kernel][in.c]. A transposed convolution is the same geometry read backwards:
+/// its input has the extents of `out()`, its output those of `in`, and its forward is
+/// conv2d_backward_data.
 struct conv_geometry {
   hwc in;
   int filters{}, kernel{}, stride{1}, pad{};

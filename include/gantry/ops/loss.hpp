@@ -25,8 +25,8 @@ struct loss_term {
   };
 };
 
-/// Mean cross-entropy of softmax(logits) against labels, its gradient, and the number of samples whose largest
-/// logit is the label's; both sums are added to.
+/// Mean cross-entropy of softmax(logits) against labels, its gradient, and the number of samples
+/// whose largest logit is the label's; both sums are added to.
 template <int Classes>
 struct softmax_cross_entropy {
   static constexpr std::string_view name = "softmax_cross_entropy";

@@ -14,8 +14,9 @@ struct minibatch_geometry {
 
 namespace ops {
 
-/// y = [x, o] with o_b(i) = sum over j != i of exp(-|M_ib - M_jb|_1), M of extents [n][kernels][dims]
-/// (Salimans et al., arXiv 1606.03498, section 3.2; the constant self term is left out).
+/// y = [x, o] with o_b(i) = sum over j != i of exp(-|M_ib - M_jb|_1), M of extents
+/// [n][kernels][dims] (Salimans et al., arXiv 1606.03498, section 3.2; the constant self term is
+/// left out).
 template <minibatch_geometry G>
 struct minibatch_similarity_forward {
   static constexpr std::string_view name = "minibatch_similarity_forward";
@@ -27,7 +28,8 @@ struct minibatch_similarity_forward {
   };
 };
 
-/// dx = the part of dy that belongs to x (skipped when null), dm = the gradient through the similarities.
+/// dx = the part of dy that belongs to x (skipped when null), dm = the gradient through the
+/// similarities.
 template <minibatch_geometry G>
 struct minibatch_similarity_backward {
   static constexpr std::string_view name = "minibatch_similarity_backward";

@@ -6,8 +6,8 @@
 
 namespace gantry::ops {
 
-/// Batch normalisation with the batch's own statistics (Ioffe and Szegedy, arXiv 1502.03167, Alg. 1):
-/// y = gamma (x - mean) / sqrt(var + epsilon) + beta per channel, var biased. Stores mean and
+/// Batch normalisation with the batch's own statistics (Ioffe and Szegedy, arXiv 1502.03167, Alg.
+/// 1): y = gamma (x - mean) / sqrt(var + epsilon) + beta per channel, var biased. Stores mean and
 /// 1 / sqrt(var + epsilon) for the backward and moves the running statistics by `momentum`
 /// (running variance unbiased, as PyTorch).
 template <hwc Shape>
@@ -45,8 +45,8 @@ struct batch_norm_inference {
   };
 };
 
-/// Gradient of batch_norm_forward (`fixed_statistics` false) or batch_norm_inference (true). dgamma and dbeta are
-/// accumulated and may be null together; dx may be null or alias dy.
+/// Gradient of batch_norm_forward (`fixed_statistics` false) or batch_norm_inference (true). dgamma
+/// and dbeta are accumulated and may be null together; dx may be null or alias dy.
 template <hwc Shape>
 struct batch_norm_backward {
   static constexpr std::string_view name = "batch_norm_backward";

@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The vocabulary of ops. An op is an empty tag; what is fixed at compile time (geometry, function) is in
-// the tag, what varies from call to call is in `params<Storage>`. A backend implements an op by an overload
+// The vocabulary of ops. An op is an empty tag; what is fixed at compile time (geometry, function)
+// is in the tag, what varies from call to call is in `params<Storage>`. A backend implements an op
+// by an overload
 //   void launch(backend&, op, const op::params<backend::storage>&)
-// found by argument-dependent lookup; there is no list of ops that a backend must implement as a whole.
+// found by argument-dependent lookup; there is no list of ops that a backend must implement as a
+// whole.
 #pragma once
 
 #include <concepts>
@@ -24,9 +26,9 @@ concept Operation = std::is_empty_v<Op> && requires {
 /// True if backend B has a kernel for Op.
 template <class B, class Op>
 concept Implements = Operation<Op, typename B::storage> &&
-                     requires(B& b, const typename Op::template params<typename B::storage>& p) {
-                       { launch(b, Op{}, p) } -> std::same_as<void>;
-                     };
+    requires(B& b, const typename Op::template params<typename B::storage>& p) {
+  { launch(b, Op{}, p) } -> std::same_as<void>;
+};
 
 /// The ops a layer, loss or optimizer calls.
 template <class... Ops>

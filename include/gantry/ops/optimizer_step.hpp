@@ -26,7 +26,8 @@ struct adam_step {
   };
 };
 
-/// v = momentum v + g; w -= rate v (v = g at the first step, as PyTorch). Without momentum the velocity may be null.
+/// v = momentum v + g; w -= rate v (v = g at the first step, as PyTorch). Without momentum the
+/// velocity may be null.
 struct sgd_step {
   static constexpr std::string_view name = "sgd_step";
   template <class S>
@@ -39,7 +40,8 @@ struct sgd_step {
   };
 };
 
-/// s = decay s + (1 - decay) g^2; w -= rate g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012, PyTorch's form).
+/// s = decay s + (1 - decay) g^2; w -= rate g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012,
+/// PyTorch's form).
 struct rmsprop_step {
   static constexpr std::string_view name = "rmsprop_step";
   template <class S>

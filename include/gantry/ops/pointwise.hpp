@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Ops on every scalar of an activation or of a flat arena, and copies between canonical host memory and a
-// backend's layout.
+// Ops on every scalar of an activation or of a flat arena, and copies between canonical host memory
+// and a backend's layout.
 #pragma once
 
 #include <cmath>
@@ -13,30 +13,42 @@
 
 namespace gantry {
 
-/// Activation functions: value(x), and the derivative written in terms of the output, so that an activation
-/// may overwrite its input.
+/// Activation functions: value(x), and the derivative written in terms of the output, so that an
+/// activation may overwrite its input.
 namespace function {
 
 struct relu {
   template <class T>
-  [[nodiscard]] constexpr T value(T x) const { return x > T(0) ? x : T(0); }
+  [[nodiscard]] constexpr T value(T x) const {
+    return x > T(0) ? x : T(0);
+  }
   template <class T>
-  [[nodiscard]] constexpr T derivative(T y) const { return y > T(0) ? T(1) : T(0); }
+  [[nodiscard]] constexpr T derivative(T y) const {
+    return y > T(0) ? T(1) : T(0);
+  }
 };
 
 struct leaky_relu {
   float slope;  ///< positive, so that the sign of the output is the sign of the input
   template <class T>
-  [[nodiscard]] constexpr T value(T x) const { return x > T(0) ? x : static_cast<T>(slope) * x; }
+  [[nodiscard]] constexpr T value(T x) const {
+    return x > T(0) ? x : static_cast<T>(slope) * x;
+  }
   template <class T>
-  [[nodiscard]] constexpr T derivative(T y) const { return y > T(0) ? T(1) : static_cast<T>(slope); }
+  [[nodiscard]] constexpr T derivative(T y) const {
+    return y > T(0) ? T(1) : static_cast<T>(slope);
+  }
 };
 
 struct tanh {
   template <class T>
-  [[nodiscard]] T value(T x) const { return std::tanh(x); }
+  [[nodiscard]] T value(T x) const {
+    return std::tanh(x);
+  }
   template <class T>
-  [[nodiscard]] constexpr T derivative(T y) const { return T(1) - y * y; }
+  [[nodiscard]] constexpr T derivative(T y) const {
+    return T(1) - y * y;
+  }
 };
 
 struct sigmoid {
@@ -47,7 +59,9 @@ struct sigmoid {
     return e / (T(1) + e);
   }
   template <class T>
-  [[nodiscard]] constexpr T derivative(T y) const { return y * (T(1) - y); }
+  [[nodiscard]] constexpr T derivative(T y) const {
+    return y * (T(1) - y);
+  }
 };
 
 }  // namespace function
@@ -81,9 +95,9 @@ struct activation_backward {
   };
 };
 
-/// y = x / (1 - rate) where the stream's uniform number at this index exceeds `rate`, else 0. Applied to
-/// dy it is its own gradient: the mask is drawn again from the counter, nothing is stored.
-/// y may alias x. Element i of sample-major canonical order uses word i % 4 of block i / 4.
+/// y = x / (1 - rate) where the stream's uniform number at this index exceeds `rate`, else 0.
+/// Applied to dy it is its own gradient: the mask is drawn again from the counter, nothing is
+/// stored. y may alias x. Element i of sample-major canonical order uses word i % 4 of block i / 4.
 template <hwc Shape>
 struct dropout {
   static constexpr std::string_view name = "dropout";

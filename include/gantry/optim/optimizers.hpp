@@ -22,8 +22,9 @@ struct adam {
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 2; }
   template <Backend B>
-  void step(B& b, std::span<typename B::scalar> weights, std::span<const typename B::scalar> gradient,
-            std::span<typename B::scalar> state, std::int64_t t) const {
+  void step(B& b, std::span<typename B::scalar> weights,
+            std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
+            std::int64_t t) const {
     const std::size_t n = weights.size();
     launch(b, ops::adam_step{},
            {weights.data(), gradient.data(), state.data(), state.data() + n, n, rate, beta1, beta2,
@@ -32,15 +33,17 @@ struct adam {
   }
 };
 
-/// Gradient descent, with momentum when it is not 0 (PyTorch's form: the rate is outside the velocity).
+/// Gradient descent, with momentum when it is not 0 (PyTorch's form: the rate is outside the
+/// velocity).
 struct sgd {
   static constexpr std::string_view name = "sgd";
   float rate{1e-2f}, momentum{0.0f};
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 1; }
   template <Backend B>
-  void step(B& b, std::span<typename B::scalar> weights, std::span<const typename B::scalar> gradient,
-            std::span<typename B::scalar> state, std::int64_t) const {
+  void step(B& b, std::span<typename B::scalar> weights,
+            std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
+            std::int64_t) const {
     launch(b, ops::sgd_step{},
            {weights.data(), gradient.data(), momentum != 0 ? state.data() : nullptr, weights.size(),
             rate, momentum});
@@ -54,8 +57,9 @@ struct rmsprop {
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 1; }
   template <Backend B>
-  void step(B& b, std::span<typename B::scalar> weights, std::span<const typename B::scalar> gradient,
-            std::span<typename B::scalar> state, std::int64_t) const {
+  void step(B& b, std::span<typename B::scalar> weights,
+            std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
+            std::int64_t) const {
     launch(b, ops::rmsprop_step{},
            {weights.data(), gradient.data(), state.data(), weights.size(), rate, decay, epsilon});
   }
@@ -71,21 +75,25 @@ struct one_of {
     return std::max({Optimizers::state_per_param()...});
   }
   template <Backend B>
-  void step(B& b, std::span<typename B::scalar> weights, std::span<const typename B::scalar> gradient,
-            std::span<typename B::scalar> state, std::int64_t t) const {
+  void step(B& b, std::span<typename B::scalar> weights,
+            std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
+            std::int64_t t) const {
     std::visit([&](const auto& o) { o.step(b, weights, gradient, state, t); }, chosen);
   }
 };
 
-/// Decorator: keeps an exponential moving average of the weights beside any optimizer. Samples are drawn from the average. The
-/// decay at step t is min(decay, (1 + t) / (10 + t)), so that a short run is not dominated by its start; decay 0 copies the weights.
+/// Decorator: keeps an exponential moving average of the weights beside any optimizer. Samples are
+/// drawn from the average. The decay at step t is min(decay, (1 + t) / (10 + t)), so that a short
+/// run is not dominated by its start; decay 0 copies the weights.
 template <class Base>
 struct ema {
   static constexpr std::string_view name = "ema";
   Base base;
   float decay{0.999f};
 
-  [[nodiscard]] static constexpr std::size_t state_per_param() { return Base::state_per_param() + 1; }
+  [[nodiscard]] static constexpr std::size_t state_per_param() {
+    return Base::state_per_param() + 1;
+  }
   [[nodiscard]] float decay_at(std::int64_t t) const {
     return std::min(decay, static_cast<float>(1 + t) / static_cast<float>(10 + t));
   }
@@ -96,11 +104,13 @@ struct ema {
   }
 
   template <Backend B>
-  void step(B& b, std::span<typename B::scalar> weights, std::span<const typename B::scalar> gradient,
-            std::span<typename B::scalar> state, std::int64_t t) const {
+  void step(B& b, std::span<typename B::scalar> weights,
+            std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
+            std::int64_t t) const {
     const std::size_t n = weights.size();
     base.step(b, weights, gradient, state.first(Base::state_per_param() * n), t);
-    launch(b, ops::ema_step{}, {weights.data(), average(state, n).data(), n, t == 1 ? 0.0f : decay_at(t)});
+    launch(b, ops::ema_step{},
+           {weights.data(), average(state, n).data(), n, t == 1 ? 0.0f : decay_at(t)});
   }
 };
 

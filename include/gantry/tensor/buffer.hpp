@@ -34,8 +34,7 @@ class memory_meter {
     const std::size_t now = bytes_.fetch_add(bytes) + bytes;
     allocations_.fetch_add(1);
     std::size_t peak = peak_.load();
-    while (peak < now && !peak_.compare_exchange_weak(peak, now)) {
-    }
+    while (peak < now && !peak_.compare_exchange_weak(peak, now)) {}
   }
   void remove(std::size_t bytes) { bytes_.fetch_sub(bytes); }
   [[nodiscard]] std::size_t bytes() const { return bytes_.load(); }

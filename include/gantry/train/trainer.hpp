@@ -26,7 +26,8 @@ struct round_view {
   const std::function<void(std::span<const float>, std::span<float>)>& sample;
 };
 
-/// Makes a worker stop for good before it starts a round: for tests and demonstrations of fail-stop.
+/// Makes a worker stop for good before it starts a round: for tests and demonstrations of
+/// fail-stop.
 struct planned_stop {
   int worker{};  ///< 1 .. N
   std::uint32_t iteration{};
@@ -34,21 +35,23 @@ struct planned_stop {
 
 struct run_options {
   std::uint32_t iterations{1000};
-  std::function<void(const round_view&)> on_start{};  ///< before the first round, with an empty report
+  std::function<void(const round_view&)>
+      on_start{};  ///< before the first round, with an empty report
   std::function<void(const round_view&)> on_round{};  ///< after each round
-  std::function<bool()> stop_requested{};             ///< asked before each round; true saves and ends
-  std::filesystem::path checkpoints{};                ///< folder for checkpoints; empty: none are written
-  std::uint32_t save_every{0};                        ///< rounds between checkpoints; 0: only at the end
-  std::filesystem::path resume_from{};                ///< a network-snapshot folder; empty: start anew
-  io::json::object configuration{};                   ///< goes into config.json; must match on resume
+  std::function<bool()> stop_requested{};  ///< asked before each round; true saves and ends
+  std::filesystem::path checkpoints{};     ///< folder for checkpoints; empty: none are written
+  std::uint32_t save_every{0};             ///< rounds between checkpoints; 0: only at the end
+  std::filesystem::path resume_from{};     ///< a network-snapshot folder; empty: start anew
+  io::json::object configuration{};        ///< goes into config.json; must match on resume
   std::vector<planned_stop> stops{};
 };
 
 struct run_result {
-  std::uint32_t iterations{};   ///< rounds done, those before a resume included
+  std::uint32_t iterations{};  ///< rounds done, those before a resume included
   bool stopped_early{};
   int live_workers{};
-  std::string checkpoint_hash;  ///< SHA-256 of the last checkpoint's manifest; empty if none was written
+  std::string
+      checkpoint_hash;  ///< SHA-256 of the last checkpoint's manifest; empty if none was written
 };
 
 /// Runs a strategy on every node of a world: rank 0 leads, ranks 1 .. N work on one source each.
@@ -56,16 +59,22 @@ template <Strategy S, Backend B, Topology T, class World, BatchSource Source>
 class session {
  public:
   /// @throws usage_error if batch, world and sources do not fit together
-  session(World& world, const common_config<T>& common, const typename S::config& settings, std::vector<Source> sources,
-          const run_options& options)
-      : world_(&world), common_(common), settings_(settings), sources_(std::move(sources)), options_(&options),
+  session(World& world, const common_config<T>& common, const typename S::config& settings,
+          std::vector<Source> sources, const run_options& options)
+      : world_(&world),
+        common_(common),
+        settings_(settings),
+        sources_(std::move(sources)),
+        options_(&options),
         workers_(S::has_server ? static_cast<int>(sources_.size()) : 0) {
     expects(common.batch >= 1, "the batch size must be at least 1; give a positive --batch");
-    expects(!sources_.empty(), "a run needs the real samples of at least one worker; give at least one source");
+    expects(!sources_.empty(),
+            "a run needs the real samples of at least one worker; give at least one source");
     expects(S::has_server || sources_.size() == 1,
             "a strategy without a server runs on one node with one source; give exactly one");
     expects(world.size() == static_cast<int>(workers_) + 1,
-            "the world must have one rank for the server and one for each source; make it of that size");
+            "the world must have one rank for the server and one for each source; make it of that "
+            "size");
     if (!options.resume_from.empty()) read_progress();
   }
 
@@ -80,7 +89,9 @@ class session {
   }
 
  private:
-  [[nodiscard]] static std::string discriminator_name(int worker) { return "discriminator-" + std::to_string(worker); }
+  [[nodiscard]] static std::string discriminator_name(int worker) {
+    return "discriminator-" + std::to_string(worker);
+  }
 
   [[nodiscard]] B make_backend() {
     if constexpr (std::constructible_from<B, std::shared_ptr<thread_pool>>)
@@ -121,7 +132,8 @@ class session {
         saved = done;
       }
     }
-    if (!options_->checkpoints.empty() && (saved != done || result_.checkpoint_hash.empty())) save(comm, b, role, done);
+    if (!options_->checkpoints.empty() && (saved != done || result_.checkpoint_hash.empty()))
+      save(comm, b, role, done);
     role.command(comm, order::stop);
     result_.iterations = done;
     result_.stopped_early = early;
@@ -134,18 +146,23 @@ class session {
     const auto index = static_cast<std::size_t>(worker - 1);
     if (!live_.empty() && !live_[index]) return comm.leave();
     B b = make_backend();
-    typename S::template worker<T, B, Source> role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
+    typename S::template worker<T, B, Source> role(b, common_, settings_, sources_[index],
+                                                   static_cast<std::uint32_t>(index));
     if (!options_->resume_from.empty())
-      read_state(b, options_->resume_from, discriminator_name(worker), role.discriminator().state());
+      read_state(b, options_->resume_from, discriminator_name(worker),
+                 role.discriminator().state());
     role.begin(comm);
     for (std::uint32_t done = first_;;) {
       if (stops_now(worker, done)) return comm.leave();
       switch (role.round(comm, done)) {
-        case order::stop: return;
-        case order::train: ++done; break;
+        case order::stop:
+          return;
+        case order::train:
+          ++done;
+          break;
         case order::save:
-          write_state(b, unfinished_checkpoint(options_->checkpoints, done), discriminator_name(worker),
-                      role.discriminator().state());
+          write_state(b, unfinished_checkpoint(options_->checkpoints, done),
+                      discriminator_name(worker), role.discriminator().state());
           comm.send(message::control, std::array{1.0f}, 0);
           break;
       }
@@ -153,21 +170,24 @@ class session {
   }
 
   [[nodiscard]] bool stops_now(int worker, std::uint32_t done) const {
-    return std::ranges::any_of(options_->stops,
-                               [&](const planned_stop& s) { return s.worker == worker && s.iteration == done; });
+    return std::ranges::any_of(options_->stops, [&](const planned_stop& s) {
+      return s.worker == worker && s.iteration == done;
+    });
   }
 
   static void check_finite(const round_report& report, std::uint32_t iteration) {
     if (std::isfinite(report.discriminator_loss) && std::isfinite(report.generator_loss)) return;
     throw numeric_error("the losses of iteration " + std::to_string(iteration) +
-                        " were expected to be finite and are " + std::to_string(report.discriminator_loss) + " (D) and " +
+                        " were expected to be finite and are " +
+                        std::to_string(report.discriminator_loss) + " (D) and " +
                         std::to_string(report.generator_loss) +
                         " (G); lower the learning rates and resume from the last checkpoint");
   }
 
   template <class Role>
   [[nodiscard]] int live_workers(Role& role) const {
-    if constexpr (!S::has_server) return 1;
+    if constexpr (!S::has_server)
+      return 1;
     else {
       int live = 0;
       for (int n = 1; n <= workers_; ++n) live += role.is_live(n);
@@ -175,7 +195,8 @@ class session {
     }
   }
 
-  /// Every live worker writes its own discriminator into the unfinished folder; the lead completes it.
+  /// Every live worker writes its own discriminator into the unfinished folder; the lead completes
+  /// it.
   template <class C, class Role>
   void save(C& comm, B& b, Role& role, std::uint32_t done) {
     if (options_->checkpoints.empty()) return;
@@ -195,7 +216,8 @@ class session {
     }
     const io::json::object state{{"iteration", done}, {"live_workers", live}};
     io::write_file_atomic(writer.folder() / "state.json", io::json::dump(state, 2) + "\n");
-    io::write_file_atomic(writer.folder() / "config.json", io::json::dump(options_->configuration, 2) + "\n");
+    io::write_file_atomic(writer.folder() / "config.json",
+                          io::json::dump(options_->configuration, 2) + "\n");
     result_.checkpoint_hash = writer.commit();
   }
 
@@ -218,16 +240,19 @@ class session {
     for (const auto& [key, value] : options_->configuration.members()) {
       const io::json::value* found = saved.as_object().find(key);
       if (!found || !(*found == value))
-        throw data_error("the checkpoint " + folder.string() + " was expected to have been made with " + key + " = " +
-                         io::json::dump(value) + " and was made with " + (found ? io::json::dump(*found) : "none") +
+        throw data_error("the checkpoint " + folder.string() +
+                         " was expected to have been made with " + key + " = " +
+                         io::json::dump(value) + " and was made with " +
+                         (found ? io::json::dump(*found) : "none") +
                          "; resume with the settings of the run that wrote it");
     }
     const io::json::value state = io::json::parse(io::read_text(folder / "state.json"));
     first_ = static_cast<std::uint32_t>(state.at("iteration").as_int());
     for (const auto& flag : state.at("live_workers").as_array()) live_.push_back(flag.as_bool());
     if (live_.size() != sources_.size())
-      throw data_error("the checkpoint " + folder.string() + " was expected to have " + std::to_string(sources_.size()) +
-                       " workers and has " + std::to_string(live_.size()) + "; resume with as many --workers");
+      throw data_error("the checkpoint " + folder.string() + " was expected to have " +
+                       std::to_string(sources_.size()) + " workers and has " +
+                       std::to_string(live_.size()) + "; resume with as many --workers");
   }
 
   World* world_;
@@ -241,12 +266,14 @@ class session {
   run_result result_;
 };
 
-/// Trains a GAN: strategy S on backend B, on all nodes of `world`. Source i is the shard of worker i + 1, and stays there.
+/// Trains a GAN: strategy S on backend B, on all nodes of `world`. Source i is the shard of worker
+/// i + 1, and stays there.
 /// @throws usage_error, data_error, numeric_error, workers_lost
 template <Strategy S, Backend B, Topology T, class World, BatchSource Source>
 run_result run(World& world, const common_config<T>& common, const typename S::config& settings,
                std::vector<Source> sources, const run_options& options) {
-  return session<S, B, T, World, Source>(world, common, settings, std::move(sources), options).run();
+  return session<S, B, T, World, Source>(world, common, settings, std::move(sources), options)
+      .run();
 }
 
 }  // namespace gantry::train

@@ -14,9 +14,9 @@
 
 namespace gantry::backend {
 
-/// Single precision on the host's cores: products by Eigen, everything split over a thread pool that all nodes of the
-/// process share. Work is cut into pieces by the extents alone, never by the number of threads, so results are bitwise
-/// the same for any number of threads.
+/// Single precision on the host's cores: products by Eigen, everything split over a thread pool
+/// that all nodes of the process share. Work is cut into pieces by the extents alone, never by the
+/// number of threads, so results are bitwise the same for any number of threads.
 class cpu {
  public:
   using scalar = float;
@@ -51,8 +51,8 @@ class cpu {
     });
   }
 
-  /// Scratch of the calling thread, at least `count` floats, overwritten by the next call. It grows to the largest request and
-  /// stays, so that a training step allocates nothing.
+  /// Scratch of the calling thread, at least `count` floats, overwritten by the next call. It grows
+  /// to the largest request and stays, so that a training step allocates nothing.
   static float* scratch(std::size_t count) {
     thread_local host_buffer<float> memory;
     if (memory.size() < count) memory = host_buffer<float>(count, nullptr);

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
+
+#include <Eigen/Core>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/loss.hpp"
@@ -40,7 +41,8 @@ inline void launch(cpu& b, ops::activation_forward<function::tanh>,
                    const ops::activation_forward<function::tanh>::params<cpu::storage>& p) {
   b.split(p.count, detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
     const auto n = static_cast<std::ptrdiff_t>(end - begin);
-    Eigen::Map<Eigen::ArrayXf>(p.y + begin, n) = Eigen::Map<const Eigen::ArrayXf>(p.x + begin, n).tanh();
+    Eigen::Map<Eigen::ArrayXf>(p.y + begin, n) =
+        Eigen::Map<const Eigen::ArrayXf>(p.x + begin, n).tanh();
   });
 }
 
@@ -48,19 +50,22 @@ template <class Function>
 void launch(cpu& b, ops::activation_backward<Function>,
             const typename ops::activation_backward<Function>::template params<cpu::storage>& p) {
   const auto q = p;
-  detail::for_each_element(b, q.count, [q](std::size_t i) { q.dx[i] = q.dy[i] * q.f.derivative(q.y[i]); });
+  detail::for_each_element(b, q.count,
+                           [q](std::size_t i) { q.dx[i] = q.dy[i] * q.f.derivative(q.y[i]); });
 }
 
 template <hwc Shape>
-void launch(cpu& b, ops::dropout<Shape>, const typename ops::dropout<Shape>::template params<cpu::storage>& p) {
+void launch(cpu& b, ops::dropout<Shape>,
+            const typename ops::dropout<Shape>::template params<cpu::storage>& p) {
   const float scale = 1.0f / (1.0f - p.rate);
-  b.split(nhwc::elements(Shape, p.x.n), detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; i += 4) {
-      const philox::block words = philox::at(p.stream, static_cast<std::uint32_t>(i / 4));
-      for (std::size_t j = i; j < std::min(i + 4, end); ++j)
-        p.y.data[j] = philox::to_unit(words[j - i]) > p.rate ? p.x.data[j] * scale : 0.0f;
-    }
-  });
+  b.split(nhwc::elements(Shape, p.x.n), detail::pointwise_grain,
+          [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; i += 4) {
+              const philox::block words = philox::at(p.stream, static_cast<std::uint32_t>(i / 4));
+              for (std::size_t j = i; j < std::min(i + 4, end); ++j)
+                p.y.data[j] = philox::to_unit(words[j - i]) > p.rate ? p.x.data[j] * scale : 0.0f;
+            }
+          });
 }
 
 inline void launch(cpu& b, ops::accumulate, const ops::accumulate::params<cpu::storage>& p) {
@@ -68,13 +73,18 @@ inline void launch(cpu& b, ops::accumulate, const ops::accumulate::params<cpu::s
   detail::for_each_element(b, q.count, [q](std::size_t i) { q.y[i] += q.x[i]; });
 }
 
-inline void launch(cpu&, ops::copy, const ops::copy::params<cpu::storage>& p) { std::copy_n(p.x, p.count, p.y); }
+inline void launch(cpu&, ops::copy, const ops::copy::params<cpu::storage>& p) {
+  std::copy_n(p.x, p.count, p.y);
+}
 
-inline void launch(cpu&, ops::fill, const ops::fill::params<cpu::storage>& p) { std::fill_n(p.y, p.count, p.value); }
+inline void launch(cpu&, ops::fill, const ops::fill::params<cpu::storage>& p) {
+  std::fill_n(p.y, p.count, p.value);
+}
 
 inline void launch(cpu& b, ops::clamp, const ops::clamp::params<cpu::storage>& p) {
   const auto q = p;
-  detail::for_each_element(b, q.count, [q](std::size_t i) { q.y[i] = std::clamp(q.y[i], -q.bound, q.bound); });
+  detail::for_each_element(b, q.count,
+                           [q](std::size_t i) { q.y[i] = std::clamp(q.y[i], -q.bound, q.bound); });
 }
 
 template <hwc Shape>
@@ -87,7 +97,8 @@ template <hwc Shape>
 void launch(cpu&, ops::export_samples<Shape>,
             const typename ops::export_samples<Shape>::template params<cpu::storage>& p) {
   const float scale = p.scale;
-  std::transform(p.x.data, p.x.data + nhwc::elements(Shape, p.x.n), p.target, [scale](float v) { return v * scale; });
+  std::transform(p.x.data, p.x.data + nhwc::elements(Shape, p.x.n), p.target,
+                 [scale](float v) { return v * scale; });
 }
 
 template <class Function>
@@ -142,7 +153,8 @@ inline void launch(cpu& b, ops::adam_step, const ops::adam_step::params<cpu::sto
 inline void launch(cpu& b, ops::sgd_step, const ops::sgd_step::params<cpu::storage>& p) {
   const auto q = p;
   if (!q.velocity)
-    return detail::for_each_element(b, q.count, [q](std::size_t i) { q.weight[i] -= q.rate * q.gradient[i]; });
+    return detail::for_each_element(b, q.count,
+                                    [q](std::size_t i) { q.weight[i] -= q.rate * q.gradient[i]; });
   detail::for_each_element(b, q.count, [q](std::size_t i) {
     q.velocity[i] = q.momentum * q.velocity[i] + q.gradient[i];
     q.weight[i] -= q.rate * q.velocity[i];

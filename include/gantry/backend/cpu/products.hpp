@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Dense layers and convolutions as products of Eigen; convolutions through im2col on a few images at a time, so that the
-// unfolded patch matrix stays in the cache.
+// Dense layers and convolutions as products of Eigen; convolutions through im2col on a few images
+// at a time, so that the unfolded patch matrix stays in the cache.
 #pragma once
 
-#include <Eigen/Core>
 #include <cstring>
+
+#include <Eigen/Core>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/conv2d.hpp"
@@ -20,7 +21,8 @@ using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMa
 using const_map = Eigen::Map<const matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
 using map = Eigen::Map<matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
 
-inline const_map view(const float* data, std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t stride) {
+inline const_map view(const float* data, std::ptrdiff_t rows, std::ptrdiff_t cols,
+                      std::ptrdiff_t stride) {
   return {data, rows, cols, Eigen::OuterStride<>(stride)};
 }
 inline map view(float* data, std::ptrdiff_t rows, std::ptrdiff_t cols, std::ptrdiff_t stride) {
@@ -42,8 +44,10 @@ constexpr int images_per_piece(const conv_geometry& g) {
   return floats >= 65536 ? 1 : 65536 / floats;
 }
 
-/// Unfolds rows ky of the kernel, ky_begin <= ky < ky_end, for n images: patches[n * out pixels][(ky_end - ky_begin) * kernel * c].
-inline void unfold(const conv_geometry& g, const float* x, int n, int ky_begin, int ky_end, float* patches) {
+/// Unfolds rows ky of the kernel, ky_begin <= ky < ky_end, for n images: patches[n * out
+/// pixels][(ky_end - ky_begin) * kernel * c].
+inline void unfold(const conv_geometry& g, const float* x, int n, int ky_begin, int ky_end,
+                   float* patches) {
   const hwc out = g.out();
   const int run = g.kernel * g.in.c, c = g.in.c;
   for (int i = 0; i < n; ++i)
@@ -57,7 +61,8 @@ inline void unfold(const conv_geometry& g, const float* x, int n, int ky_begin, 
             std::memset(patches, 0, sizeof(float) * static_cast<std::size_t>(run));
             continue;
           }
-          const float* row = x + (static_cast<std::size_t>(i) * g.in.pixels() + y * g.in.w + x0 + skip) * c;
+          const float* row =
+              x + (static_cast<std::size_t>(i) * g.in.pixels() + y * g.in.w + x0 + skip) * c;
           std::fill_n(patches, skip * c, 0.0f);
           std::copy_n(row, (stop - skip) * c, patches + skip * c);
           std::fill_n(patches + stop * c, (g.kernel - stop) * c, 0.0f);
@@ -80,8 +85,8 @@ inline void fold(const conv_geometry& g, const float* patches, int n, float* x) 
         }
 }
 
-inline void convolve(cpu& b, const conv_geometry& g, const_batch_of<cpu::storage> x, const float* weight,
-                     const float* bias, float* y) {
+inline void convolve(cpu& b, const conv_geometry& g, const_batch_of<cpu::storage> x,
+                     const float* weight, const float* bias, float* y) {
   const int pixels = g.out().pixels(), taps = g.taps();
   b.split(static_cast<std::size_t>(x.n), static_cast<std::size_t>(images_per_piece(g)),
           [&](std::size_t begin, std::size_t end) {
@@ -95,8 +100,8 @@ inline void convolve(cpu& b, const conv_geometry& g, const_batch_of<cpu::storage
           });
 }
 
-inline void convolve_backward(cpu& b, const conv_geometry& g, const_batch_of<cpu::storage> dy, const float* weight,
-                              const float* bias, float* dx) {
+inline void convolve_backward(cpu& b, const conv_geometry& g, const_batch_of<cpu::storage> dy,
+                              const float* weight, const float* bias, float* dx) {
   const int pixels = g.out().pixels(), taps = g.taps();
   b.split(static_cast<std::size_t>(dy.n), static_cast<std::size_t>(images_per_piece(g)),
           [&](std::size_t begin, std::size_t end) {
@@ -106,17 +111,21 @@ inline void convolve_backward(cpu& b, const conv_geometry& g, const_batch_of<cpu
             view(patches, rows, taps, taps).noalias() =
                 view(dy.data + begin * pixels * g.filters, rows, g.filters, g.filters) *
                 view(weight, g.filters, taps, taps);
-            map image = view(dx + begin * g.in.size(), static_cast<std::ptrdiff_t>(n) * g.in.pixels(), g.in.c, g.in.c);
+            map image = view(dx + begin * g.in.size(),
+                             static_cast<std::ptrdiff_t>(n) * g.in.pixels(), g.in.c, g.in.c);
             image.setZero();
             if (bias) image.rowwise() += Eigen::Map<const Eigen::RowVectorXf>(bias, g.in.c);
             fold(g, patches, n, dx + begin * g.in.size());
           });
 }
 
-/// One piece of work is one row of the kernel for a block of filters: pieces write disjoint weights, and each adds up the images in order.
-inline void convolve_backward_weights(cpu& b, const conv_geometry& g, const_batch_of<cpu::storage> x, const float* dy,
+/// One piece of work is one row of the kernel for a block of filters: pieces write disjoint
+/// weights, and each adds up the images in order.
+inline void convolve_backward_weights(cpu& b, const conv_geometry& g,
+                                      const_batch_of<cpu::storage> x, const float* dy,
                                       float* dweight) {
-  const int pixels = g.out().pixels(), run = g.kernel * g.in.c, group = images_per_piece(g) * g.kernel;
+  const int pixels = g.out().pixels(), run = g.kernel * g.in.c,
+            group = images_per_piece(g) * g.kernel;
   b.split(static_cast<std::size_t>(g.kernel), 1, [&](std::size_t ky, std::size_t) {
     for (int first = 0; first < x.n; first += group) {
       const int n = std::min(group, x.n - first);
@@ -125,7 +134,9 @@ inline void convolve_backward_weights(cpu& b, const conv_geometry& g, const_batc
       unfold(g, x.data + static_cast<std::size_t>(first) * g.in.size(), n, static_cast<int>(ky),
              static_cast<int>(ky) + 1, patches);
       view(dweight + ky * run, g.filters, run, g.taps()).noalias() +=
-          view(dy + static_cast<std::size_t>(first) * pixels * g.filters, rows, g.filters, g.filters).transpose() *
+          view(dy + static_cast<std::size_t>(first) * pixels * g.filters, rows, g.filters,
+               g.filters)
+              .transpose() *
           view(static_cast<const float*>(patches), rows, run, run);
     }
   });
@@ -134,12 +145,14 @@ inline void convolve_backward_weights(cpu& b, const conv_geometry& g, const_batc
 }  // namespace detail
 
 template <linear_geometry G>
-void launch(cpu& b, ops::linear_forward<G>, const typename ops::linear_forward<G>::template params<cpu::storage>& p) {
+void launch(cpu& b, ops::linear_forward<G>,
+            const typename ops::linear_forward<G>::template params<cpu::storage>& p) {
   constexpr int inputs = G.in.size();
   b.split(G.out, detail::product_grain, [&](std::size_t begin, std::size_t end) {
     detail::multiply_transposed(
         detail::view(p.x.data, p.x.n, inputs, inputs),
-        detail::view(p.weight + begin * inputs, static_cast<std::ptrdiff_t>(end - begin), inputs, inputs),
+        detail::view(p.weight + begin * inputs, static_cast<std::ptrdiff_t>(end - begin), inputs,
+                     inputs),
         p.bias ? p.bias + begin : nullptr,
         detail::view(p.y.data + begin, p.x.n, static_cast<std::ptrdiff_t>(end - begin), G.out));
   });
@@ -152,8 +165,8 @@ void launch(cpu& b, ops::linear_backward_data<G>,
   b.split(inputs, detail::product_grain, [&](std::size_t begin, std::size_t end) {
     const std::ptrdiff_t cols = static_cast<std::ptrdiff_t>(end - begin);
     detail::map dx = detail::view(p.dx.data + begin, p.dy.n, cols, inputs);
-    const auto product =
-        detail::view(p.dy.data, p.dy.n, G.out, G.out) * detail::view(p.weight + begin, G.out, cols, inputs);
+    const auto product = detail::view(p.dy.data, p.dy.n, G.out, G.out) *
+                         detail::view(p.weight + begin, G.out, cols, inputs);
     if (p.accumulate)
       dx.noalias() += product;
     else
@@ -174,7 +187,8 @@ void launch(cpu& b, ops::linear_backward_weights<G>,
 }
 
 template <conv_geometry G>
-void launch(cpu& b, ops::conv2d_forward<G>, const typename ops::conv2d_forward<G>::template params<cpu::storage>& p) {
+void launch(cpu& b, ops::conv2d_forward<G>,
+            const typename ops::conv2d_forward<G>::template params<cpu::storage>& p) {
   detail::convolve(b, G, p.x, p.weight, p.bias, p.y.data);
 }
 

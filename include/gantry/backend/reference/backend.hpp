@@ -11,7 +11,8 @@
 
 namespace gantry::backend {
 
-/// The oracle: plain loops, sums in double, one thread. T is float or double (the gradient checker uses double).
+/// The oracle: plain loops, sums in double, one thread. T is float or double (the gradient checker
+/// uses double).
 template <class T>
 class reference {
  public:

@@ -21,16 +21,17 @@ void for_each_of_channel(int n, int c, F&& f) {
 }  // namespace detail
 
 template <class T, hwc Shape>
-void launch(reference<T>&, ops::batch_norm_forward<Shape>,
-            const typename ops::batch_norm_forward<Shape>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::batch_norm_forward<Shape>,
+    const typename ops::batch_norm_forward<Shape>::template params<typename reference<T>::storage>&
+        p) {
   const double count = static_cast<double>(p.x.n) * Shape.pixels();
   for (int c = 0; c < Shape.c; ++c) {
     double sum = 0, square = 0;
     detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) { sum += p.x.data[i]; });
     const double mean = sum / count;
-    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
-      square += (p.x.data[i] - mean) * (p.x.data[i] - mean);
-    });
+    detail::for_each_of_channel<Shape>(
+        p.x.n, c, [&](std::size_t i) { square += (p.x.data[i] - mean) * (p.x.data[i] - mean); });
     const double variance = square / count, inverse = 1.0 / std::sqrt(variance + p.epsilon);
     detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
       p.y.data[i] = static_cast<T>((p.x.data[i] - mean) * inverse * p.gamma[c] + p.beta[c]);
@@ -45,7 +46,8 @@ void launch(reference<T>&, ops::batch_norm_forward<Shape>,
 
 template <class T, hwc Shape>
 void launch(reference<T>&, ops::batch_norm_inference<Shape>,
-            const typename ops::batch_norm_inference<Shape>::template params<typename reference<T>::storage>& p) {
+            const typename ops::batch_norm_inference<Shape>::template params<
+                typename reference<T>::storage>& p) {
   for (int c = 0; c < Shape.c; ++c) {
     const double mean = p.running_mean[c];
     const double inverse = 1.0 / std::sqrt(static_cast<double>(p.running_variance[c]) + p.epsilon);
@@ -58,8 +60,10 @@ void launch(reference<T>&, ops::batch_norm_inference<Shape>,
 }
 
 template <class T, hwc Shape>
-void launch(reference<T>&, ops::batch_norm_backward<Shape>,
-            const typename ops::batch_norm_backward<Shape>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::batch_norm_backward<Shape>,
+    const typename ops::batch_norm_backward<Shape>::template params<typename reference<T>::storage>&
+        p) {
   const double count = static_cast<double>(p.x.n) * Shape.pixels();
   for (int c = 0; c < Shape.c; ++c) {
     const double mean = p.saved_mean[c], inverse = p.saved_inverse_deviation[c];
@@ -77,14 +81,16 @@ void launch(reference<T>&, ops::batch_norm_backward<Shape>,
     const double from_variance = p.fixed_statistics ? 0.0 : sum_dy_h / count;
     detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
       const double h = (p.x.data[i] - mean) * inverse;
-      p.dx.data[i] = static_cast<T>(p.gamma[c] * inverse * (p.dy.data[i] - from_mean - h * from_variance));
+      p.dx.data[i] =
+          static_cast<T>(p.gamma[c] * inverse * (p.dy.data[i] - from_mean - h * from_variance));
     });
   }
 }
 
 template <class T, hwc Shape>
-void launch(reference<T>&, ops::channel_sum<Shape>,
-            const typename ops::channel_sum<Shape>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::channel_sum<Shape>,
+    const typename ops::channel_sum<Shape>::template params<typename reference<T>::storage>& p) {
   for (int c = 0; c < Shape.c; ++c) {
     double sum = p.sum[c];
     detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) { sum += p.x.data[i]; });
@@ -108,7 +114,8 @@ double similarity(const T* m, int i, int j, int b) {
 
 template <class T, minibatch_geometry G>
 void launch(reference<T>&, ops::minibatch_similarity_forward<G>,
-            const typename ops::minibatch_similarity_forward<G>::template params<typename reference<T>::storage>& p) {
+            const typename ops::minibatch_similarity_forward<G>::template params<
+                typename reference<T>::storage>& p) {
   for (int i = 0; i < p.x.n; ++i) {
     T* row = p.y.data + i * (G.in + G.kernels);
     std::copy_n(p.x.data + i * G.in, G.in, row);
@@ -123,7 +130,8 @@ void launch(reference<T>&, ops::minibatch_similarity_forward<G>,
 
 template <class T, minibatch_geometry G>
 void launch(reference<T>&, ops::minibatch_similarity_backward<G>,
-            const typename ops::minibatch_similarity_backward<G>::template params<typename reference<T>::storage>& p) {
+            const typename ops::minibatch_similarity_backward<G>::template params<
+                typename reference<T>::storage>& p) {
   constexpr int width = G.in + G.kernels;
   for (int i = 0; i < p.m.n; ++i) {
     if (p.dx.data) std::copy_n(p.dy.data + i * width, G.in, p.dx.data + i * G.in);
@@ -133,9 +141,11 @@ void launch(reference<T>&, ops::minibatch_similarity_backward<G>,
         double sum = 0;
         for (int j = 0; j < p.m.n; ++j) {
           if (j == i) continue;
-          const double difference = static_cast<double>(p.m.data[at]) - p.m.data[(j * G.kernels + b) * G.dims + d];
+          const double difference =
+              static_cast<double>(p.m.data[at]) - p.m.data[(j * G.kernels + b) * G.dims + d];
           const double sign = (difference > 0) - (difference < 0);
-          const double both = p.dy.data[i * width + G.in + b] + static_cast<double>(p.dy.data[j * width + G.in + b]);
+          const double both = p.dy.data[i * width + G.in + b] +
+                              static_cast<double>(p.dy.data[j * width + G.in + b]);
           sum -= both * sign * detail::similarity<G>(p.m.data, i, j, b);
         }
         p.dm.data[at] = static_cast<T>(sum);

@@ -14,19 +14,22 @@ namespace gantry::backend {
 
 template <class T, class Function>
 void launch(reference<T>&, ops::activation_forward<Function>,
-            const typename ops::activation_forward<Function>::template params<typename reference<T>::storage>& p) {
+            const typename ops::activation_forward<Function>::template params<
+                typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i) p.y[i] = p.f.value(p.x[i]);
 }
 
 template <class T, class Function>
 void launch(reference<T>&, ops::activation_backward<Function>,
-            const typename ops::activation_backward<Function>::template params<typename reference<T>::storage>& p) {
+            const typename ops::activation_backward<Function>::template params<
+                typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i) p.dx[i] = p.dy[i] * p.f.derivative(p.y[i]);
 }
 
 template <class T, hwc Shape>
-void launch(reference<T>&, ops::dropout<Shape>,
-            const typename ops::dropout<Shape>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::dropout<Shape>,
+    const typename ops::dropout<Shape>::template params<typename reference<T>::storage>& p) {
   const std::size_t count = nhwc::elements(Shape, p.x.n);
   const T scale = T(1) / (T(1) - static_cast<T>(p.rate));
   for (std::size_t i = 0; i < count; ++i) {
@@ -36,7 +39,8 @@ void launch(reference<T>&, ops::dropout<Shape>,
 }
 
 template <class T>
-void launch(reference<T>&, ops::accumulate, const ops::accumulate::params<typename reference<T>::storage>& p) {
+void launch(reference<T>&, ops::accumulate,
+            const ops::accumulate::params<typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i) p.y[i] += p.x[i];
 }
 
@@ -51,27 +55,31 @@ void launch(reference<T>&, ops::fill, const ops::fill::params<typename reference
 }
 
 template <class T>
-void launch(reference<T>&, ops::clamp, const ops::clamp::params<typename reference<T>::storage>& p) {
+void launch(reference<T>&, ops::clamp,
+            const ops::clamp::params<typename reference<T>::storage>& p) {
   const T bound = static_cast<T>(p.bound);
   for (std::size_t i = 0; i < p.count; ++i) p.y[i] = std::clamp(p.y[i], -bound, bound);
 }
 
 template <class T, hwc Shape>
-void launch(reference<T>&, ops::import_samples<Shape>,
-            const typename ops::import_samples<Shape>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::import_samples<Shape>,
+    const typename ops::import_samples<Shape>::template params<typename reference<T>::storage>& p) {
   std::copy_n(p.source, nhwc::elements(Shape, p.y.n), p.y.data);
 }
 
 template <class T, hwc Shape>
-void launch(reference<T>&, ops::export_samples<Shape>,
-            const typename ops::export_samples<Shape>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::export_samples<Shape>,
+    const typename ops::export_samples<Shape>::template params<typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i)
     p.target[i] = static_cast<float>(p.x.data[i] * static_cast<T>(p.scale));
 }
 
 template <class T, class Function>
-void launch(reference<T>&, ops::loss_term<Function>,
-            const typename ops::loss_term<Function>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::loss_term<Function>,
+    const typename ops::loss_term<Function>::template params<typename reference<T>::storage>& p) {
   double sum = 0;
   for (std::size_t i = 0; i < p.count; ++i) {
     const double x = p.logits[i];
@@ -83,7 +91,8 @@ void launch(reference<T>&, ops::loss_term<Function>,
 
 template <class T, int Classes>
 void launch(reference<T>&, ops::softmax_cross_entropy<Classes>,
-            const typename ops::softmax_cross_entropy<Classes>::template params<typename reference<T>::storage>& p) {
+            const typename ops::softmax_cross_entropy<Classes>::template params<
+                typename reference<T>::storage>& p) {
   double loss = 0;
   int correct = 0;
   for (int i = 0; i < p.logits.n; ++i) {
@@ -104,19 +113,22 @@ void launch(reference<T>&, ops::softmax_cross_entropy<Classes>,
 }
 
 template <class T>
-void launch(reference<T>&, ops::adam_step, const ops::adam_step::params<typename reference<T>::storage>& p) {
+void launch(reference<T>&, ops::adam_step,
+            const ops::adam_step::params<typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i) {
     const double g = p.gradient[i];
     const double m = p.beta1 * static_cast<double>(p.first_moment[i]) + (1.0 - p.beta1) * g;
     const double v = p.beta2 * static_cast<double>(p.second_moment[i]) + (1.0 - p.beta2) * g * g;
     p.first_moment[i] = static_cast<T>(m);
     p.second_moment[i] = static_cast<T>(v);
-    p.weight[i] -= static_cast<T>(p.rate / p.correction1 * m / (std::sqrt(v / p.correction2) + p.epsilon));
+    p.weight[i] -=
+        static_cast<T>(p.rate / p.correction1 * m / (std::sqrt(v / p.correction2) + p.epsilon));
   }
 }
 
 template <class T>
-void launch(reference<T>&, ops::sgd_step, const ops::sgd_step::params<typename reference<T>::storage>& p) {
+void launch(reference<T>&, ops::sgd_step,
+            const ops::sgd_step::params<typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i) {
     double v = p.gradient[i];
     if (p.velocity) {
@@ -128,7 +140,8 @@ void launch(reference<T>&, ops::sgd_step, const ops::sgd_step::params<typename r
 }
 
 template <class T>
-void launch(reference<T>&, ops::rmsprop_step, const ops::rmsprop_step::params<typename reference<T>::storage>& p) {
+void launch(reference<T>&, ops::rmsprop_step,
+            const ops::rmsprop_step::params<typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i) {
     const double g = p.gradient[i];
     const double s = p.decay * static_cast<double>(p.square_average[i]) + (1.0 - p.decay) * g * g;
@@ -138,7 +151,8 @@ void launch(reference<T>&, ops::rmsprop_step, const ops::rmsprop_step::params<ty
 }
 
 template <class T>
-void launch(reference<T>&, ops::ema_step, const ops::ema_step::params<typename reference<T>::storage>& p) {
+void launch(reference<T>&, ops::ema_step,
+            const ops::ema_step::params<typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i)
     p.average[i] = static_cast<T>(p.decay * static_cast<double>(p.average[i]) +
                                   (1.0 - p.decay) * static_cast<double>(p.value[i]));

@@ -11,8 +11,9 @@
 namespace gantry::backend {
 
 template <class T, linear_geometry G>
-void launch(reference<T>&, ops::linear_forward<G>,
-            const typename ops::linear_forward<G>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::linear_forward<G>,
+    const typename ops::linear_forward<G>::template params<typename reference<T>::storage>& p) {
   constexpr int inputs = G.in.size();
   for (int i = 0; i < p.x.n; ++i)
     for (int o = 0; o < G.out; ++o) {
@@ -24,8 +25,10 @@ void launch(reference<T>&, ops::linear_forward<G>,
 }
 
 template <class T, linear_geometry G>
-void launch(reference<T>&, ops::linear_backward_data<G>,
-            const typename ops::linear_backward_data<G>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::linear_backward_data<G>,
+    const typename ops::linear_backward_data<G>::template params<typename reference<T>::storage>&
+        p) {
   constexpr int inputs = G.in.size();
   for (int i = 0; i < p.dy.n; ++i)
     for (int k = 0; k < inputs; ++k) {
@@ -37,8 +40,10 @@ void launch(reference<T>&, ops::linear_backward_data<G>,
 }
 
 template <class T, linear_geometry G>
-void launch(reference<T>&, ops::linear_backward_weights<G>,
-            const typename ops::linear_backward_weights<G>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::linear_backward_weights<G>,
+    const typename ops::linear_backward_weights<G>::template params<typename reference<T>::storage>&
+        p) {
   constexpr int inputs = G.in.size();
   for (int o = 0; o < G.out; ++o)
     for (int k = 0; k < inputs; ++k) {
@@ -51,8 +56,8 @@ void launch(reference<T>&, ops::linear_backward_weights<G>,
 
 namespace detail {
 
-/// Calls f(input offset in a sample, weight offset in a filter) for each tap of output pixel (oy, ox) that is
-/// inside the image; c = 0 in both offsets.
+/// Calls f(input offset in a sample, weight offset in a filter) for each tap of output pixel (oy,
+/// ox) that is inside the image; c = 0 in both offsets.
 template <conv_geometry G, class F>
 void for_each_tap(int oy, int ox, F&& f) {
   for (int ky = 0; ky < G.kernel; ++ky)
@@ -82,8 +87,9 @@ void for_each_product(int n, F&& f) {
 }  // namespace detail
 
 template <class T, conv_geometry G>
-void launch(reference<T>&, ops::conv2d_forward<G>,
-            const typename ops::conv2d_forward<G>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::conv2d_forward<G>,
+    const typename ops::conv2d_forward<G>::template params<typename reference<T>::storage>& p) {
   constexpr hwc out = G.out();
   std::vector<double> sum(static_cast<std::size_t>(p.x.n) * out.size());
   if (p.bias)
@@ -95,8 +101,10 @@ void launch(reference<T>&, ops::conv2d_forward<G>,
 }
 
 template <class T, conv_geometry G>
-void launch(reference<T>&, ops::conv2d_backward_data<G>,
-            const typename ops::conv2d_backward_data<G>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::conv2d_backward_data<G>,
+    const typename ops::conv2d_backward_data<G>::template params<typename reference<T>::storage>&
+        p) {
   std::vector<double> sum(static_cast<std::size_t>(p.dy.n) * G.in.size());
   if (p.bias)
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = p.bias[i % G.in.c];
@@ -107,8 +115,10 @@ void launch(reference<T>&, ops::conv2d_backward_data<G>,
 }
 
 template <class T, conv_geometry G>
-void launch(reference<T>&, ops::conv2d_backward_weights<G>,
-            const typename ops::conv2d_backward_weights<G>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::conv2d_backward_weights<G>,
+    const typename ops::conv2d_backward_weights<G>::template params<typename reference<T>::storage>&
+        p) {
   std::vector<double> sum(p.dweight, p.dweight + G.weights());
   detail::for_each_product<G>(p.x.n, [&](std::size_t y, std::size_t x, std::size_t w) {
     sum[w] += static_cast<double>(p.dy.data[y]) * p.x.data[x];
