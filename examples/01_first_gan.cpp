@@ -17,7 +17,7 @@ using topology =
     gan<generator, discriminator, loss::non_saturating, optim::adam, optim::ema<optim::adam>>;
 
 int main(int argc, char** argv) {
-  const auto iterations = static_cast<std::uint32_t>(argc > 1 ? std::atoi(argv[1]) : 4000);
+  const auto iterations = static_cast<std::uint32_t>(argc > 1 ? std::atoi(argv[1]) : 6000);
   common_config<topology> gan{.seed = 1, .batch = 64};
   nn::use_he_initialisation(gan.topology.generator);
   nn::use_he_initialisation(gan.topology.discriminator);

@@ -14,7 +14,7 @@ struct batch_norm {
   static constexpr std::string_view name = "batch_norm";
   float momentum{0.1f};
   float epsilon{1e-5f};
-  nn::initialiser scale_init;  ///< scale starts at 1 + this
+  nn::initialiser scale_init{};  ///< scale starts at 1 + this
 
   static constexpr hwc output_shape(hwc in) { return in; }
   static constexpr std::size_t channels(hwc in) { return static_cast<std::size_t>(in.c); }
