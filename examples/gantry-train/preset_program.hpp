@@ -34,7 +34,7 @@ struct preset_program {
     if (o.loss == "saturating") return {saturating{}};
     if (o.loss == "least_squares") return {least_squares{}};
     if (o.loss == "hinge") return {hinge{}};
-    if (o.loss == "wasserstein") return {wasserstein{.clip = o.clip}};
+    if (o.loss == "wasserstein") return {wasserstein{{}, o.clip}};
     return {non_saturating{}};
   }
   static optimizer chosen_optimizer(const program_options& o, float rate) {

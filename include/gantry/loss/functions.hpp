@@ -74,13 +74,13 @@ struct half_square {
   }
 };
 
-/// max(0, 1 - sign x).
+/// max(0, 1 - sign x), written so that NaN passes.
 struct margin {
   float sign;
   template <class T>
   [[nodiscard]] T value(T x) const {
     const T gap = T(1) - static_cast<T>(sign) * x;
-    return gap > T(0) ? gap : T(0);
+    return gap < T(0) ? T(0) : gap;
   }
   template <class T>
   [[nodiscard]] T derivative(T x) const {

@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+//
+// Weights between our storage order (channels innermost) and that of a PyTorch state dictionary.
 #pragma once
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "gantry/concepts/layer.hpp"
 

@@ -18,9 +18,10 @@ namespace gantry {
 namespace function {
 
 struct relu {
+  /// Written so that NaN passes.
   template <class T>
   [[nodiscard]] constexpr T value(T x) const {
-    return x > T(0) ? x : T(0);
+    return x < T(0) ? T(0) : x;
   }
   template <class T>
   [[nodiscard]] constexpr T derivative(T y) const {

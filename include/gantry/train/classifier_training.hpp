@@ -65,8 +65,7 @@ class classifier_training {
     }
     float loss = 0;
     backend_->download(sums_.data(), {&loss, 1});
-    // Activations that are max(x, 0) hide NaN, so a loss can stay finite; guessing costs ln 10
-    // = 2.3.
+    // Activations that are max(x, 0) hide NaN, so a loss can stay finite; a guess costs ln 10.
     if (const float mean = loss / static_cast<float>(steps); !(mean < 10.0f))
       throw numeric_error("the mean loss of the classifier was expected to be below 10 and is " +
                           std::to_string(mean) + "; train it with a smaller rate than " +

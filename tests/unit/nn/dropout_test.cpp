@@ -75,11 +75,9 @@ TEST_CASE("dropout: masks differ between steps, workers, passes and layers of a 
   const auto mask = [&](stream_id other) { return run(net, 1, mode::train, other).y; };
   const auto own = mask(id);
   CHECK(mask(id) == own);
-  for (stream_id other : {id, id, id, id}) {
-    static int field = 0;
-    (field == 0 ? other.step : field == 1 ? other.worker : other.salt) += 1;
-    if (field == 3) other.seed += 1;
-    ++field;
+  for (std::uint32_t stream_id::*field : {&stream_id::step, &stream_id::worker, &stream_id::salt}) {
+    stream_id other = id;
+    ++(other.*field);
     CHECK(mask(other) != own);
   }
   // Two masks in a row are independent: about a quarter survives, at four times the value.
