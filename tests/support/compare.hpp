@@ -107,6 +107,26 @@ outcome compare(const std::vector<A>& found, const std::vector<B>& expected, tol
   return compare(std::span<const A>(found), std::span<const B>(expected), t);
 }
 
+/// The length of found - expected is at most `relative` times that of expected: for gradients
+/// behind kinks, where single numbers may differ although almost all agree.
+template <class A, class B>
+outcome compare_lengths(std::span<const A> found, std::span<const B> expected, double relative) {
+  if (found.size() != expected.size())
+    return outcome::fail("found " + std::to_string(found.size()) + " values, expected " +
+                         std::to_string(expected.size()));
+  double difference = 0, length = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double a = static_cast<double>(found[i]), b = static_cast<double>(expected[i]);
+    difference += (a - b) * (a - b);
+    length += b * b;
+  }
+  if (close(std::sqrt(difference), 0, {0, relative * std::sqrt(length)})) return outcome::pass();
+  return detail::describe([&](std::ostream& out) {
+    out << found.size() << " values of length " << std::sqrt(length) << " are "
+        << std::sqrt(difference) << " apart; allowed is a share of " << relative;
+  });
+}
+
 /// Bit by bit, so that 0 and -0 differ and a NaN equals itself.
 template <class T>
 outcome same_bits(std::span<const T> found, std::span<const T> expected) {

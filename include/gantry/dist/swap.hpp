@@ -46,7 +46,7 @@ inline std::vector<std::uint32_t> swap_targets(swap_rule rule, std::uint32_t n, 
   std::iota(target.begin(), target.end(), 0u);
   if (n < 2) return target;
   if (rule == swap_rule::ring) {
-    std::ranges::rotate(target, target.begin() + 1);
+    std::rotate(target.begin(), target.begin() + 1, target.end());
   } else if (rule == swap_rule::pairs) {
     const std::vector<std::uint32_t> order = random_permutation(n, id);
     for (std::uint32_t i = 0; i + 1 < n; i += 2) {

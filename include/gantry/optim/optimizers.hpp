@@ -88,7 +88,7 @@ struct one_of {
 template <class Base>
 struct ema {
   static constexpr std::string_view name = "ema";
-  Base base;
+  Base base{};
   float decay{0.999f};
 
   [[nodiscard]] static constexpr std::size_t state_per_param() {

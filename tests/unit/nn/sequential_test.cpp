@@ -18,8 +18,8 @@ using small = sequential<image<6, 4, 2>, conv2d<3, 4, 2, 1, bias::no>, batch_nor
 /// What one network needs to run: values, a batch, a tape.
 template <class Net>
 struct runner {
-  explicit runner(int n)
-      : x(test::normal_doubles(nhwc::elements(Net::input_shape, n), 1, 1)), n(n) {
+  explicit runner(int batch)
+      : x(test::normal_doubles(nhwc::elements(Net::input_shape, batch), 1, 1)), n(batch) {
     std::vector<float> p(Net::param_count), s(Net::buffer_count);
     net.initialise(p, s, {.seed = 4, .use = purpose::initialise});
     params.assign(p.begin(), p.end());

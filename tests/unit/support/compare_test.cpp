@@ -43,6 +43,19 @@ TEST_CASE("compare: lengths must agree") {
   CHECK(compare(std::vector<double>{}, std::vector<double>{}, {}));
 }
 
+TEST_CASE("compare_lengths: measures all numbers together") {
+  const auto compared = [](std::vector<double> found, double relative) {
+    const std::vector<double> expected{30, 40};
+    return compare_lengths(std::span<const double>(found), std::span<const double>(expected),
+                           relative);
+  };
+  CHECK(compared({33, 44}, 0.11));
+  CHECK_FALSE(compared({33, 44}, 0.09));
+  CHECK_FALSE(compared({30}, 1));
+  CHECK_FALSE(compared({30, not_a_number}, 1e300));
+  CHECK_FALSE(compared({30, infinity}, 1e300));
+}
+
 TEST_CASE("same_bits: tells 0 from -0 and knows a NaN again") {
   CHECK(same_bits(std::vector<float>{1, -0.0f, quiet}, std::vector<float>{1, -0.0f, quiet}));
   const outcome o = same_bits(std::vector<float>{1, 0.0f}, std::vector<float>{1, -0.0f});
