@@ -11,7 +11,6 @@ same scores: 2,000 generated images against the test set, in the features of the
 import argparse
 import json
 import pathlib
-import platform
 import shlex
 import subprocess
 import tempfile
@@ -96,10 +95,8 @@ def main():
              "| --: |" + " --: |" * len(results)]
     for i in iterations:
         lines.append(f"| {i} | " + " | ".join(f"{c[i]:.1f}" for _, _, c, _, _ in results) + " |")
-    lines.append("| **seconds** | " + " | ".join(f"{s:.0f}" for *_, s in results) + " |")
     lines += ["", "An iteration of MD-GAN sees N x b real images, one of the standalone GAN b. `k = log N` is ceil(ln N): 2 for N = 4, 3 for "
-              f"N = 10. Seconds are those of the whole run with its scores, all nodes on one machine ({platform.machine()}, "
-              f"{len(__import__('os').sched_getaffinity(0))} cores).", "",
+              "N = 10.", "",
               "```sh", f"benchmarks/fid_curves.py build/release/bin/gantry-train --iterations {a.iterations} --model {a.model}", "```", "",
               "which runs, for each column:", "", "```sh"]
     lines += [f"gantry-train {common} {flags}" for _, flags, *_ in results]

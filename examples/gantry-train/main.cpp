@@ -12,6 +12,7 @@
 #include "gantry/data/mnist.hpp"
 #include "gantry/data/partition.hpp"
 #include "gantry/data/transform.hpp"
+
 #include "preset.hpp"
 #include "recorder.hpp"
 
@@ -25,11 +26,12 @@ extern "C" void on_signal(int signal) { caught_signal.store(signal); }
 using image_set_ptr = std::shared_ptr<const data::image_set>;
 
 image_set_ptr load(const program_options& o, data::split part) {
-  return std::make_shared<const data::image_set>(o.data == "mnist" ? data::mnist(o.data_dir, part)
-                                                                    : data::fashion_mnist(o.data_dir, part));
+  return std::make_shared<const data::image_set>(
+      o.data == "mnist" ? data::mnist(o.data_dir, part) : data::fashion_mnist(o.data_dir, part));
 }
 
-/// The set in the extents of a preset: padded to 32 x 32, enlarged to 64 x 64, grey repeated for colour networks.
+/// The set in the extents of a preset: padded to 32 x 32, enlarged to 64 x 64, grey repeated for
+/// colour networks.
 image_set_ptr fit(const image_set_ptr& published, hwc shape) {
   if (shape == hwc{published->height, published->width, published->channels}) return published;
   const data::image_set sized = shape.h == 32 ? data::pad_to(*published, shape.h, shape.w)
@@ -67,23 +69,28 @@ std::filesystem::path resolve_resume(const program_options& o) {
                      " and found none; give a network-snapshot folder or the folder of a run");
   }
   if (const auto found = train::latest_checkpoint(o.outdir)) return *found;
-  throw data_error("expected a checkpoint in " + o.outdir.string() + " and found none; train without --resume first");
+  throw data_error("expected a checkpoint in " + o.outdir.string() +
+                   " and found none; train without --resume first");
 }
 
 int run(const program_options& o) {
-  const preset& networks = *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
+  const preset& networks =
+      *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
   const run_plan plan = networks.plan(o);
   if (o.dry_run) {
     print_plan(o, plan);
     return static_cast<int>(exit_code::done);
   }
   if (!o.quiet) {
-    std::printf("gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n", o.strategy.c_str(),
-                o.model.c_str(), o.data.c_str(), o.workers, o.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
+    std::printf(
+        "gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",
+        o.strategy.c_str(), o.model.c_str(), o.data.c_str(), o.workers, o.workers == 1 ? "" : "s",
+        o.batch, o.iterations, o.outdir.c_str());
     std::fflush(stdout);
   }
   io::require_writable_directory(o.outdir);
-  data_sets sets{.published_train = load(o, data::split::train), .published_test = load(o, data::split::test)};
+  data_sets sets{.published_train = load(o, data::split::train),
+                 .published_test = load(o, data::split::test)};
   sets.train = fit(sets.published_train, networks.image);
   sets.test = fit(sets.published_test, networks.image);
   std::vector<data::shard> shards = data::partition(sets.train, data::iid{}, o.workers, o.seed);
@@ -103,9 +110,12 @@ int run(const program_options& o) {
   const train::run_result result = networks.train(o, std::move(shards), options);
   record.finish(result);
   if (!result.stopped_early) return static_cast<int>(exit_code::done);
-  std::fprintf(stderr, "gantry-train: stopped by signal %d after saving iteration %u; continue with --resume latest\n",
+  std::fprintf(stderr,
+               "gantry-train: stopped by signal %d after saving iteration %u; continue with "
+               "--resume latest\n",
                caught_signal.load(), result.iterations);
-  return static_cast<int>(caught_signal.load() == SIGTERM ? exit_code::terminated : exit_code::interrupted);
+  return static_cast<int>(caught_signal.load() == SIGTERM ? exit_code::terminated
+                                                          : exit_code::interrupted);
 }
 
 }  // namespace

@@ -1,62 +1,121 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "options.hpp"
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <string_view>
+#include <type_traits>
 
 #include <CLI/CLI.hpp>
-#include <cmath>
-#include <iostream>
+
+#include "options.hpp"
 
 namespace {
 
 using gantry::usage_error;
 
+/// All of `text` as a number, or nothing.
+template <class Number>
+std::optional<Number> number_in(std::string_view text) {
+  Number number{};
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::string short_text(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.10g", number);
+  return text;
+}
+
+std::string joined(const std::vector<std::string>& names, const char* between) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : between) + name;
+  return all;
+}
+
+CLI::Validator one_of(const std::vector<std::string>& names) {
+  return {[names](std::string& text) {
+            if (std::ranges::find(names, text) != names.end()) return std::string();
+            return "expected one of " + joined(names, ", ") + ", found \"" + text + "\"";
+          },
+          "{" + joined(names, ",") + "}"};
+}
+
+/// Unlike CLI::Range it refuses NaN, and says what it found as it was written.
+template <class Number>
+CLI::Validator from_to(Number low, Number high) {
+  const std::string first = short_text(static_cast<double>(low));
+  const std::string last = short_text(static_cast<double>(high));
+  return {[=](std::string& text) {
+            const auto number = number_in<Number>(text);
+            if (number && *number >= low && *number <= high) return std::string();
+            return "expected a " + std::string(std::is_integral_v<Number> ? "whole " : "") +
+                   "number from " + first + " to " + last + ", found \"" + text + "\"";
+          },
+          first + ".." + last};
+}
+
+CLI::Validator positive() {
+  return {[](std::string& text) {
+            const auto number = number_in<float>(text);
+            if (number && std::isfinite(*number) && *number > 0) return std::string();
+            return "expected a number above 0, found \"" + text + "\"";
+          },
+          "above 0"};
+}
+
 /// k = log N of the paper: the natural logarithm, rounded up, at least 1.
 int resolve_k(const program_options& o) {
-  if (o.k_text == "log") return std::max(1, static_cast<int>(std::ceil(std::log(static_cast<double>(o.workers)))));
-  std::size_t used = 0;
-  int k = 0;
-  try {
-    k = std::stoi(o.k_text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  if (used == 0 || used != o.k_text.size() || k < 1)
-    throw usage_error("--k was expected to be a number from 1 up, or log, and is \"" + o.k_text + "\"");
-  return k;
+  if (o.k_text == "log")
+    return std::max(1, static_cast<int>(std::ceil(std::log(static_cast<double>(o.workers)))));
+  const auto k = number_in<int>(o.k_text);
+  if (!k || *k < 1)
+    throw usage_error("--k was expected to be a number from 1 up, or log, and is \"" + o.k_text +
+                      "\"");
+  return *k;
 }
 
 gantry::dist::swap_interval resolve_interval(const std::string& text) {
   if (text == "never") return gantry::dist::never;
-  std::size_t used = 0;
-  double amount = 0;
-  try {
-    amount = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  const std::string unit = text.substr(used);
-  if (used == 0 || !std::isfinite(amount) || amount <= 0 || (!unit.empty() && unit != "it"))
-    throw usage_error("--swap-every was expected to be a number of epochs (1, 0.5), of iterations (500it), or never, and is \"" +
-                      text + "\"");
-  return unit.empty() ? gantry::dist::epochs(amount) : gantry::dist::iterations(amount);
+  const bool counts_iterations = text.ends_with("it");
+  const auto amount = number_in<double>(
+      std::string_view(text).substr(0, text.size() - (counts_iterations ? 2 : 0)));
+  constexpr double longest = 1e6;  // epochs; times a large shard it still is a number of iterations
+  if (!amount || !(*amount > 0 && *amount <= longest))
+    throw usage_error(
+        "--swap-every was expected to be a number of epochs (1, 0.5), of iterations (500it), up to "
+        "a "
+        "million, or never, and is \"" +
+        text + "\"");
+  return counts_iterations ? gantry::dist::iterations(*amount) : gantry::dist::epochs(*amount);
 }
 
 gantry::train::planned_stop resolve_stop(const std::string& text, int workers) {
-  int worker = 0;
-  unsigned iteration = 0;
-  char rest = 0;
-  if (std::sscanf(text.c_str(), "%d@%u%c", &worker, &iteration, &rest) != 2 || worker < 1 || worker > workers)
+  const std::size_t at = std::min(text.find('@'), text.size());
+  const auto worker = number_in<int>(text.substr(0, at));
+  const auto iteration = number_in<std::uint32_t>(text.substr(std::min(at + 1, text.size())));
+  if (!worker || !iteration || *worker < 1 || *worker > workers)
     throw usage_error("--stop-worker was expected to be WORKER@ITERATION with a worker from 1 to " +
                       std::to_string(workers) + " and is \"" + text + "\"");
-  return {worker, iteration};
+  return {*worker, *iteration};
 }
 
 void resolve(program_options& o) {
   if (o.strategy == "standalone") o.workers = 1;
   o.k = resolve_k(o);
   if (o.strategy == "standalone" && o.k > 2)
-    throw usage_error("--k of the standalone strategy was expected to be 1 (both players see the same fakes) or 2 (each its own) and is " +
-                      o.k_text);
+    throw usage_error(
+        "--k of the standalone strategy was expected to be 1 (both players see the same fakes) or "
+        "2 (each its own) and is " +
+        o.k_text);
+  if (o.strategy == "standalone" && !o.stop_worker.empty())
+    throw usage_error(
+        "--stop-worker was expected with a strategy that has workers and came with standalone; "
+        "leave "
+        "it out or use --strategy md_gan");
   o.swap_interval = resolve_interval(o.swap_every);
   o.swap_rule = o.swap == "ring"    ? gantry::dist::swap_rule::ring
                 : o.swap == "pairs" ? gantry::dist::swap_rule::pairs
@@ -66,64 +125,125 @@ void resolve(program_options& o) {
   if (o.metric_every == 0) o.metric_every = o.grid_every;
 }
 
-std::vector<std::string> strings(std::initializer_list<const char*> list) { return {list.begin(), list.end()}; }
-
 }  // namespace
 
-std::optional<program_options> parse_options(int argc, const char* const* argv, const std::vector<std::string>& models) {
+std::optional<program_options> parse_options(int argc, const char* const* argv,
+                                             const std::vector<std::string>& models) {
   program_options o;
   o.model = models.empty() ? o.model : models.front();
   for (const std::string& m : models)
     if (m == "dcgan28") o.model = m;
-  CLI::App app{"Trains a generative adversarial network on one or several workers.", "gantry-train"};
+  CLI::App app{"Trains a generative adversarial network on one or several workers.",
+               "gantry-train"};
   app.get_formatter()->column_width(34);
   app.option_defaults()->always_capture_default();
   app.set_version_flag("--version", "gantry-train 0.1.0");
 
-  app.add_option("--data", o.data, "data set")->check(CLI::IsMember(strings({"fashion-mnist", "mnist"})))->group("Data");
-  app.add_option("--data-dir", o.data_dir, "folder of the IDX files; fashion-mnist defaults to the Debian package's")->group("Data");
+  constexpr std::uint32_t most = 1u << 30;
+  const CLI::Validator any_count = from_to(0u, most);
 
-  app.add_option("--model", o.model, "networks")->check(CLI::IsMember(models))->group("GAN");
+  app.add_option("--data", o.data, "data set")
+      ->check(one_of({"fashion-mnist", "mnist"}))
+      ->group("Data");
+  app.add_option("--data-dir", o.data_dir,
+                 "folder of the IDX files; fashion-mnist defaults to the Debian package's")
+      ->group("Data");
+
+  app.add_option("--model", o.model, "networks")->check(one_of(models))->group("GAN");
   app.add_option("--loss", o.loss, "objective")
-      ->check(CLI::IsMember(strings({"saturating", "non_saturating", "least_squares", "hinge", "wasserstein"})))->group("GAN");
-  app.add_option("--clip", o.clip, "bound of the weights under --loss wasserstein")->check(CLI::PositiveNumber)->group("GAN");
+      ->check(one_of({"saturating", "non_saturating", "least_squares", "hinge", "wasserstein"}))
+      ->group("GAN");
+  app.add_option("--clip", o.clip, "bound of the weights under --loss wasserstein")
+      ->check(positive())
+      ->group("GAN");
   app.add_option("--optimizer", o.optimizer, "optimizer of both players")
-      ->check(CLI::IsMember(strings({"adam", "rmsprop", "sgd"})))->group("GAN");
-  app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")->check(CLI::PositiveNumber)->group("GAN");
-  app.add_option("--lr-d,--lr_d", o.rate_d, "learning rate of the discriminators")->check(CLI::PositiveNumber)->group("GAN");
-  app.add_option("--beta1", o.beta1, "Adam's beta1")->check(CLI::Range(0.0, 0.9999))->group("GAN");
-  app.add_option("--beta2", o.beta2, "Adam's beta2")->check(CLI::Range(0.0, 0.999999))->group("GAN");
-  app.add_option("--ema", o.ema, "decay of the generator's average; 0 samples from the generator itself")
-      ->check(CLI::Range(0.0, 0.999999))->group("GAN");
-  app.add_option("--batch,--batchSize", o.batch, "samples per batch and worker")->check(CLI::Range(1, 1 << 16))->group("GAN");
-  app.add_option("--iterations", o.iterations, "generator updates")->check(CLI::Range(1u, 1u << 30))->group("GAN");
-  app.add_option("--seed,--manualSeed", o.seed, "seed of every random number")->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62))->group("GAN");
+      ->check(one_of({"adam", "rmsprop", "sgd"}))
+      ->group("GAN");
+  app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")
+      ->check(positive())
+      ->group("GAN");
+  app.add_option("--lr-d,--lr_d", o.rate_d, "learning rate of the discriminators")
+      ->check(positive())
+      ->group("GAN");
+  app.add_option("--beta1", o.beta1, "Adam's beta1")->check(from_to(0.0, 0.9999))->group("GAN");
+  app.add_option("--beta2", o.beta2, "Adam's beta2")->check(from_to(0.0, 0.999999))->group("GAN");
+  app.add_option("--ema", o.ema,
+                 "decay of the generator's average; 0 samples from the generator itself")
+      ->check(from_to(0.0, 0.999999))
+      ->group("GAN");
+  app.add_option("--batch,--batchSize", o.batch, "samples per batch and worker")
+      ->check(from_to(1, 1 << 16))
+      ->group("GAN");
+  app.add_option("--iterations", o.iterations, "generator updates")
+      ->check(from_to(1u, most))
+      ->group("GAN");
+  app.add_option("--seed,--manualSeed", o.seed, "seed of every random number")
+      ->check(from_to(std::uint64_t{0}, std::uint64_t{1} << 62))
+      ->group("GAN");
 
   app.add_option("--strategy", o.strategy, "how nodes work together")
-      ->check(CLI::IsMember(strings({"standalone", "md_gan"})))->group("Distribution");
-  app.add_option("--workers", o.workers, "workers, each with a discriminator and a shard of the data")
-      ->check(CLI::Range(1, 4096))->group("Distribution");
-  app.add_option("--k", o.k_text, "generated batches per iteration: a number, or log for ceil(ln workers)")->group("Distribution");
-  app.add_option("--local-steps", o.local_steps, "discriminator steps per iteration")->check(CLI::Range(1, 1000))->group("Distribution");
-  app.add_option("--swap-every", o.swap_every, "epochs between swaps (1, 0.5), iterations (500it), or never")->group("Distribution");
+      ->check(one_of({"standalone", "md_gan"}))
+      ->group("Distribution");
+  app.add_option("--workers", o.workers,
+                 "workers, each with a discriminator and a shard of the data")
+      ->check(from_to(1, 4096))
+      ->group("Distribution");
+  app.add_option("--k", o.k_text,
+                 "generated batches per iteration: a number, or log for ceil(ln workers)")
+      ->group("Distribution");
+  app.add_option("--local-steps", o.local_steps, "discriminator steps per iteration")
+      ->check(from_to(1, 1000))
+      ->group("Distribution");
+  app.add_option("--swap-every", o.swap_every,
+                 "epochs between swaps (1, 0.5), iterations (500it), or never")
+      ->group("Distribution");
   app.add_option("--swap", o.swap, "who gets whose discriminator")
-      ->check(CLI::IsMember(strings({"derangement", "pairs", "ring"})))->group("Distribution");
-  app.add_flag("--swap-moments", o.moments_travel, "optimizer moments travel with a swapped discriminator")->group("Distribution");
-  app.add_flag("--swap-keep-statistics", o.statistics_stay, "running statistics of batch norm stay behind")->group("Distribution");
-  app.add_option("--stop-worker", o.stop_worker, "WORKER@ITERATION: this worker stops for good (may be repeated)")->group("Distribution");
-  app.add_option("--transport", o.transport, "what carries messages")->check(CLI::IsMember(strings({"threads"})))->group("Distribution");
-  app.add_option("--device", o.device, "where networks run")->check(CLI::IsMember(strings({"cpu"})))->group("Distribution");
-  app.add_option("--threads", o.threads, "cores to use; 0: all")->check(CLI::Range(0, 4096))->group("Distribution");
+      ->check(one_of({"derangement", "pairs", "ring"}))
+      ->group("Distribution");
+  app.add_flag("--swap-moments", o.moments_travel,
+               "optimizer moments travel with a swapped discriminator")
+      ->group("Distribution");
+  app.add_flag("--swap-keep-statistics", o.statistics_stay,
+               "running statistics of batch norm stay behind")
+      ->group("Distribution");
+  app.add_option("--stop-worker", o.stop_worker,
+                 "WORKER@ITERATION: this worker stops for good (may be repeated)")
+      ->group("Distribution");
+  app.add_option("--transport", o.transport, "what carries messages")
+      ->check(one_of({"threads"}))
+      ->group("Distribution");
+  app.add_option("--device", o.device, "where networks run")
+      ->check(one_of({"cpu"}))
+      ->group("Distribution");
+  app.add_option("--threads", o.threads, "cores to use; 0: all")
+      ->check(from_to(0, 4096))
+      ->group("Distribution");
 
   app.add_option("--outdir", o.outdir, "folder for everything that is written")->group("Output");
-  app.add_option("--metrics", o.metrics, "scores while training")->check(CLI::IsMember(strings({"fid", "none"})))->group("Output");
-  app.add_option("--metric-samples", o.metric_samples, "generated samples per score")->check(CLI::Range(2, 1000000))->group("Output");
-  app.add_option("--metric-every", o.metric_every, "iterations between scores; 0: as --grid-every")->group("Output");
-  app.add_option("--grid-every", o.grid_every, "iterations between sample grids; 0: a tenth of the run")->group("Output");
-  app.add_option("--log-every", o.log_every, "iterations per line of stats.jsonl")->check(CLI::Range(1u, 1u << 30))->group("Output");
-  app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")->group("Output");
-  app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest")->group("Output");
-  app.add_flag("-n,--dry-run", o.dry_run, "print the resolved configuration and what it will cost, then end")->group("Output");
+  app.add_option("--metrics", o.metrics, "scores while training")
+      ->check(one_of({"fid", "none"}))
+      ->group("Output");
+  app.add_option("--metric-samples", o.metric_samples, "generated samples per score")
+      ->check(from_to(2, 1000000))
+      ->group("Output");
+  app.add_option("--metric-every", o.metric_every, "iterations between scores; 0: as --grid-every")
+      ->check(any_count)
+      ->group("Output");
+  app.add_option("--grid-every", o.grid_every,
+                 "iterations between sample grids; 0: a tenth of the run")
+      ->check(any_count)
+      ->group("Output");
+  app.add_option("--log-every", o.log_every, "iterations per line of stats.jsonl")
+      ->check(from_to(1u, most))
+      ->group("Output");
+  app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
+      ->check(any_count)
+      ->group("Output");
+  app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest")
+      ->group("Output");
+  app.add_flag("-n,--dry-run", o.dry_run,
+               "print the resolved configuration and what it will cost, then end")
+      ->group("Output");
   app.add_flag("--quiet", o.quiet, "no progress")->group("Output");
 
   try {
@@ -135,21 +255,33 @@ std::optional<program_options> parse_options(int argc, const char* const* argv, 
     }
     std::string known;
     if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
-      for (const CLI::Option* option : app.get_options()) known += (known.empty() ? "" : " ") + option->get_name();
+      for (const CLI::Option* option : app.get_options())
+        known += (known.empty() ? "" : " ") + option->get_name();
       known = "; valid flags: " + known;
     }
-    throw usage_error(std::string(e.what()) + known);
+    throw usage_error(e.what() +
+                      (known.empty() ? "; gantry-train --help describes the flags" : known));
   }
   resolve(o);
   return o;
 }
 
 gantry::io::json::object configuration(const program_options& o) {
-  gantry::io::json::object c{{"data", o.data}, {"model", o.model}, {"strategy", o.strategy}, {"workers", o.workers},
-                             {"batch", o.batch}, {"seed", o.seed}, {"loss", o.loss}, {"optimizer", o.optimizer},
-                             {"lr_g", static_cast<double>(o.rate_g)}, {"lr_d", static_cast<double>(o.rate_d)},
-                             {"beta1", static_cast<double>(o.beta1)}, {"beta2", static_cast<double>(o.beta2)},
-                             {"ema", static_cast<double>(o.ema)}, {"k", o.k}, {"local_steps", o.local_steps}};
+  gantry::io::json::object c{{"data", o.data},
+                             {"model", o.model},
+                             {"strategy", o.strategy},
+                             {"workers", o.workers},
+                             {"batch", o.batch},
+                             {"seed", o.seed},
+                             {"loss", o.loss},
+                             {"optimizer", o.optimizer},
+                             {"lr_g", static_cast<double>(o.rate_g)},
+                             {"lr_d", static_cast<double>(o.rate_d)},
+                             {"beta1", static_cast<double>(o.beta1)},
+                             {"beta2", static_cast<double>(o.beta2)},
+                             {"ema", static_cast<double>(o.ema)},
+                             {"k", o.k},
+                             {"local_steps", o.local_steps}};
   if (o.loss == "wasserstein") c.set("clip", static_cast<double>(o.clip));
   if (o.strategy == "md_gan") {
     c.set("swap", o.swap);

@@ -50,8 +50,11 @@ struct program_options {
   std::vector<gantry::train::planned_stop> stops;
 };
 
-/// Reads the command line. @returns nothing if help or the version was printed. @throws gantry::usage_error
-std::optional<program_options> parse_options(int argc, const char* const* argv, const std::vector<std::string>& models);
+/// Reads the command line. @returns nothing if help or the version was printed. @throws
+/// gantry::usage_error
+std::optional<program_options> parse_options(int argc, const char* const* argv,
+                                             const std::vector<std::string>& models);
 
-/// The settings that decide the result: what config.json of a checkpoint holds and a resume must match.
+/// The settings that decide the result: what config.json of a checkpoint holds and a resume must
+/// match.
 gantry::io::json::object configuration(const program_options& o);

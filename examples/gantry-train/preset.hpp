@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The edge at which types end: each preset of networks is compiled in a translation unit of its own and is used through these functions.
+// The edge at which types end: each preset of networks is compiled in a translation unit of its own
+// and is used through these functions.
 #pragma once
 
 #include <cstddef>
@@ -10,15 +11,16 @@
 
 #include "gantry/data/shard.hpp"
 #include "gantry/tensor/shape.hpp"
+
 #include "options.hpp"
 
 /// What a run will cost, from constants of its types.
 struct run_plan {
   gantry::hwc latent, image;
   std::size_t generator_params{}, discriminator_params{};
-  double lead_flops{}, worker_flops{};  ///< per iteration, products only
-  std::size_t bytes_down{}, bytes_up{}; ///< per iteration, all workers
-  std::size_t bytes_swap{};             ///< per swap, all workers
+  double lead_flops{}, worker_flops{};   ///< per iteration, products only
+  std::size_t bytes_down{}, bytes_up{};  ///< per iteration, all workers
+  std::size_t bytes_swap{};              ///< per swap, all workers
   std::size_t lead_memory{}, worker_memory{};
 };
 

@@ -15,15 +15,18 @@
 #include "gantry/loss/objectives.hpp"
 #include "gantry/models/presets.hpp"
 #include "gantry/optim/optimizers.hpp"
+
 #include "preset.hpp"
 
 template <class Networks>
 struct preset_program {
-  using objective = gantry::loss::one_of<gantry::loss::saturating, gantry::loss::non_saturating, gantry::loss::least_squares,
-                                         gantry::loss::hinge, gantry::loss::wasserstein>;
-  using optimizer = gantry::optim::one_of<gantry::optim::adam, gantry::optim::rmsprop, gantry::optim::sgd>;
-  using topology = gantry::gan<typename Networks::generator, typename Networks::discriminator, objective, optimizer,
-                               gantry::optim::ema<optimizer>>;
+  using objective = gantry::loss::one_of<gantry::loss::saturating, gantry::loss::non_saturating,
+                                         gantry::loss::least_squares, gantry::loss::hinge,
+                                         gantry::loss::wasserstein>;
+  using optimizer =
+      gantry::optim::one_of<gantry::optim::adam, gantry::optim::rmsprop, gantry::optim::sgd>;
+  using topology = gantry::gan<typename Networks::generator, typename Networks::discriminator,
+                               objective, optimizer, gantry::optim::ema<optimizer>>;
   using backend = gantry::backend::cpu;
   using source = gantry::data::shuffled_source;
   using md_gan = gantry::dist::md_gan;
@@ -71,15 +74,19 @@ struct preset_program {
                .generator_params = generator::param_count,
                .discriminator_params = discriminator::param_count};
     constexpr gantry::flop_count g = generator::flops, d = discriminator::flops;
-    const double learning = d.forward + d.input_gradient - discriminator::first_input_gradient_flops + d.weight_gradient;
+    const double learning = d.forward + d.input_gradient -
+                            discriminator::first_input_gradient_flops + d.weight_gradient;
     p.worker_flops = o.batch * (2.0 * o.local_steps * learning + d.forward + d.input_gradient);
     const double learned = std::min(o.k, o.workers);
-    p.lead_flops = o.batch * (o.k * g.forward +
-                              learned * (g.input_gradient - generator::first_input_gradient_flops + g.weight_gradient));
+    p.lead_flops =
+        o.batch *
+        (o.k * g.forward +
+         learned * (g.input_gradient - generator::first_input_gradient_flops + g.weight_gradient));
     if (o.strategy == "standalone") {
       p.lead_flops += p.worker_flops;
       p.worker_flops = 0;
-      p.lead_memory = standalone::node<topology, backend, source>::bytes(o.batch, standalone_config(o));
+      p.lead_memory =
+          standalone::node<topology, backend, source>::bytes(o.batch, standalone_config(o));
       return p;
     }
     using server = md_gan::server<topology, backend>;
@@ -94,16 +101,20 @@ struct preset_program {
     return p;
   }
 
-  static gantry::train::run_result train(const program_options& o, std::vector<gantry::data::shard> shards,
+  static gantry::train::run_result train(const program_options& o,
+                                         std::vector<gantry::data::shard> shards,
                                          const gantry::train::run_options& options) {
     std::vector<source> sources;
-    for (std::uint32_t w = 0; w < shards.size(); ++w) sources.emplace_back(std::move(shards[w]), o.seed, w);
+    for (std::uint32_t w = 0; w < shards.size(); ++w)
+      sources.emplace_back(std::move(shards[w]), o.seed, w);
     if (o.strategy == "standalone") {
       auto world = gantry::comm::in_process(1, o.threads);
-      return gantry::train::run<standalone, backend>(world, common(o), standalone_config(o), std::move(sources), options);
+      return gantry::train::run<standalone, backend>(world, common(o), standalone_config(o),
+                                                     std::move(sources), options);
     }
     auto world = gantry::comm::in_process(o.workers + 1, o.threads);
-    return gantry::train::run<md_gan, backend>(world, common(o), md_gan_config(o), std::move(sources), options);
+    return gantry::train::run<md_gan, backend>(world, common(o), md_gan_config(o),
+                                               std::move(sources), options);
   }
 
   static preset entry() { return {Networks::name.data(), topology::sample_shape, &plan, &train}; }

@@ -12,12 +12,15 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/progress.hpp"
 #include "gantry/io/report.hpp"
+
 #include "options.hpp"
 #include "preset.hpp"
 
-/// The data set as published, which the classifier reads, and in the extents of the networks; the same object where the extents agree.
+/// The data set as published, which the classifier reads, and in the extents of the networks; the
+/// same object where the extents agree.
 struct data_sets {
-  std::shared_ptr<const gantry::data::image_set> published_train{}, published_test{}, train{}, test{};
+  std::shared_ptr<const gantry::data::image_set> published_train{}, published_test{}, train{},
+      test{};
 };
 
 /// Everything a run leaves in its folder, and what it prints: grids, logs, scores, report.
@@ -52,7 +55,8 @@ class recorder {
   std::unique_ptr<scores> scores_;
   std::vector<float> latents_;
   std::vector<gantry::io::picture> pictures_;
-  gantry::io::series d_loss_{"discriminator", {}}, g_loss_{"generator", {}}, fid_{"FID", {}}, rate_{"images/s", {}};
+  gantry::io::series d_loss_{"discriminator", {}}, g_loss_{"generator", {}}, fid_{"FID", {}},
+      rate_{"images/s", {}};
   gantry::round_report interval_, total_;
   std::uint32_t interval_rounds_{}, total_rounds_{};
   double interval_start_{}, first_fid_{-1}, last_fid_{-1};
