@@ -63,7 +63,7 @@ if [ $quick = no ]; then
   {
     if command -v clang++ > /dev/null; then
       stage clang "gantry_headers gantry_concept_tests" "-L compile_fail|headers" \
-        -DCMAKE_CXX_COMPILER=clang++ $programs
+        -DCMAKE_CXX_COMPILER=clang++ $programs ${CI:+-DGANTRY_WERROR=ON}
     else
       note clang skipped "$SECONDS"
     fi

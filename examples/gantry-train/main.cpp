@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <new>
 
 #include "gantry/data/mnist.hpp"
 #include "gantry/data/partition.hpp"
@@ -60,6 +61,7 @@ void print_plan(const program_options& o, const run_plan& p) {
   std::printf("%s\n", io::json::dump(all, 2).c_str());
 }
 
+/// The checkpoint that --resume names. @throws data_error if there is none
 std::filesystem::path resolve_resume(const program_options& o) {
   if (o.resume.empty()) return {};
   if (o.resume != "latest") {
@@ -73,7 +75,7 @@ std::filesystem::path resolve_resume(const program_options& o) {
                    " and found none; train without --resume first");
 }
 
-int run(const program_options& o) {
+int run(program_options o) {
   const preset& networks =
       *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
   const run_plan plan = networks.plan(o);
@@ -88,12 +90,13 @@ int run(const program_options& o) {
         o.batch, o.iterations, o.outdir.c_str());
     std::fflush(stdout);
   }
-  io::require_writable_directory(o.outdir);
+  o.resume_from = resolve_resume(o);
   data_sets sets{.published_train = load(o, data::split::train),
                  .published_test = load(o, data::split::test)};
   sets.train = fit(sets.published_train, networks.image);
   sets.test = fit(sets.published_test, networks.image);
   std::vector<data::shard> shards = data::partition(sets.train, data::iid{}, o.workers, o.seed);
+  io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
 
   recorder record(o, plan, std::move(sets));
   std::signal(SIGINT, on_signal);
@@ -104,7 +107,7 @@ int run(const program_options& o) {
                              .stop_requested = [] { return caught_signal.load() != 0; },
                              .checkpoints = o.outdir,
                              .save_every = o.save_every,
-                             .resume_from = resolve_resume(o),
+                             .resume_from = o.resume_from,
                              .configuration = configuration(o),
                              .stops = o.stops};
   const train::run_result result = networks.train(o, std::move(shards), options);
@@ -118,6 +121,11 @@ int run(const program_options& o) {
                                                           : exit_code::interrupted);
 }
 
+int fail(const std::string& sentence, exit_code code) {
+  std::fprintf(stderr, "gantry-train: %s\n", sentence.c_str());
+  return static_cast<int>(code);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -127,10 +135,17 @@ int main(int argc, char** argv) {
     const auto options = parse_options(argc, argv, names);
     return options ? run(*options) : static_cast<int>(exit_code::done);
   } catch (const error& e) {
-    std::fprintf(stderr, "gantry-train: %s\n", e.what());
-    return static_cast<int>(e.code());
+    return fail(e.what(), e.code());
+  } catch (const std::filesystem::filesystem_error& e) {
+    return fail("cannot use " + e.path1().string() + " (" + e.code().message() +
+                    "); check the folder, its permissions and the free space",
+                exit_code::failure);
+  } catch (const std::bad_alloc&) {
+    return fail(
+        "expected enough memory for this run and found too little; lower --batch or --workers, "
+        "--dry-run prints what a run needs",
+        exit_code::failure);
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "gantry-train: %s\n", e.what());
-    return static_cast<int>(exit_code::failure);
+    return fail(e.what(), exit_code::failure);
   }
 }

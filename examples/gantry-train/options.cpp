@@ -83,12 +83,11 @@ gantry::dist::swap_interval resolve_interval(const std::string& text) {
   const bool counts_iterations = text.ends_with("it");
   const auto amount = number_in<double>(
       std::string_view(text).substr(0, text.size() - (counts_iterations ? 2 : 0)));
-  constexpr double longest = 1e6;  // epochs; times a large shard it still is a number of iterations
+  const double longest = counts_iterations ? 1e9 : 1e4;
   if (!amount || !(*amount > 0 && *amount <= longest))
     throw usage_error(
-        "--swap-every was expected to be a number of epochs (1, 0.5), of iterations (500it), up to "
-        "a "
-        "million, or never, and is \"" +
+        "--swap-every was expected to be a number of epochs (1, 0.5), of iterations (500it), or "
+        "never, and is \"" +
         text + "\"");
   return counts_iterations ? gantry::dist::iterations(*amount) : gantry::dist::epochs(*amount);
 }
@@ -114,8 +113,7 @@ void resolve(program_options& o) {
   if (o.strategy == "standalone" && !o.stop_worker.empty())
     throw usage_error(
         "--stop-worker was expected with a strategy that has workers and came with standalone; "
-        "leave "
-        "it out or use --strategy md_gan");
+        "leave it out or use --strategy md_gan");
   o.swap_interval = resolve_interval(o.swap_every);
   o.swap_rule = o.swap == "ring"    ? gantry::dist::swap_rule::ring
                 : o.swap == "pairs" ? gantry::dist::swap_rule::pairs
@@ -123,6 +121,96 @@ void resolve(program_options& o) {
   for (const std::string& text : o.stop_worker) o.stops.push_back(resolve_stop(text, o.workers));
   if (o.grid_every == 0) o.grid_every = std::max(1u, o.iterations / 10);
   if (o.metric_every == 0) o.metric_every = o.grid_every;
+}
+
+constexpr std::uint32_t most = 1u << 30;  // of iterations
+
+void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::string>& models) {
+  app.option_defaults()->group("Data");
+  app.add_option("--data", o.data, "data set")->check(one_of({"fashion-mnist", "mnist"}));
+  app.add_option("--data-dir", o.data_dir,
+                 "folder of the IDX files; fashion-mnist defaults to the Debian package's");
+
+  app.option_defaults()->group("GAN");
+  app.add_option("--model", o.model, "networks")->check(one_of(models));
+  app.add_option("--loss", o.loss, "objective")
+      ->check(one_of({"saturating", "non_saturating", "least_squares", "hinge", "wasserstein"}));
+  app.add_option("--clip", o.clip, "bound of the weights under --loss wasserstein")
+      ->check(positive());
+  app.add_option("--optimizer", o.optimizer, "optimizer of both players")
+      ->check(one_of({"adam", "rmsprop", "sgd"}));
+  app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")->check(positive());
+  app.add_option("--lr-d,--lr_d", o.rate_d, "learning rate of the discriminators")
+      ->check(positive());
+  app.add_option("--beta1", o.beta1, "Adam's beta1")->check(from_to(0.0, 0.9999));
+  app.add_option("--beta2", o.beta2, "Adam's beta2")->check(from_to(0.0, 0.999999));
+  app.add_option("--ema", o.ema,
+                 "decay of the generator's average; 0 samples from the generator itself")
+      ->check(from_to(0.0, 0.999999));
+  app.add_option("--batch,--batchSize", o.batch, "samples per batch and worker")
+      ->check(from_to(1, 1 << 16));
+  app.add_option("--iterations", o.iterations, "generator updates")->check(from_to(1u, most));
+  app.add_option("--seed,--manualSeed", o.seed, "seed of every random number")
+      ->check(from_to(std::uint64_t{0}, std::uint64_t{1} << 62));
+}
+
+void add_distribution_flags(CLI::App& app, program_options& o) {
+  app.option_defaults()->group("Distribution");
+  app.add_option("--strategy", o.strategy, "how nodes work together")
+      ->check(one_of({"standalone", "md_gan"}));
+  app.add_option("--workers", o.workers,
+                 "workers, each with a discriminator and a shard of the data")
+      ->check(from_to(1, 4096));
+  app.add_option("--k", o.k_text,
+                 "generated batches per iteration: a number, or log for ceil(ln workers)");
+  app.add_option("--local-steps", o.local_steps, "discriminator steps per iteration")
+      ->check(from_to(1, 1000));
+  app.add_option("--swap-every", o.swap_every,
+                 "epochs between swaps (1, 0.5), iterations (500it), or never");
+  app.add_option("--swap", o.swap, "who gets whose discriminator")
+      ->check(one_of({"derangement", "pairs", "ring"}));
+  app.add_flag("--swap-moments", o.moments_travel,
+               "optimizer moments travel with a swapped discriminator");
+  app.add_flag("--swap-keep-statistics", o.statistics_stay,
+               "running statistics of batch norm stay behind");
+  app.add_option("--stop-worker", o.stop_worker,
+                 "WORKER@ITERATION: this worker stops for good (may be repeated)");
+  app.add_option("--transport", o.transport, "what carries messages")->check(one_of({"threads"}));
+  app.add_option("--device", o.device, "where networks run")->check(one_of({"cpu"}));
+  app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
+}
+
+void add_output_flags(CLI::App& app, program_options& o) {
+  app.option_defaults()->group("Output");
+  app.add_option("--outdir", o.outdir, "folder for everything that is written");
+  app.add_option("--metrics", o.metrics, "scores while training")->check(one_of({"fid", "none"}));
+  app.add_option("--metric-samples", o.metric_samples, "generated samples per score")
+      ->check(from_to(2, 1000000));
+  app.add_option("--metric-every", o.metric_every, "iterations between scores; 0: as --grid-every")
+      ->check(from_to(0u, most));
+  app.add_option("--grid-every", o.grid_every,
+                 "iterations between sample grids; 0: a tenth of the run")
+      ->check(from_to(0u, most));
+  app.add_option("--log-every", o.log_every, "iterations per line of stats.jsonl")
+      ->check(from_to(1u, most));
+  app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
+      ->check(from_to(0u, most));
+  app.add_option(
+      "--resume", o.resume,
+      "continue from a checkpoint: its folder, or latest; without it, what an earlier run "
+      "left in --outdir is removed");
+  app.add_flag("-n,--dry-run", o.dry_run,
+               "print the resolved configuration and what it will cost, then end");
+  app.add_flag("--quiet", o.quiet, "no progress");
+}
+
+/// One sentence for a command line that cannot be read.
+std::string explanation(const CLI::App& app, const CLI::ParseError& e) {
+  if (!dynamic_cast<const CLI::ExtrasError*>(&e))
+    return std::string(e.what()) + "; gantry-train --help describes the flags";
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_options()) flags.push_back(option->get_name());
+  return std::string(e.what()) + "; valid flags: " + joined(flags, " ");
 }
 
 }  // namespace
@@ -138,129 +226,15 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   app.get_formatter()->column_width(34);
   app.option_defaults()->always_capture_default();
   app.set_version_flag("--version", "gantry-train 0.1.0");
-
-  constexpr std::uint32_t most = 1u << 30;
-  const CLI::Validator any_count = from_to(0u, most);
-
-  app.add_option("--data", o.data, "data set")
-      ->check(one_of({"fashion-mnist", "mnist"}))
-      ->group("Data");
-  app.add_option("--data-dir", o.data_dir,
-                 "folder of the IDX files; fashion-mnist defaults to the Debian package's")
-      ->group("Data");
-
-  app.add_option("--model", o.model, "networks")->check(one_of(models))->group("GAN");
-  app.add_option("--loss", o.loss, "objective")
-      ->check(one_of({"saturating", "non_saturating", "least_squares", "hinge", "wasserstein"}))
-      ->group("GAN");
-  app.add_option("--clip", o.clip, "bound of the weights under --loss wasserstein")
-      ->check(positive())
-      ->group("GAN");
-  app.add_option("--optimizer", o.optimizer, "optimizer of both players")
-      ->check(one_of({"adam", "rmsprop", "sgd"}))
-      ->group("GAN");
-  app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")
-      ->check(positive())
-      ->group("GAN");
-  app.add_option("--lr-d,--lr_d", o.rate_d, "learning rate of the discriminators")
-      ->check(positive())
-      ->group("GAN");
-  app.add_option("--beta1", o.beta1, "Adam's beta1")->check(from_to(0.0, 0.9999))->group("GAN");
-  app.add_option("--beta2", o.beta2, "Adam's beta2")->check(from_to(0.0, 0.999999))->group("GAN");
-  app.add_option("--ema", o.ema,
-                 "decay of the generator's average; 0 samples from the generator itself")
-      ->check(from_to(0.0, 0.999999))
-      ->group("GAN");
-  app.add_option("--batch,--batchSize", o.batch, "samples per batch and worker")
-      ->check(from_to(1, 1 << 16))
-      ->group("GAN");
-  app.add_option("--iterations", o.iterations, "generator updates")
-      ->check(from_to(1u, most))
-      ->group("GAN");
-  app.add_option("--seed,--manualSeed", o.seed, "seed of every random number")
-      ->check(from_to(std::uint64_t{0}, std::uint64_t{1} << 62))
-      ->group("GAN");
-
-  app.add_option("--strategy", o.strategy, "how nodes work together")
-      ->check(one_of({"standalone", "md_gan"}))
-      ->group("Distribution");
-  app.add_option("--workers", o.workers,
-                 "workers, each with a discriminator and a shard of the data")
-      ->check(from_to(1, 4096))
-      ->group("Distribution");
-  app.add_option("--k", o.k_text,
-                 "generated batches per iteration: a number, or log for ceil(ln workers)")
-      ->group("Distribution");
-  app.add_option("--local-steps", o.local_steps, "discriminator steps per iteration")
-      ->check(from_to(1, 1000))
-      ->group("Distribution");
-  app.add_option("--swap-every", o.swap_every,
-                 "epochs between swaps (1, 0.5), iterations (500it), or never")
-      ->group("Distribution");
-  app.add_option("--swap", o.swap, "who gets whose discriminator")
-      ->check(one_of({"derangement", "pairs", "ring"}))
-      ->group("Distribution");
-  app.add_flag("--swap-moments", o.moments_travel,
-               "optimizer moments travel with a swapped discriminator")
-      ->group("Distribution");
-  app.add_flag("--swap-keep-statistics", o.statistics_stay,
-               "running statistics of batch norm stay behind")
-      ->group("Distribution");
-  app.add_option("--stop-worker", o.stop_worker,
-                 "WORKER@ITERATION: this worker stops for good (may be repeated)")
-      ->group("Distribution");
-  app.add_option("--transport", o.transport, "what carries messages")
-      ->check(one_of({"threads"}))
-      ->group("Distribution");
-  app.add_option("--device", o.device, "where networks run")
-      ->check(one_of({"cpu"}))
-      ->group("Distribution");
-  app.add_option("--threads", o.threads, "cores to use; 0: all")
-      ->check(from_to(0, 4096))
-      ->group("Distribution");
-
-  app.add_option("--outdir", o.outdir, "folder for everything that is written")->group("Output");
-  app.add_option("--metrics", o.metrics, "scores while training")
-      ->check(one_of({"fid", "none"}))
-      ->group("Output");
-  app.add_option("--metric-samples", o.metric_samples, "generated samples per score")
-      ->check(from_to(2, 1000000))
-      ->group("Output");
-  app.add_option("--metric-every", o.metric_every, "iterations between scores; 0: as --grid-every")
-      ->check(any_count)
-      ->group("Output");
-  app.add_option("--grid-every", o.grid_every,
-                 "iterations between sample grids; 0: a tenth of the run")
-      ->check(any_count)
-      ->group("Output");
-  app.add_option("--log-every", o.log_every, "iterations per line of stats.jsonl")
-      ->check(from_to(1u, most))
-      ->group("Output");
-  app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
-      ->check(any_count)
-      ->group("Output");
-  app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest")
-      ->group("Output");
-  app.add_flag("-n,--dry-run", o.dry_run,
-               "print the resolved configuration and what it will cost, then end")
-      ->group("Output");
-  app.add_flag("--quiet", o.quiet, "no progress")->group("Output");
-
+  add_gan_flags(app, o, models);
+  add_distribution_flags(app, o);
+  add_output_flags(app, o);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) {
-      app.exit(e);
-      return std::nullopt;
-    }
-    std::string known;
-    if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
-      for (const CLI::Option* option : app.get_options())
-        known += (known.empty() ? "" : " ") + option->get_name();
-      known = "; valid flags: " + known;
-    }
-    throw usage_error(e.what() +
-                      (known.empty() ? "; gantry-train --help describes the flags" : known));
+    if (e.get_exit_code() != 0) throw usage_error(explanation(app, e));
+    app.exit(e);
+    return std::nullopt;
   }
   resolve(o);
   return o;

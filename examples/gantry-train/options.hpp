@@ -48,6 +48,7 @@ struct program_options {
   gantry::dist::swap_interval swap_interval;
   gantry::dist::swap_rule swap_rule{};
   std::vector<gantry::train::planned_stop> stops;
+  std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 };
 
 /// Reads the command line. @returns nothing if help or the version was printed. @throws

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 
 #include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/data/mnist.hpp"
@@ -13,27 +14,12 @@
 #include "gantry/train/evaluator.hpp"
 
 #include "recorder.hpp"
+#include "run_folder.hpp"
 
 namespace {
 
 using namespace gantry;
 constexpr int grid_side = 8, grid_count = grid_side * grid_side;
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
-std::string size_text(double bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-  int unit = 0;
-  while (bytes >= 1000 && unit < 4) {
-    bytes /= 1000;
-    ++unit;
-  }
-  return fixed(bytes, unit == 0 ? 0 : 1) + " " + units[unit];
-}
 
 void add(round_report& sum, const round_report& r) {
   sum.discriminator_loss += r.discriminator_loss;
@@ -54,15 +40,12 @@ io::json::object phases(const phase_times& times) {
   return o;
 }
 
-/// Calls use(value) for each line of a JSON lines file, if there is one.
-template <class Use>
-void for_each_line(const std::filesystem::path& path, Use use) {
-  if (!std::filesystem::exists(path)) return;
-  const std::string text = io::read_text(path);
-  std::string_view rest = text;
-  for (std::size_t end; (end = rest.find('\n')) != std::string_view::npos;
-       rest.remove_prefix(end + 1))
-    use(io::json::parse(rest.substr(0, end)));
+phase_times phases_of(const io::json::value& object) {
+  phase_times times;
+  for (std::size_t p = 0; p < phase_names.size(); ++p)
+    if (const io::json::value* found = object.as_object().find(phase_names[p]))
+      times.seconds[p] = found->as_double();
+  return times;
 }
 
 /// Where a trained classifier is kept: beside the data, in the user's cache, or in the run's
@@ -80,6 +63,12 @@ std::vector<std::filesystem::path> cache_folders(const program_options& o) {
 }
 
 }  // namespace
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
 
 /// The classifier with its own backend, and the statistics of the real images.
 struct recorder::scores {
@@ -106,18 +95,22 @@ recorder::recorder(const program_options& options, const run_plan& plan, data_se
 recorder::~recorder() = default;
 
 double recorder::seconds() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const std::chrono::duration<double> here = std::chrono::steady_clock::now() - start_;
+  return earlier_seconds_ + here.count();
 }
 
 void recorder::print(const std::string& line) { progress_->note(line); }
 
 void recorder::on_start(const train::round_view& view) {
-  resume_from(view.iteration);
+  const bool goes_on = goes_on_in(options_.outdir, options_.resume_from);
+  const std::string removed = clear_run_folder(
+      options_.outdir, goes_on ? std::optional<std::uint32_t>(view.iteration) : std::nullopt);
+  if (!removed.empty()) print(removed);
+  if (goes_on) read_earlier(view.iteration);
+  const bool is_new = !goes_on && view.iteration == 0;
   stats_log_ = std::make_unique<io::line_log>(options_.outdir / "stats.jsonl");
-  if (view.iteration == 0) {
-    write_reals();
-    write_grid(view, "fakes_init.png");
-  }
+  if (!goes_on) write_reals();
+  if (is_new) write_grid(view, "fakes_init.png");
   if (options_.metrics == "fid") {
     fid_log_ = std::make_unique<io::line_log>(options_.outdir / "metric-fid.jsonl");
     scores_ = std::make_unique<scores>(options_, plan_, data_,
@@ -125,33 +118,36 @@ void recorder::on_start(const train::round_view& view) {
     const auto& network = scores_->evaluator.network();
     print("scores: FID and classifier score by " + network.name() + ", accuracy " +
           fixed(100 * network.accuracy(), 2) + " %, SHA-256 " + network.hash().substr(0, 12));
-    if (view.iteration == 0) score(view);
+    score_features_ = network.name() + ", accuracy " + fixed(100 * network.accuracy(), 2) +
+                      " %, SHA-256 " + network.hash().substr(0, 16);
+    if (is_new) score(view);
   }
   interval_start_ = seconds();
   progress_->update(view.iteration);
 }
 
-/// Drops what an earlier run wrote behind the iteration that this one starts from.
-void recorder::resume_from(std::uint32_t iteration) {
-  for (const char* name : {"stats.jsonl", "metric-fid.jsonl"}) {
-    const auto is_kept = [&](std::string_view line) {
-      return iteration > 0 && io::json::parse(line).at("iteration").as_int() <= iteration;
-    };
-    io::line_log::keep_lines(options_.outdir / name, is_kept);
-  }
-  if (iteration == 0) return;
+/// Takes up curves, sums and pictures of the run that this one continues.
+void recorder::read_earlier(std::uint32_t iteration) {
+  total_rounds_ = iteration;
   for_each_line(options_.outdir / "stats.jsonl", [&](const io::json::value& line) {
     const double at = line.at("iteration").as_double();
     d_loss_.points.push_back({at, line.at("loss_d").as_double()});
     g_loss_.points.push_back({at, line.at("loss_g").as_double()});
     rate_.points.push_back({at, line.at("images_per_second").as_double()});
     total_.images = line.at("images").as_int();
+    total_.bytes_down += static_cast<std::uint64_t>(line.at("bytes_down").as_int());
+    total_.bytes_up += static_cast<std::uint64_t>(line.at("bytes_up").as_int());
+    total_.bytes_swap += static_cast<std::uint64_t>(line.at("bytes_swap").as_int());
+    total_.lead += phases_of(line.at("seconds_lead"));
+    total_.worker += phases_of(line.at("seconds_worker"));
+    earlier_seconds_ = line.at("seconds").as_double();
   });
   for_each_line(options_.outdir / "metric-fid.jsonl", [&](const io::json::value& line) {
     last_fid_ = line.at("fid").as_double();
     if (first_fid_ < 0) first_fid_ = last_fid_;
     fid_.points.push_back({line.at("iteration").as_double(), last_fid_});
   });
+  pictures_ = read_pictures(options_.outdir);
 }
 
 void recorder::write_reals() {
@@ -193,7 +189,8 @@ void recorder::score(const train::round_view& view) {
       scores_->evaluator.evaluate(view.sample, options_.metric_samples, options_.seed);
   io::json::object line{{"iteration", view.iteration}, {"seconds", seconds()}};
   const io::json::object figures = train::to_json(result);
-  for (const auto& [key, value] : figures.members()) line.set(key, value);
+  for (const auto& [key, value] : figures.members())
+    line.set(key == "seconds" ? "seconds_scoring" : key, value);
   fid_log_->append(io::json::dump(line));
   last_fid_ = result.fid;
   if (first_fid_ < 0) first_fid_ = last_fid_;
@@ -204,12 +201,12 @@ void recorder::score(const train::round_view& view) {
         " real)");
 }
 
-void recorder::log(const train::round_view& view) {
+void recorder::log(std::uint32_t iteration) {
   const double now = seconds(), elapsed = std::max(now - interval_start_, 1e-9);
   const double n = interval_rounds_;
   const double rate = static_cast<double>(interval_.images) / elapsed;
   const double d = interval_.discriminator_loss / n, g = interval_.generator_loss / n;
-  const io::json::object line{{"iteration", view.iteration},
+  const io::json::object line{{"iteration", iteration},
                               {"seconds", now},
                               {"images", total_.images},
                               {"images_per_second", rate},
@@ -222,13 +219,13 @@ void recorder::log(const train::round_view& view) {
                               {"seconds_lead", phases(interval_.lead)},
                               {"seconds_worker", phases(interval_.worker)}};
   stats_log_->append(io::json::dump(line));
-  const auto at = static_cast<double>(view.iteration);
+  const auto at = static_cast<double>(iteration);
   d_loss_.points.push_back({at, d});
   g_loss_.points.push_back({at, g});
   rate_.points.push_back({at, rate});
-  progress_->update(view.iteration, "D " + fixed(d, 3) + "  G " + fixed(g, 3) + "  " +
-                                        fixed(rate, 0) + " images/s" +
-                                        (last_fid_ < 0 ? "" : "  FID " + fixed(last_fid_, 1)));
+  progress_->update(iteration, "D " + fixed(d, 3) + "  G " + fixed(g, 3) + "  " + fixed(rate, 0) +
+                                   " images/s" +
+                                   (last_fid_ < 0 ? "" : "  FID " + fixed(last_fid_, 1)));
   interval_ = {};
   interval_rounds_ = 0;
   interval_start_ = now;
@@ -240,7 +237,9 @@ void recorder::on_round(const train::round_view& view) {
   ++interval_rounds_;
   ++total_rounds_;
   const bool last = view.iteration == options_.iterations;
-  if (view.iteration % options_.log_every == 0 || last) log(view);
+  // A line at each checkpoint too, so that no sum is lost between the last line and a resume.
+  const bool saves = options_.save_every > 0 && view.iteration % options_.save_every == 0;
+  if (view.iteration % options_.log_every == 0 || saves || last) log(view.iteration);
   const double before = seconds();
   if (view.iteration % options_.grid_every == 0 || last) {
     char name[32];
@@ -254,83 +253,8 @@ void recorder::on_round(const train::round_view& view) {
   interval_start_ += seconds() - before;  // pictures and scores are not training time
 }
 
-void recorder::write_report(const train::run_result* result) const {
-  io::report page;
-  const bool distributed = options_.strategy == "md_gan";
-  page.title = (distributed ? "MD-GAN (Hardy et al.)" : "Standalone GAN") + std::string(" on ") +
-               options_.data;
-  page.subtitle =
-      options_.model +
-      (distributed ? ", 1 server and " + std::to_string(options_.workers) + " workers" : "") +
-      (result ? "" : ", still running");
-  page.highlights.push_back(
-      {"iterations",
-       std::to_string(result ? result->iterations
-                             : static_cast<std::uint32_t>(
-                                   d_loss_.points.empty() ? 0 : d_loss_.points.back().x))});
-  page.highlights.push_back({"minutes", fixed(seconds() / 60, 1)});
-  if (last_fid_ >= 0) {
-    page.highlights.push_back({"FID at the start", fixed(first_fid_, 1)});
-    page.highlights.push_back({"FID now", fixed(last_fid_, 1)});
-  }
-  const io::json::object settings = configuration(options_);
-  for (const auto& [key, value] : settings.members())
-    page.facts.push_back({key, value.is_string() ? value.as_string() : io::json::dump(value)});
-  page.facts.push_back({"generator parameters", std::to_string(plan_.generator_params)});
-  page.facts.push_back({"discriminator parameters", std::to_string(plan_.discriminator_params)});
-  if (scores_)
-    page.facts.push_back(
-        {"FID features", scores_->evaluator.network().name() + ", accuracy " +
-                             fixed(100 * scores_->evaluator.network().accuracy(), 2) +
-                             " %, SHA-256 " + scores_->evaluator.network().hash().substr(0, 16) +
-                             ", " + std::to_string(options_.metric_samples) +
-                             " generated against " + std::to_string(data_.test->size()) +
-                             " test images"});
-  if (result && !result->checkpoint_hash.empty())
-    page.facts.push_back({"checkpoint SHA-256", result->checkpoint_hash});
-  page.pictures = pictures_;
-  if (!fid_.points.empty())
-    page.charts.push_back({.title = "Frechet distance of classifier features (lower is better)",
-                           .x_label = "iteration",
-                           .y_label = "FID",
-                           .log_y = true,
-                           .lines = {fid_}});
-  page.charts.push_back({.title = "Losses",
-                         .x_label = "iteration",
-                         .y_label = "loss",
-                         .log_y = false,
-                         .lines = {d_loss_, g_loss_}});
-  page.charts.push_back({.title = "Throughput",
-                         .x_label = "iteration",
-                         .y_label = "real images per second",
-                         .log_y = false,
-                         .lines = {rate_}});
-
-  const double rounds = std::max(1u, total_rounds_);
-  io::table times{"Milliseconds per iteration", {"phase", distributed ? "server" : "node"}, {}};
-  if (distributed) times.header.push_back("worker (mean)");
-  for (std::size_t p = 0; p < phase_names.size(); ++p) {
-    if (total_.lead.seconds[p] == 0 && total_.worker.seconds[p] == 0) continue;
-    times.rows.push_back(
-        {std::string(phase_names[p]), fixed(1e3 * total_.lead.seconds[p] / rounds, 2)});
-    if (distributed) times.rows.back().push_back(fixed(1e3 * total_.worker.seconds[p] / rounds, 2));
-  }
-  page.tables.push_back(std::move(times));
-  if (distributed) {
-    io::table bytes{"Bytes on the wire", {"direction", "per iteration", "in all"}, {}};
-    const auto row = [&](const char* name, std::uint64_t sum) {
-      bytes.rows.push_back({name, size_text(static_cast<double>(sum) / rounds),
-                            size_text(static_cast<double>(sum))});
-    };
-    row("server to workers: generated batches", total_.bytes_down);
-    row("workers to server: feedback", total_.bytes_up);
-    row("worker to worker: swapped discriminators", total_.bytes_swap);
-    page.tables.push_back(std::move(bytes));
-  }
-  io::write_report(options_.outdir / "report.html", page);
-}
-
 void recorder::finish(const train::run_result& result) {
+  if (interval_rounds_ > 0) log(result.iterations);
   progress_->finish();
   write_report(&result);
   if (options_.quiet) return;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "gantry/data/image_set.hpp"
@@ -23,6 +24,9 @@ struct data_sets {
       test{};
 };
 
+/// "12.50" for (12.5, 2).
+std::string fixed(double value, int digits);
+
 /// Everything a run leaves in its folder, and what it prints: grids, logs, scores, report.
 class recorder {
  public:
@@ -37,12 +41,16 @@ class recorder {
  private:
   struct scores;
 
-  void resume_from(std::uint32_t iteration);
+  void read_earlier(std::uint32_t iteration);
   void write_grid(const gantry::train::round_view& view, const std::string& name);
   void write_reals();
   void score(const gantry::train::round_view& view);
-  void log(const gantry::train::round_view& view);
+  void log(std::uint32_t iteration);
   void write_report(const gantry::train::run_result* result) const;
+  void add_facts(gantry::io::report& page, const gantry::train::run_result* result) const;
+  void add_charts(gantry::io::report& page) const;
+  void add_tables(gantry::io::report& page) const;
+  [[nodiscard]] bool is_distributed() const { return options_.strategy == "md_gan"; }
   void print(const std::string& line);
   [[nodiscard]] double seconds() const;
 
@@ -53,11 +61,12 @@ class recorder {
   std::unique_ptr<gantry::io::progress> progress_;
   std::unique_ptr<gantry::io::line_log> stats_log_, fid_log_;
   std::unique_ptr<scores> scores_;
+  std::string score_features_;
   std::vector<float> latents_;
   std::vector<gantry::io::picture> pictures_;
   gantry::io::series d_loss_{"discriminator", {}}, g_loss_{"generator", {}}, fid_{"FID", {}},
       rate_{"images/s", {}};
   gantry::round_report interval_, total_;
   std::uint32_t interval_rounds_{}, total_rounds_{};
-  double interval_start_{}, first_fid_{-1}, last_fid_{-1};
+  double earlier_seconds_{}, interval_start_{}, first_fid_{-1}, last_fid_{-1};
 };

@@ -83,9 +83,9 @@ outcome run_md_gan(const md_gan::config& config, const run_settings& s) {
       return;
     }
     const auto index = static_cast<std::uint32_t>(comm.rank() - 1);
-    typename md_gan::worker<T, B, toy::noise_source> worker(b, common, config, sources[index],
-                                                            index);
-    worker.begin(comm);
+    using worker_type = typename md_gan::worker<T, B, toy::noise_source>;
+    worker_type::begin(comm, sources[index]);
+    worker_type worker(b, common, config, sources[index], index);
     const auto stop = s.stops.find(comm.rank());
     for (std::uint32_t i = 0;; ++i) {
       if (stop != s.stops.end() && static_cast<int>(i) == stop->second) return comm.leave();

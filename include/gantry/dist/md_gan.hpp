@@ -103,14 +103,15 @@ class md_gan::server {
            image_size * sizeof(float);
   }
 
-  /// Learns the sizes of the shards, from which the swap interval follows. Call once before the
-  /// first round.
+  /// Learns the sizes of all shards, from which the swap interval follows; workers that had stopped
+  /// before a resume count too, so that the interval stays what it was. Call once before the first
+  /// round.
   template <Communicator C>
   void begin(C& comm) {
     std::int64_t smallest = 0;
     for (int n = 1; n <= workers_; ++n) {
       std::array<float, 1> size{};
-      if (!is_live(n) || !receive_from(comm, message::control, size, n)) continue;
+      if (!receive_from(comm, message::control, size, n)) continue;
       const auto m = static_cast<std::int64_t>(size[0]);
       smallest = smallest == 0 ? m : std::min(smallest, m);
     }
@@ -291,9 +292,10 @@ class md_gan::worker {
     return (static_cast<std::size_t>(batch) * shape.size() + packet_size<T>(settings)) *
            sizeof(float);
   }
+  /// Tells the server the size of the shard. Call once before the first round.
   template <Communicator C>
-  void begin(C& comm) {
-    comm.send(message::control, std::array{static_cast<float>(source_.size())}, 0);
+  static void begin(C& comm, const Source& source) {
+    comm.send(message::control, std::array{static_cast<float>(source.size())}, 0);
   }
 
   /// One iteration of Algorithm 1, worker side. @returns what the server asked for; `stop` if the

@@ -144,14 +144,14 @@ class session {
   void work(C& comm) {
     const int worker = comm.rank();
     const auto index = static_cast<std::size_t>(worker - 1);
+    using worker_type = typename S::template worker<T, B, Source>;
+    worker_type::begin(comm, sources_[index]);
     if (!live_.empty() && !live_[index]) return comm.leave();
     B b = make_backend();
-    typename S::template worker<T, B, Source> role(b, common_, settings_, sources_[index],
-                                                   static_cast<std::uint32_t>(index));
+    worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     if (!options_->resume_from.empty())
       read_state(b, options_->resume_from, discriminator_name(worker),
                  role.discriminator().state());
-    role.begin(comm);
     for (std::uint32_t done = first_;;) {
       if (stops_now(worker, done)) return comm.leave();
       switch (role.round(comm, done)) {

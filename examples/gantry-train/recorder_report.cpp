@@ -1,0 +1,103 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// report.html: what a run's page says.
+#include <algorithm>
+
+#include "gantry/io/json.hpp"
+
+#include "recorder.hpp"
+
+namespace {
+
+using namespace gantry;
+
+std::string size_text(double bytes) {
+  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
+  int unit = 0;
+  while (bytes >= 1000 && unit < 4) {
+    bytes /= 1000;
+    ++unit;
+  }
+  return fixed(bytes, unit == 0 ? 0 : 1) + " " + units[unit];
+}
+
+}  // namespace
+
+void recorder::write_report(const train::run_result* result) const {
+  io::report page;
+  page.title = std::string(is_distributed() ? "MD-GAN (Hardy et al.)" : "Standalone GAN") + " on " +
+               options_.data;
+  page.subtitle = options_.model;
+  if (is_distributed())
+    page.subtitle += ", 1 server and " + std::to_string(options_.workers) +
+                     (options_.workers == 1 ? " worker" : " workers");
+  if (!result) page.subtitle += ", still running";
+  page.highlights = {{"iterations", std::to_string(total_rounds_)},
+                     {"minutes", fixed(seconds() / 60, 1)}};
+  if (last_fid_ >= 0) {
+    page.highlights.push_back({"FID at the start", fixed(first_fid_, 1)});
+    page.highlights.push_back({"FID now", fixed(last_fid_, 1)});
+  }
+  add_facts(page, result);
+  page.pictures = pictures_;
+  add_charts(page);
+  add_tables(page);
+  io::write_report(options_.outdir / "report.html", page);
+}
+
+void recorder::add_facts(io::report& page, const train::run_result* result) const {
+  const io::json::object settings = configuration(options_);
+  for (const auto& [key, value] : settings.members())
+    page.facts.push_back({key, value.is_string() ? value.as_string() : io::json::dump(value)});
+  page.facts.push_back({"generator parameters", std::to_string(plan_.generator_params)});
+  page.facts.push_back({"discriminator parameters", std::to_string(plan_.discriminator_params)});
+  if (!score_features_.empty())
+    page.facts.push_back({"FID features", score_features_ + ", " +
+                                              std::to_string(options_.metric_samples) +
+                                              " generated against " +
+                                              std::to_string(data_.test->size()) + " test images"});
+  if (result && !result->checkpoint_hash.empty())
+    page.facts.push_back({"checkpoint SHA-256", result->checkpoint_hash});
+}
+
+void recorder::add_charts(io::report& page) const {
+  const auto add = [&](const char* title, const char* unit, std::vector<io::series> lines) {
+    page.charts.push_back({.title = title,
+                           .x_label = "iteration",
+                           .y_label = unit,
+                           .log_y = false,
+                           .lines = std::move(lines)});
+  };
+  if (!fid_.points.empty()) {
+    add("Frechet distance of classifier features (lower is better)", "FID", {fid_});
+    page.charts.back().log_y = true;
+  }
+  add("Losses", "loss", {d_loss_, g_loss_});
+  add("Throughput", "real images per second", {rate_});
+}
+
+void recorder::add_tables(io::report& page) const {
+  const double rounds = std::max(1u, total_rounds_);
+  io::table times{
+      "Milliseconds per iteration", {"phase", is_distributed() ? "server" : "node"}, {}};
+  if (is_distributed()) times.header.push_back("worker (mean)");
+  for (std::size_t p = 0; p < phase_names.size(); ++p) {
+    if (total_.lead.seconds[p] == 0 && total_.worker.seconds[p] == 0) continue;
+    std::vector<std::string> row{std::string(phase_names[p]),
+                                 fixed(1e3 * total_.lead.seconds[p] / rounds, 2)};
+    if (is_distributed()) row.push_back(fixed(1e3 * total_.worker.seconds[p] / rounds, 2));
+    times.rows.push_back(std::move(row));
+  }
+  page.tables.push_back(std::move(times));
+  if (!is_distributed()) return;
+  io::table bytes{"Bytes on the wire", {"direction", "per iteration", "in all"}, {}};
+  const auto add = [&](const char* name, std::uint64_t sum) {
+    const auto all = static_cast<double>(sum);
+    bytes.rows.push_back({name, size_text(all / rounds), size_text(all)});
+  };
+  add("server to workers: generated batches", total_.bytes_down);
+  add("workers to server: feedback", total_.bytes_up);
+  add("worker to worker: swapped discriminators", total_.bytes_swap);
+  page.tables.push_back(std::move(bytes));
+}

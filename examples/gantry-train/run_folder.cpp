@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+#include "gantry/base/error.hpp"
+#include "gantry/io/file.hpp"
+
+#include "run_folder.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace gantry;
+
+constexpr std::array<std::string_view, 2> logs{"stats.jsonl", "metric-fid.jsonl"};
+constexpr std::array<std::string_view, 3> pages{"reals.png", "fakes_init.png", "report.html"};
+
+/// The iteration in a name such as fakes000100.png.
+std::optional<std::uint32_t> iteration_in(std::string_view name, std::string_view prefix,
+                                          std::string_view suffix) {
+  if (!name.starts_with(prefix) || !name.ends_with(suffix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  name.remove_suffix(std::min(suffix.size(), name.size()));
+  std::uint32_t iteration{};
+  const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), iteration);
+  if (failure != std::errc{} || end != name.data() + name.size() || name.size() < 6)
+    return std::nullopt;
+  return iteration;
+}
+
+std::optional<std::uint32_t> picture_iteration(std::string_view name) {
+  return iteration_in(name, "fakes", ".png");
+}
+std::optional<std::uint32_t> checkpoint_iteration(std::string_view name) {
+  return iteration_in(name, "network-snapshot-", "");
+}
+
+bool is_page_or_log(std::string_view name) {
+  return std::ranges::find(logs, name) != logs.end() ||
+         std::ranges::find(pages, name) != pages.end();
+}
+
+/// What a run that was killed could not complete: unfinished checkpoints and temporary files.
+bool is_leftover(std::string_view name) {
+  if (iteration_in(name, ".network-snapshot-", ".partial")) return true;
+  const std::size_t mark = name.rfind(".tmp-");
+  if (mark == std::string_view::npos) return false;
+  const std::string_view target = name.substr(0, mark);
+  return is_page_or_log(target) || picture_iteration(target) || target == "write-check";
+}
+
+bool is_stale(std::string_view name, std::optional<std::uint32_t> iteration) {
+  if (is_leftover(name)) return true;
+  if (is_page_or_log(name)) return !iteration;
+  auto made_at = picture_iteration(name);
+  if (!made_at) made_at = checkpoint_iteration(name);
+  return made_at && (!iteration || *made_at > *iteration);
+}
+
+std::string counted(int n, const std::string& what) {
+  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+}
+
+/// Runs a function that reads a log of an earlier run. @throws data_error that names the file
+template <class Read>
+void reading(const fs::path& path, Read read) {
+  try {
+    read();
+  } catch (const data_error& e) {
+    throw data_error(path.string() + " was expected to hold the lines of an earlier run (" +
+                     e.what() + "); remove it, or train without --resume");
+  }
+}
+
+}  // namespace
+
+bool goes_on_in(const fs::path& folder, const fs::path& checkpoint) {
+  std::error_code missing;
+  return !checkpoint.empty() &&
+         fs::equivalent(fs::canonical(checkpoint).parent_path(), folder, missing);
+}
+
+std::string clear_run_folder(const fs::path& folder, std::optional<std::uint32_t> iteration) {
+  if (iteration)
+    for (const std::string_view log : logs)
+      reading(folder / log, [&] {
+        io::line_log::keep_lines(folder / log, [&](std::string_view line) {
+          return io::json::parse(line).at("iteration").as_int() <= *iteration;
+        });
+      });
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (is_stale(entry.path().filename().string(), iteration)) stale.push_back(entry.path());
+  int checkpoints = 0, files = 0;
+  for (const fs::path& path : stale) {
+    ++(checkpoint_iteration(path.filename().string()) ? checkpoints : files);
+    fs::remove_all(path);
+  }
+  if (stale.empty()) return {};
+  return "removed what an earlier run left in " + folder.string() +
+         (iteration ? " behind iteration " + std::to_string(*iteration) : "") + ": " +
+         counted(checkpoints, "checkpoint") + ", " + counted(files, "other file");
+}
+
+void for_each_line(const fs::path& path, const std::function<void(const io::json::value&)>& use) {
+  if (!fs::exists(path)) return;
+  const std::string text = io::read_text(path);
+  reading(path, [&] {
+    std::string_view rest = text;
+    for (std::size_t end; (end = rest.find('\n')) != std::string_view::npos;
+         rest.remove_prefix(end + 1))
+      use(io::json::parse(rest.substr(0, end)));
+  });
+}
+
+std::vector<io::picture> read_pictures(const fs::path& folder) {
+  std::vector<io::picture> pictures;
+  const auto add = [&](const char* caption, std::uint32_t iteration, const fs::path& path) {
+    if (fs::exists(path)) pictures.push_back({caption, iteration, io::read_file(path)});
+  };
+  add("real images", 0, folder / "reals.png");
+  add("generated images", 0, folder / "fakes_init.png");
+  std::vector<std::pair<std::uint32_t, fs::path>> grids;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (const auto iteration = picture_iteration(entry.path().filename().string()))
+      grids.emplace_back(*iteration, entry.path());
+  std::ranges::sort(grids);
+  for (const auto& [iteration, path] : grids) add("generated images", iteration, path);
+  return pictures;
+}
