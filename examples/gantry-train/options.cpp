@@ -24,9 +24,11 @@ std::optional<Number> number_in(std::string_view text) {
   return number;
 }
 
-std::string short_text(double number) {
+template <class Number>
+std::string text_of(Number number) {
+  if constexpr (std::is_integral_v<Number>) return std::to_string(number);
   char text[32];
-  std::snprintf(text, sizeof text, "%.10g", number);
+  std::snprintf(text, sizeof text, "%.10g", static_cast<double>(number));
   return text;
 }
 
@@ -47,8 +49,7 @@ CLI::Validator one_of(const std::vector<std::string>& names) {
 /// Unlike CLI::Range it refuses NaN, and says what it found as it was written.
 template <class Number>
 CLI::Validator from_to(Number low, Number high) {
-  const std::string first = short_text(static_cast<double>(low));
-  const std::string last = short_text(static_cast<double>(high));
+  const std::string first = text_of(low), last = text_of(high);
   return {[=](std::string& text) {
             const auto number = number_in<Number>(text);
             if (number && *number >= low && *number <= high) return std::string();
@@ -206,11 +207,14 @@ void add_output_flags(CLI::App& app, program_options& o) {
 
 /// One sentence for a command line that cannot be read.
 std::string explanation(const CLI::App& app, const CLI::ParseError& e) {
+  const std::string text = e.what();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&e))
+    return text.substr(0, text.find(':')) + " was expected to come once, with one value";
   if (!dynamic_cast<const CLI::ExtrasError*>(&e))
-    return std::string(e.what()) + "; gantry-train --help describes the flags";
+    return text + "; gantry-train --help describes the flags";
   std::vector<std::string> flags;
   for (const CLI::Option* option : app.get_options()) flags.push_back(option->get_name());
-  return std::string(e.what()) + "; valid flags: " + joined(flags, " ");
+  return text + "; valid flags: " + joined(flags, " ");
 }
 
 }  // namespace

@@ -102,6 +102,10 @@ double recorder::seconds() const {
 void recorder::print(const std::string& line) { progress_->note(line); }
 
 void recorder::on_start(const train::round_view& view) {
+  if (view.iteration > options_.iterations)
+    throw usage_error("--iterations was expected to be at least the " +
+                      std::to_string(view.iteration) + " of the checkpoint and is " +
+                      std::to_string(options_.iterations));
   const bool goes_on = goes_on_in(options_.outdir, options_.resume_from);
   const std::string removed = clear_run_folder(
       options_.outdir, goes_on ? std::optional<std::uint32_t>(view.iteration) : std::nullopt);

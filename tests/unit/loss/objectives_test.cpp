@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/loss/objectives.hpp"
@@ -79,19 +81,22 @@ void check_values(const Objective& loss, const expected& f) {
   CHECK(close(generator_loss(loss, fake), g, {1e-6, 1e-6}));
 }
 
+using all_objectives = std::tuple<loss::saturating, loss::non_saturating, loss::least_squares,
+                                  loss::hinge, loss::wasserstein>;
+
 double sigma(double x) { return 1 / (1 + std::exp(-x)); }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("objectives: gradients are those of the summed loss", objective,
-                   loss::saturating, loss::non_saturating, loss::least_squares, loss::hinge,
-                   loss::wasserstein) {
+TEST_CASE_TEMPLATE_DEFINE("objectives: gradients are those of the summed loss", objective,
+                          objective_gradients) {
   static_assert(Loss<objective, reference>, "every objective runs on every backend");
   check_gradients(objective{}, 1, 1);
   check_gradients(objective{}, 5, 3);
   check_gradients(objective{}, 2, 64);
   check_gradients(loss::one_of<objective>{objective{}}, 4, 4);
 }
+TEST_CASE_TEMPLATE_APPLY(objective_gradients, all_objectives);
 
 TEST_CASE("objectives: the two players' losses, as in the papers") {
   const auto one_minus = [](double x) { return std::log(1 - sigma(x)); };
@@ -131,9 +136,8 @@ TEST_CASE("objectives: only the Wasserstein critic's weights are constrained") {
   CHECK(constrained(either{loss::hinge{}}) == weights);
 }
 
-TEST_CASE_TEMPLATE("objectives: a NaN among the outputs shows in the loss", objective,
-                   loss::saturating, loss::non_saturating, loss::least_squares, loss::hinge,
-                   loss::wasserstein) {
+TEST_CASE_TEMPLATE_DEFINE("objectives: a NaN among the outputs shows in the loss", objective,
+                          objective_nan) {
   for (const bool in_real : {true, false}) {
     batch real(4, 1), fake(4, 2);
     (in_real ? real : fake).value[2] = std::numeric_limits<double>::quiet_NaN();
@@ -141,3 +145,4 @@ TEST_CASE_TEMPLATE("objectives: a NaN among the outputs shows in the loss", obje
     CHECK(std::isnan(generator_loss(objective{}, fake)) != in_real);
   }
 }
+TEST_CASE_TEMPLATE_APPLY(objective_nan, all_objectives);

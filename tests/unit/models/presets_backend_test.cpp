@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Whole presets on the CPU backend against the reference in double.
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/backend/cpu/cpu.hpp"
@@ -13,6 +15,9 @@
 using namespace gantry;
 
 namespace {
+
+using all_presets =
+    std::tuple<models::mlp28, models::cnn28, models::dcgan28, models::dcgan32, models::dcgan64>;
 
 constexpr int batch_size = 3;
 
@@ -93,8 +98,8 @@ void check(mode run_mode) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("presets: the CPU backend agrees with the reference", preset, models::mlp28,
-                   models::cnn28, models::dcgan28, models::dcgan32, models::dcgan64) {
+TEST_CASE_TEMPLATE_DEFINE("presets: the CPU backend agrees with the reference", preset,
+                          presets_on_cpu) {
   CAPTURE(preset::name);
   check<typename preset::generator>(mode::train);
   check<typename preset::discriminator>(mode::train);
@@ -102,3 +107,4 @@ TEST_CASE_TEMPLATE("presets: the CPU backend agrees with the reference", preset,
   check<typename preset::generator>(mode::evaluate);
   check<typename preset::discriminator>(mode::evaluate);
 }
+TEST_CASE_TEMPLATE_APPLY(presets_on_cpu, all_presets);

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 #include <numeric>
+#include <tuple>
 
 #include <doctest/doctest.h>
 
@@ -11,6 +12,8 @@ using namespace gantry;
 using namespace gantry::models;
 
 namespace {
+
+using all_presets = std::tuple<mlp28, cnn28, dcgan28, dcgan32, dcgan64>;
 
 /// Parameters, running statistics and multiply-adds per sample.
 struct counts {
@@ -77,8 +80,7 @@ TEST_CASE("presets: tensors of a generator") {
   CHECK(all[10].shape == std::vector<std::int64_t>{64, 1, 4, 4});
 }
 
-TEST_CASE_TEMPLATE("presets: initial values follow DCGAN", preset, mlp28, cnn28, dcgan28, dcgan32,
-                   dcgan64) {
+TEST_CASE_TEMPLATE_DEFINE("presets: initial values follow DCGAN", preset, preset_initial_values) {
   using net = typename preset::generator;
   std::vector<float> params(net::param_count), buffers(net::buffer_count);
   net{}.initialise(params, buffers, {.seed = 1, .use = purpose::initialise});
@@ -97,3 +99,4 @@ TEST_CASE_TEMPLATE("presets: initial values follow DCGAN", preset, mlp28, cnn28,
           (drawn ? 5 * 0.02 / std::sqrt(2 * n) : 0));
   }
 }
+TEST_CASE_TEMPLATE_APPLY(preset_initial_values, all_presets);

@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/nn/batch_norm.hpp"
@@ -118,22 +120,23 @@ TEST_CASE("batch_norm: a batch of one vector has no deviation and still gives nu
   }
 }
 
-TEST_CASE_TEMPLATE("batch_norm: gradients", net,                                 //
-                   sequential<latent<3>, batch_norm>,                            //
-                   sequential<image<3, 2, 1>, batch_norm>,                       //
-                   sequential<image<2, 3, 5>, batch_norm>,                       //
-                   sequential<image<1, 1, 4>, batch_norm, tanh_>,                //
-                   sequential<image<4, 3, 2>, conv2d<3, 2>, batch_norm, tanh_>,  //
-                   sequential<image<4, 3, 2>, batch_norm, relu, conv2d<3, 2>>,   //
-                   sequential<latent<4>, linear<12>, reshape<2, 3, 2>, batch_norm, relu,
-                              conv_transpose2d<2, 3>, batch_norm>)  //
-{
+using gradient_nets =
+    std::tuple<sequential<latent<3>, batch_norm>, sequential<image<3, 2, 1>, batch_norm>,
+               sequential<image<2, 3, 5>, batch_norm>,
+               sequential<image<1, 1, 4>, batch_norm, tanh_>,
+               sequential<image<4, 3, 2>, conv2d<3, 2>, batch_norm, tanh_>,
+               sequential<image<4, 3, 2>, batch_norm, relu, conv2d<3, 2>>,
+               sequential<latent<4>, linear<12>, reshape<2, 3, 2>, batch_norm, relu,
+                          conv_transpose2d<2, 3>, batch_norm>>;
+
+TEST_CASE_TEMPLATE_DEFINE("batch_norm: gradients", net, batch_norm_gradients) {
   for (const int n : {2, 3, 5}) {
     CHECK(check_gradients(net{}, {.n = n}));
     CHECK(check_gradients(net{}, {.n = n, .run_mode = mode::evaluate}));
   }
   CHECK(check_gradients(net{}, {.n = 1, .run_mode = mode::evaluate}));
 }
+TEST_CASE_TEMPLATE_APPLY(batch_norm_gradients, gradient_nets);
 
 TEST_CASE("batch_norm: gradients of one image") {
   CHECK(check_gradients(sequential<image<3, 3, 2>, batch_norm>{}, {.n = 1}));

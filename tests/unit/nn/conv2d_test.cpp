@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/nn/conv2d.hpp"
@@ -70,22 +72,21 @@ TEST_CASE("conv2d: a cross-correlation by hand, with padding and two channels") 
   CHECK(y[3] == doctest::Approx(5000 + 600 + 7));
 }
 
-TEST_CASE_TEMPLATE("conv2d: gradients", net,                                      //
-                   sequential<image<1, 1, 1>, conv2d<1, 1>>,                      //
-                   sequential<image<1, 1, 3>, conv2d<2, 3, 1, 1>>,                //
-                   sequential<image<1, 1, 2>, conv2d<2, 5, 3, 2>>,                //
-                   sequential<image<4, 3, 2>, conv2d<3, 1>>,                      //
-                   sequential<image<5, 4, 2>, conv2d<2, 1, 2>>,                   //
-                   sequential<image<3, 2, 1>, conv2d<2, 1, 1, 1>>,                // pad over kernel
-                   sequential<image<4, 5, 1>, conv2d<3, 2>>,                      //
-                   sequential<image<5, 3, 2>, conv2d<2, 2, 3, 1>>,                //
-                   sequential<image<4, 6, 3>, conv2d<2, 3, 1, 1, bias::no>>,      //
-                   sequential<image<7, 5, 2>, conv2d<3, 3, 2>>,                   // rest left out
-                   sequential<image<6, 4, 2>, conv2d<3, 4, 2, 1>>,                //
-                   sequential<image<4, 4, 5>, conv2d<1, 4, 1, 0, bias::no>>,      // to one pixel
-                   sequential<image<7, 6, 1>, conv2d<2, 5, 3, 2>>,                //
-                   sequential<image<5, 6, 1>, conv2d<2, 5, 1, 4>>,                // wide padding
-                   sequential<image<5, 5, 2>, conv2d<3, 3, 2, 1>, conv2d<2, 3>>)  // two in a row
-{
+using gradient_nets = std::tuple<
+    sequential<image<1, 1, 1>, conv2d<1, 1>>, sequential<image<1, 1, 3>, conv2d<2, 3, 1, 1>>,
+    sequential<image<1, 1, 2>, conv2d<2, 5, 3, 2>>, sequential<image<4, 3, 2>, conv2d<3, 1>>,
+    sequential<image<5, 4, 2>, conv2d<2, 1, 2>>,
+    sequential<image<3, 2, 1>, conv2d<2, 1, 1, 1>>,  // pad over kernel
+    sequential<image<4, 5, 1>, conv2d<3, 2>>, sequential<image<5, 3, 2>, conv2d<2, 2, 3, 1>>,
+    sequential<image<4, 6, 3>, conv2d<2, 3, 1, 1, bias::no>>,
+    sequential<image<7, 5, 2>, conv2d<3, 3, 2>>,  // rest left out
+    sequential<image<6, 4, 2>, conv2d<3, 4, 2, 1>>,
+    sequential<image<4, 4, 5>, conv2d<1, 4, 1, 0, bias::no>>,  // to one pixel
+    sequential<image<7, 6, 1>, conv2d<2, 5, 3, 2>>,
+    sequential<image<5, 6, 1>, conv2d<2, 5, 1, 4>>,  // wide padding
+    sequential<image<5, 5, 2>, conv2d<3, 3, 2, 1>, conv2d<2, 3>>>;
+
+TEST_CASE_TEMPLATE_DEFINE("conv2d: gradients", net, conv2d_gradients) {
   for (const int n : {1, 2, 5}) CHECK(check_gradients(net{}, {.n = n}));
 }
+TEST_CASE_TEMPLATE_APPLY(conv2d_gradients, gradient_nets);

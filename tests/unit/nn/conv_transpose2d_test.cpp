@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/nn/conv_transpose2d.hpp"
@@ -56,21 +58,23 @@ TEST_CASE("conv_transpose2d: stamps of the kernel by hand") {
         std::vector<double>{5.5, 46.5, 50.5, 60.5, 8.5, 79.5, 80.5, 90.5});
 }
 
-TEST_CASE_TEMPLATE("conv_transpose2d: gradients", net,                                      //
-                   sequential<image<1, 1, 1>, conv_transpose2d<1, 1>>,                      //
-                   sequential<latent<5>, conv_transpose2d<3, 4, 1, 0, bias::no>>,           //
-                   sequential<image<1, 1, 2>, conv_transpose2d<2, 5, 3, 1>>,                //
-                   sequential<image<3, 2, 2>, conv_transpose2d<3, 1>>,                      //
-                   sequential<image<2, 3, 2>, conv_transpose2d<2, 1, 2>>,                   // holes
-                   sequential<image<2, 2, 1>, conv_transpose2d<2, 1, 3, 0, bias::no, 2>>,   //
-                   sequential<image<3, 2, 1>, conv_transpose2d<3, 2>>,                      //
-                   sequential<image<2, 3, 2>, conv_transpose2d<2, 2, 3, 1, bias::yes, 1>>,  //
-                   sequential<image<4, 3, 3>, conv_transpose2d<2, 3, 1, 1, bias::no>>,      //
-                   sequential<image<2, 3, 2>, conv_transpose2d<2, 3, 2, 1, bias::yes, 1>>,  //
-                   sequential<image<3, 2, 2>, conv_transpose2d<3, 4, 2, 1>>,                //
-                   sequential<image<2, 2, 2>, conv_transpose2d<2, 5, 2, 2, bias::yes, 1>>,  //
-                   sequential<image<2, 2, 1>, conv_transpose2d<2, 4, 3, 2, bias::yes, 2>>,  //
-                   sequential<image<2, 2, 3>, conv_transpose2d<2, 4, 2, 1>, conv2d<2, 3, 2>>)  //
-{
+using gradient_nets =
+    std::tuple<sequential<image<1, 1, 1>, conv_transpose2d<1, 1>>,
+               sequential<latent<5>, conv_transpose2d<3, 4, 1, 0, bias::no>>,
+               sequential<image<1, 1, 2>, conv_transpose2d<2, 5, 3, 1>>,
+               sequential<image<3, 2, 2>, conv_transpose2d<3, 1>>,
+               sequential<image<2, 3, 2>, conv_transpose2d<2, 1, 2>>,  // holes
+               sequential<image<2, 2, 1>, conv_transpose2d<2, 1, 3, 0, bias::no, 2>>,
+               sequential<image<3, 2, 1>, conv_transpose2d<3, 2>>,
+               sequential<image<2, 3, 2>, conv_transpose2d<2, 2, 3, 1, bias::yes, 1>>,
+               sequential<image<4, 3, 3>, conv_transpose2d<2, 3, 1, 1, bias::no>>,
+               sequential<image<2, 3, 2>, conv_transpose2d<2, 3, 2, 1, bias::yes, 1>>,
+               sequential<image<3, 2, 2>, conv_transpose2d<3, 4, 2, 1>>,
+               sequential<image<2, 2, 2>, conv_transpose2d<2, 5, 2, 2, bias::yes, 1>>,
+               sequential<image<2, 2, 1>, conv_transpose2d<2, 4, 3, 2, bias::yes, 2>>,
+               sequential<image<2, 2, 3>, conv_transpose2d<2, 4, 2, 1>, conv2d<2, 3, 2>>>;
+
+TEST_CASE_TEMPLATE_DEFINE("conv_transpose2d: gradients", net, conv_transpose2d_gradients) {
   for (const int n : {1, 2, 5}) CHECK(check_gradients(net{}, {.n = n}));
 }
+TEST_CASE_TEMPLATE_APPLY(conv_transpose2d_gradients, gradient_nets);

@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/nn/minibatch_discrimination.hpp"
@@ -55,15 +57,18 @@ TEST_CASE("minibatch_discrimination: a sample alone resembles nobody") {
   CHECK(std::vector<double>(y, y + 5) == std::vector<double>{4, 5, 0, 0, 0});
 }
 
-TEST_CASE_TEMPLATE("minibatch_discrimination: gradients", net,                             //
-                   sequential<latent<3>, minibatch_discrimination<1, 1>>,                  //
-                   sequential<latent<3>, minibatch_discrimination<4, 2>>,                  //
-                   sequential<image<2, 3, 2>, minibatch_discrimination<2, 3>, linear<1>>,  //
-                   sequential<image<3, 3, 1>, conv2d<2, 2>, leaky_relu, dropout,
-                              minibatch_discrimination<3, 2>, linear<2>>)  //
-{
+using gradient_nets =
+    std::tuple<sequential<latent<3>, minibatch_discrimination<1, 1>>,
+               sequential<latent<3>, minibatch_discrimination<4, 2>>,
+               sequential<image<2, 3, 2>, minibatch_discrimination<2, 3>, linear<1>>,
+               sequential<image<3, 3, 1>, conv2d<2, 2>, leaky_relu, dropout,
+                          minibatch_discrimination<3, 2>, linear<2>>>;
+
+TEST_CASE_TEMPLATE_DEFINE("minibatch_discrimination: gradients", net,
+                          minibatch_discrimination_gradients) {
   for (const int n : {1, 2, 5}) {
     CHECK(check_gradients(net{}, {.n = n}));
     CHECK(check_gradients(net{}, {.n = n, .run_mode = mode::evaluate}));
   }
 }
+TEST_CASE_TEMPLATE_APPLY(minibatch_discrimination_gradients, gradient_nets);

@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/nn/reshape.hpp"
@@ -36,20 +38,22 @@ TEST_CASE_TEMPLATE("reshape: a network of reshapes alone copies its numbers", ne
   CHECK(dx == dy);
 }
 
-TEST_CASE_TEMPLATE("reshape: gradients at the start, in the middle and at the end", net,      //
-                   sequential<latent<12>, reshape<2, 3, 2>>,                                  //
-                   sequential<image<2, 3, 2>, flatten>,                                       //
-                   sequential<latent<12>, reshape<2, 3, 2>, conv2d<2, 2>>,                    //
-                   sequential<image<3, 2, 2>, flatten, linear<3>>,                            //
-                   sequential<latent<3>, linear<12>, reshape<2, 3, 2>, batch_norm, tanh_>,    //
-                   sequential<latent<3>, linear<12>, tanh_, reshape<2, 3, 2>, conv2d<2, 2>>,  //
-                   sequential<latent<3>, linear<12>, tanh_, reshape<2, 3, 2>>,                //
-                   sequential<latent<3>, linear<12>, reshape<2, 3, 2>, tanh_, flatten>,       //
-                   sequential<image<4, 3, 1>, conv2d<2, 2>, flatten, reshape<2, 2, 3>, sigmoid,
-                              flatten, dropout, linear<2>>)  //
-{
+using gradient_nets =
+    std::tuple<sequential<latent<12>, reshape<2, 3, 2>>, sequential<image<2, 3, 2>, flatten>,
+               sequential<latent<12>, reshape<2, 3, 2>, conv2d<2, 2>>,
+               sequential<image<3, 2, 2>, flatten, linear<3>>,
+               sequential<latent<3>, linear<12>, reshape<2, 3, 2>, batch_norm, tanh_>,
+               sequential<latent<3>, linear<12>, tanh_, reshape<2, 3, 2>, conv2d<2, 2>>,
+               sequential<latent<3>, linear<12>, tanh_, reshape<2, 3, 2>>,
+               sequential<latent<3>, linear<12>, reshape<2, 3, 2>, tanh_, flatten>,
+               sequential<image<4, 3, 1>, conv2d<2, 2>, flatten, reshape<2, 2, 3>, sigmoid, flatten,
+                          dropout, linear<2>>>;
+
+TEST_CASE_TEMPLATE_DEFINE("reshape: gradients at the start, in the middle and at the end", net,
+                          reshape_gradients) {
   for (const int n : {1, 2, 5}) {
     if (n == 1 && net::buffer_count > 0) continue;  // a batch of one vector has no statistics
     CHECK(check_gradients(net{}, {.n = n}));
   }
 }
+TEST_CASE_TEMPLATE_APPLY(reshape_gradients, gradient_nets);

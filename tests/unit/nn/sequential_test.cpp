@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include <doctest/doctest.h>
 
 #include "gantry/nn/sequential.hpp"
@@ -161,16 +163,17 @@ TEST_CASE("sequential: a batch that is larger than the tape is refused") {
                   usage_error);
 }
 
-TEST_CASE_TEMPLATE("sequential: gradients", net,                                            //
-                   small,                                                                   //
-                   sequential<image<2, 2, 1>, relu, dropout>,                               //
-                   sequential<image<3, 3, 1>, leaky_relu, flatten, dropout, linear<2>>,     //
-                   sequential<image<3, 3, 1>, flatten, linear<4>, relu, linear<4>, tanh_>,  //
-                   sequential<latent<3>, linear<8>, reshape<2, 2, 2>, batch_norm, relu,
-                              conv_transpose2d<3, 4, 2, 1, bias::no>, batch_norm, relu,
-                              conv_transpose2d<1, 4, 2, 1>, tanh_>)  //
-{
+using gradient_nets =
+    std::tuple<small, sequential<image<2, 2, 1>, relu, dropout>,
+               sequential<image<3, 3, 1>, leaky_relu, flatten, dropout, linear<2>>,
+               sequential<image<3, 3, 1>, flatten, linear<4>, relu, linear<4>, tanh_>,
+               sequential<latent<3>, linear<8>, reshape<2, 2, 2>, batch_norm, relu,
+                          conv_transpose2d<3, 4, 2, 1, bias::no>, batch_norm, relu,
+                          conv_transpose2d<1, 4, 2, 1>, tanh_>>;
+
+TEST_CASE_TEMPLATE_DEFINE("sequential: gradients", net, sequential_gradients) {
   for (const int n : {2, 5})
     for (const mode m : {mode::train, mode::evaluate})
       CHECK(check_gradients(net{}, {.n = n, .run_mode = m, .seed = 3}));
 }
+TEST_CASE_TEMPLATE_APPLY(sequential_gradients, gradient_nets);

@@ -1,0 +1,59 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A run (op_runs.hpp) on all backends of the host, judged by the reference in double.
+#pragma once
+
+#include <string>
+
+#include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/backend/reference/reference.hpp"
+
+#include "support/compare.hpp"
+#include "support/op_runs.hpp"
+
+namespace gantry::test {
+
+inline backend::cpu& cpu_with(int threads) {
+  static backend::cpu one(1), two(2);
+  return threads == 1 ? one : two;
+}
+
+/// The CPU backend and the reference in float agree with the reference in double, and the CPU
+/// backend's bits do not depend on the number of threads.
+template <class Run>
+outcome agrees_on_host(const Run& run, tolerance t) {
+  backend::reference<double> oracle;
+  backend::reference<float> single;
+  const auto expected = run(oracle), found = run(cpu_with(1));
+  return compare(found, expected, t).named("cpu") &&
+         compare(run(single), expected, t).named("reference<float>") &&
+         same_bits(run(cpu_with(2)), found).named("cpu with two threads");
+}
+
+/// Wherever the oracle gives NaN, so does the CPU backend; at least `least` numbers are NaN.
+template <class Run>
+outcome spreads_nan(const Run& run, std::size_t least) {
+  backend::reference<double> oracle;
+  const auto expected = run(oracle), found = run(cpu_with(1));
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (!std::isnan(expected[i])) continue;
+    ++count;
+    if (!std::isnan(found[i]))
+      return outcome::fail("[" + std::to_string(i) + "] of " + std::to_string(found.size()) +
+                           " is " + std::to_string(found[i]) + ", expected NaN");
+  }
+  if (count < least)
+    return outcome::fail("only " + std::to_string(count) + " numbers are NaN, expected at least " +
+                         std::to_string(least));
+  return outcome::pass();
+}
+
+/// Calls f with n = 1, 2, 3, 5, 17.
+template <class F>
+void for_each_batch_size(F&& f) {
+  for (const int n : {1, 2, 3, 5, 17}) f(n);
+}
+
+}  // namespace gantry::test
