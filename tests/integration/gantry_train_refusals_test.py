@@ -10,8 +10,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from gantry_train_support import (LOG, MODEL, PATIENCE, PROGRAM, SIDE, ProgramTest, checkpoint,
-                                  command, lines, models, names, sha256, snapshot, write_data)
+from gantry_train_support import (LOG, MODEL, PATIENCE, SIDE, ProgramTest, checkpoint, command,
+                                  lines, models, names, sha256, snapshot, write_data)
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 

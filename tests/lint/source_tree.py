@@ -54,7 +54,7 @@ class Source:
 
     @property
     def is_cpp(self) -> bool:
-        return self.path.endswith(CPP)
+        return self.path.removesuffix(".in").endswith(CPP)
 
     @property
     def is_header(self) -> bool:
