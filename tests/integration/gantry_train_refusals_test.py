@@ -294,7 +294,15 @@ class Training(ProgramTest):
         self.assert_refused(result, 4, "at least one worker", "all have stopped")
         self.assert_no_leftovers(outdir)
         self.assertIn("network-snapshot-000002/", names(outdir))
-        self.assertEqual([x["workers"] for x in lines(outdir / LOG)][:4], [2, 2, 1, 1])
+        self.assertEqual([x["workers"] for x in lines(outdir / LOG)], [2, 2, 1, 1])
+
+    def test_last_workers_stop_in_the_last_round(self):
+        """A round without a feedback is not a round: nothing is saved as if it had been."""
+        outdir = self.folder / "together"
+        result = self.run_program(workers=2, iterations=4, stop_worker=["1@3", "2@3"],
+                                  outdir=outdir, quiet=True)
+        self.assert_refused(result, 4, "at least one worker", "all have stopped")
+        self.assertFalse([x for x in names(outdir) if "snapshot" in x])
 
     def test_disk_that_is_full(self):
         """A limit on the size of files stands for it: grids fit, checkpoints do not."""

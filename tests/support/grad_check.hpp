@@ -173,10 +173,10 @@ class network_probe {
   /// buffers: whatever forward and backward do not overwrite shows.
   void poison() {
     constexpr double poisoned = std::numeric_limits<double>::quiet_NaN();
-    forward();
-    std::fill_n(tape_.output_gradient().data, functional.size(), poisoned);
-    std::vector<double> dx(x.size()), dparams(params.size());
-    net.backward(backend_, values(), input(), tape_, dparams, {dx.data(), options.n});
+    const auto kept = functional;
+    std::ranges::fill(functional, poisoned);
+    gradients();
+    functional = kept;
     for (std::size_t i = 0; i < plan::depth; ++i) {
       std::fill_n(tape_.activation(i + 1).data, nhwc::elements(plan::shapes[i + 1], options.n),
                   poisoned);

@@ -139,6 +139,7 @@ class md_gan::server {
     }
     watch.lap(phase::exchange);
     const std::vector<int> contributions = merge_feedback(comm, report);
+    if (report.workers == 0) throw_lost();
     watch.lap(phase::wait);
     learn(contributions, report.workers);
     watch.lap(phase::generator);
@@ -166,6 +167,11 @@ class md_gan::server {
             "md_gan: k, the number of generated batches per iteration, must be at least 1");
     expects(settings.local_steps >= 1, "md_gan: the number of local steps must be at least 1");
   }
+  [[noreturn]] static void throw_lost() {
+    throw workers_lost(
+        "md_gan: expected at least one worker and found that all have stopped; start anew with "
+        "workers that stay");
+  }
   [[nodiscard]] std::size_t batch_elements() const {
     return static_cast<std::size_t>(common_.batch) * image_size;
   }
@@ -185,10 +191,7 @@ class md_gan::server {
     std::vector<rank_t> live;
     for (int n = 1; n <= workers_; ++n)
       if (is_live(n)) live.push_back(n);
-    if (live.empty())
-      throw workers_lost(
-          "md_gan: expected at least one worker, found that all have stopped; restart them and "
-          "resume");
+    if (live.empty()) throw_lost();
     std::vector<plan_message> plans(live.size());
     std::size_t moving = 0;
     if (swap_iterations_ > 0 && (iteration + 1) % swap_iterations_ == 0) {
@@ -239,7 +242,6 @@ class md_gan::server {
   /// Section IV-B2: one backward per distinct batch on the summed feedback, divided by the number
   /// of workers. The feedback already holds the 1 / b of the mean, so it is not divided by b again.
   void learn(const std::vector<int>& contributions, int workers) {
-    if (workers == 0) return;
     generator_.begin_update();
     for (std::size_t j = 0; j < contributions.size(); ++j) {
       if (contributions[j] == 0) continue;

@@ -30,7 +30,7 @@ struct swap_interval {
     if (measure == unit::never || amount <= 0) return 0;
     const double every =
         measure == unit::iterations ? amount : amount * static_cast<double>(shard) / batch;
-    return static_cast<std::uint32_t>(std::max(1.0, std::round(every)));
+    return static_cast<std::uint32_t>(std::clamp(std::round(every), 1.0, 4e9));
   }
 };
 constexpr swap_interval epochs(double amount) { return {swap_interval::unit::epochs, amount}; }

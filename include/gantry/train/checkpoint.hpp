@@ -68,6 +68,11 @@ std::vector<float> downloaded(B& b, std::span<const typename B::scalar> source) 
   return copy;
 }
 
+/// A JSON file; messages name it.
+inline io::json::value read_json(const std::filesystem::path& path) {
+  return io::json::parse(io::read_text(path), path.string());
+}
+
 inline std::filesystem::path optimizer_file(const std::filesystem::path& folder,
                                             const std::string& name) {
   return folder / (name + "-optimizer.safetensors");
@@ -209,7 +214,7 @@ inline void verify_checkpoint(const std::filesystem::path& folder) {
     throw data_error(
         "expected a checkpoint folder with a MANIFEST.json at " + folder.string() +
         " and found none; give the folder of a run or one of its network-snapshot folders");
-  const io::json::value manifest = io::json::parse(io::read_text(manifest_path));
+  const io::json::value manifest = detail::read_json(manifest_path);
   for (const auto& [name, hash] : manifest.at("sha256").as_object().members()) {
     if (!std::filesystem::exists(folder / name))
       throw data_error("the checkpoint " + folder.string() + " was expected to hold " + name +

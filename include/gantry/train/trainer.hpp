@@ -181,7 +181,7 @@ class session {
                         " were expected to be finite and are " +
                         std::to_string(report.discriminator_loss) + " (D) and " +
                         std::to_string(report.generator_loss) +
-                        " (G); lower the learning rates and resume from the last checkpoint");
+                        " (G); lower the learning rates and start anew");
   }
 
   template <class Role>
@@ -236,7 +236,7 @@ class session {
   void read_progress() {
     const auto& folder = options_->resume_from;
     verify_checkpoint(folder);
-    const io::json::value saved = io::json::parse(io::read_text(folder / "config.json"));
+    const io::json::value saved = detail::read_json(folder / "config.json");
     for (const auto& [key, value] : options_->configuration.members()) {
       const io::json::value* found = saved.as_object().find(key);
       if (!found || !(*found == value))
@@ -246,7 +246,7 @@ class session {
                          (found ? io::json::dump(*found) : "none") +
                          "; resume with the settings of the run that wrote it");
     }
-    const io::json::value state = io::json::parse(io::read_text(folder / "state.json"));
+    const io::json::value state = detail::read_json(folder / "state.json");
     first_ = static_cast<std::uint32_t>(state.at("iteration").as_int());
     for (const auto& flag : state.at("live_workers").as_array()) live_.push_back(flag.as_bool());
     if (live_.size() != sources_.size())
