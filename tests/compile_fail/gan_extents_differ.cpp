@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A generator of 28 x 28 images before a discriminator of 32 x 32 images.
-// EXPECT: gan: the generator's output and the discriminator's input must have the same height, width and channels
+// EXPECT: gan: the generator's output and the discriminator's input must have
+// EXPECT: the same height, width and channels
 #include "gantry/concepts/topology.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/nn/layers.hpp"
