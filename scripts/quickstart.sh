@@ -41,7 +41,7 @@ built=$SECONDS
 
 status=0
 "$build/bin/gantry-train" --data fashion-mnist --model dcgan28 --strategy md_gan --workers 4 \
-  --k log --batch 16 --iterations 2500 --swap-every 1 \
+  --k log --batch 16 --iterations 2000 --swap-every 1 \
   "${own_outdir[@]}" "$@" || status=$?
 trained=$SECONDS
 
