@@ -67,9 +67,10 @@ if [ $quick = no ]; then
     else
       note clang skipped "$SECONDS"
     fi
-    stage asan gantry_fast_tests "-L fast" -DCMAKE_BUILD_TYPE=Debug \
+    # Not for this machine's CPU: g++ 12 misaligns AVX-512 spills on AddressSanitizer's stack.
+    stage asan gantry_fast_tests "-L fast" -DCMAKE_BUILD_TYPE=Debug -DGANTRY_NATIVE=OFF \
       -DGANTRY_SANITIZE=address,undefined $programs
-    stage tsan gantry_threads_tests "-L threads" -DCMAKE_BUILD_TYPE=Debug \
+    stage tsan gantry_threads_tests "-L threads" -DCMAKE_BUILD_TYPE=Debug -DGANTRY_NATIVE=OFF \
       -DGANTRY_SANITIZE=thread $programs
   }
 fi
