@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything a host program needs. Separate are gantry/backend/reference/reference.hpp, which checks
-// kernels, and gantry/metrics/frechet.hpp, whose matrix decompositions double the time to compile.
+// Everything a host program needs. Separate are gantry/backend/reference/reference.hpp, which
+// checks kernels, and gantry/metrics/frechet.hpp, whose matrix decompositions double the time to
+// compile.
 #pragma once
 
 #include "gantry/backend/cpu/cpu.hpp"
