@@ -35,17 +35,24 @@ struct gain_gradient {
   };
 };
 
+/// Calls f(place, channel) for every number of a batch: a backend's layout says where it lies.
+template <class Layout, hwc Shape, class F>
+void for_each_number(int n, F&& f) {
+  for (int i = 0; i < n; ++i)
+    for (int k = 0; k < Shape.size(); ++k) f(Layout::offset(Shape, n, i, k), k % Shape.c);
+}
+
 template <hwc Shape>
 void launch(backend::cpu&, gain<Shape>,
             const typename gain<Shape>::template params<backend::cpu::storage>& p) {
-  for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i)
-    p.y.data[i] = p.x.data[i] * p.factor[i % Shape.c];
+  for_each_number<backend::cpu::storage::layout, Shape>(
+      p.x.n, [&](std::size_t i, int c) { p.y.data[i] = p.x.data[i] * p.factor[c]; });
 }
 template <hwc Shape>
 void launch(backend::cpu&, gain_gradient<Shape>,
             const typename gain_gradient<Shape>::template params<backend::cpu::storage>& p) {
-  for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i)
-    p.dfactor[i % Shape.c] += p.x.data[i] * p.dy.data[i];
+  for_each_number<backend::cpu::storage::layout, Shape>(
+      p.x.n, [&](std::size_t i, int c) { p.dfactor[c] += p.x.data[i] * p.dy.data[i]; });
 }
 
 // 2. The layer: extents as constexpr functions, the four duties of concepts/layer.hpp, no storage.

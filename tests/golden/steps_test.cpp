@@ -130,17 +130,15 @@ class training {
         fake_tape_(b, batch_),
         on_real_(b, batch_),
         on_fake_(b, batch_),
-        real_(b.allocate(nhwc::elements(discriminator::input_shape, batch_))),
-        latents_(b.allocate(nhwc::elements(generator::input_shape, batch_))),
+        real_(b.allocate(layout::elements(discriminator::input_shape, batch_))),
+        latents_(b.allocate(layout::elements(generator::input_shape, batch_))),
         sum_(b.allocate(1)) {}
 
   /// Step k, k = 0, 1, ... @returns the losses of D and of G
   std::pair<double, double> step(std::size_t k) {
     B& b = *backend_;
-    b.upload(part(images_, k % pool_, real_.size()), real_.data());
-    b.upload(part(z_, k, latents_.size()), latents_.data());
-    const const_batch_of<typename B::storage> real{real_.data(), batch_},
-        z{latents_.data(), batch_};
+    const auto real = moved<discriminator::input_shape>(images_, k % pool_, real_);
+    const auto z = moved<generator::input_shape>(z_, k, latents_);
     const auto adam_step = static_cast<std::int64_t>(k + 1);
     const loss::non_saturating objective;
 
@@ -170,8 +168,16 @@ class training {
   const player<discriminator, B>& d() const { return d_; }
 
  private:
-  static std::span<const float> part(std::span<const float> all, std::size_t i, std::size_t size) {
-    return all.subspan(i * size, size);
+  using layout = typename B::storage::layout;
+
+  /// Batch i of all, in the backend's layout.
+  template <hwc Shape>
+  const_batch_of<typename B::storage> moved(std::span<const float> all, std::size_t i,
+                                            const typename B::buffer_type& to) {
+    const std::size_t size = nhwc::elements(Shape, batch_);
+    const batch_of<typename B::storage> batch{to.data(), batch_};
+    launch(*backend_, ops::import_samples<Shape>{}, {all.subspan(i * size, size).data(), batch});
+    return batch;
   }
   logits<B> logits_of(typename discriminator::template tape<B>& tape) const {
     return {tape.output().data, tape.output_gradient().data, static_cast<std::size_t>(batch_)};

@@ -14,21 +14,31 @@
 
 namespace gantry::test {
 
-inline backend::cpu& cpu_with(int threads) {
-  static backend::cpu one(1), two(2);
+template <class Cpu = backend::cpu>
+Cpu& cpu_with(int threads) {
+  static Cpu one(1), two(2);
   return threads == 1 ? one : two;
 }
 
-/// The CPU backend and the reference in float agree with the reference in double, and the CPU
-/// backend's bits do not depend on the number of threads.
+/// A CPU backend agrees with the expected numbers, and its bits do not depend on the number of
+/// threads.
+template <class Cpu, class Run>
+outcome agrees_on(const Run& run, const std::vector<float>& expected, tolerance t) {
+  const auto found = run(cpu_with<Cpu>(1));
+  return compare(found, expected, t).named(std::string(Cpu::name)) &&
+         same_bits(run(cpu_with<Cpu>(2)), found)
+             .named(std::string(Cpu::name) + " with two threads");
+}
+
+/// The CPU backends and the reference in float agree with the reference in double.
 template <class Run>
 outcome agrees_on_host(const Run& run, tolerance t) {
   backend::reference<double> oracle;
   backend::reference<float> single;
-  const auto expected = run(oracle), found = run(cpu_with(1));
-  return compare(found, expected, t).named("cpu") &&
-         compare(run(single), expected, t).named("reference<float>") &&
-         same_bits(run(cpu_with(2)), found).named("cpu with two threads");
+  const auto expected = run(oracle);
+  return agrees_on<backend::cpu>(run, expected, t) &&
+         agrees_on<backend::cpu_eigen>(run, expected, t) &&
+         compare(run(single), expected, t).named("reference<float>");
 }
 
 /// Wherever the oracle gives NaN, so does the CPU backend; at least `least` numbers are NaN.

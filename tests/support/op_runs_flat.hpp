@@ -121,6 +121,27 @@ struct there_and_back : run_options {
   }
 };
 
+/// option: in place.
+template <hwc From, hwc To>
+struct reshape : run_options {
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    using layout = typename B::storage::layout;
+    const auto values = normal_floats(nhwc::elements(From, n), 1, poison);
+    const std::size_t room = std::max(layout::elements(From, n), layout::elements(To, n));
+    const device_array<B> from(b, room), apart(b, room);
+    launch(b, ops::import_samples<From>{}, {values.data(), {from.data(), n}});
+    const batch_of<typename B::storage> to{option ? from.data() : apart.data(), n};
+    launch(b, ops::reshape<From, To>{}, {{from.data(), n}, to});
+    static_cast<void>(from.read());  // the guards
+    static_cast<void>(apart.read());
+    std::vector<float> found(values.size());
+    launch(b, ops::export_samples<To>{}, {to, found.data(), 1.0f});
+    b.synchronize();
+    return found;
+  }
+};
+
 /// The gradient and the sum, which starts at 3.
 template <class Function>
 struct loss_term : run_options {
@@ -168,19 +189,22 @@ struct optimizer_run : run_options {
   }
 };
 
+/// option: with a moving average.
 struct adam_step : optimizer_run {
   template <Backend B>
   std::vector<float> operator()(B& b) const {
-    const auto weight = numbers(b, n, 1);
+    const auto weight = numbers(b, n, 1), average = numbers(b, n, 2);
     const device_array<B> first(b, zeros()), second(b, zeros());
     for (int t = 1; t <= 3; ++t) {
       const device_array<B> g(b, gradient(t));
-      launch(b, ops::adam_step{},
-             {weight.data(), g.data(), first.data(), second.data(), static_cast<std::size_t>(n),
-              0.01f, 0.5f, 0.999f, 1e-8f, 1 - std::pow(0.5, t),
-              1 - std::pow(static_cast<double>(0.999f), t)});
+      launch(
+          b, ops::adam_step{},
+          {weight.data(), g.data(), first.data(), second.data(), static_cast<std::size_t>(n), 0.01f,
+           0.5f, 0.999f, 1e-8f, 1 - std::pow(0.5, t), 1 - std::pow(static_cast<double>(0.999f), t),
+           option ? average.data() : nullptr, 0.9f});
     }
-    return joined({weight.read(), first.read(), second.read()});
+    return joined({weight.read(), first.read(), second.read(),
+                   option ? average.read() : std::vector<float>{}});
   }
 };
 

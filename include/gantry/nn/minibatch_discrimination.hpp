@@ -27,9 +27,9 @@ struct minibatch_discrimination {
     return static_cast<std::size_t>(projection(in).weights());
   }
   static constexpr std::size_t buffer_count(hwc) { return 0; }
-  /// The projections M, and their gradient as scratch of the backward.
+  /// The projections M, and their gradient as scratch of the backward, with room for any layout.
   static constexpr std::size_t saved_count(hwc, int n) {
-    return 2 * static_cast<std::size_t>(n) * projected;
+    return 2 * (static_cast<std::size_t>(n) * slice(projected) + slice_alignment);
   }
   static constexpr flop_count flops(hwc in) {
     const double products = 2.0 * projection(in).weights();

@@ -76,24 +76,37 @@ class tape {
     layout_plan p;
     std::size_t widest = 0;
     for (std::size_t i = 1; i <= depth; ++i) {
-      const std::size_t size = slice(plan::template activation_elements<layout>(i, n));
       if (plan::slots[i] == plan::slots[i - 1]) {
         p.activation[i] = p.activation[i - 1];
       } else {
         p.activation[i] = p.total;
-        p.total += size;
+        p.total += slot_size(i, n);
       }
-      if (i < depth) widest = std::max(widest, size);
+      if (i < depth) widest = std::max(widest, size(i, n));
     }
     for (std::size_t i = 0; i < depth; ++i) {
       p.saved[i] = p.total;
       p.total += slice(plan::saved_elements(i, n));
     }
+    // In-place layers at the end write their input's gradient over the output's.
+    std::size_t last = size(depth, n);
+    for (std::size_t i = depth; i > 1 && plan::in_place[i - 1]; --i)
+      last = std::max(last, size(i - 1, n));
     p.output_gradient = p.total;
-    p.ping = p.total += slice(plan::template activation_elements<layout>(depth, n));
+    p.ping = p.total += last;
     p.pong = p.total += widest;
     p.total += widest;
     return p;
+  }
+  static constexpr std::size_t size(std::size_t i, int n) {
+    return slice(plan::template activation_elements<layout>(i, n));
+  }
+  /// Extents that share memory may need more or less of it in the backend's layout.
+  static constexpr std::size_t slot_size(std::size_t first, int n) {
+    std::size_t widest = 0;
+    for (std::size_t i = first; i <= depth && plan::slots[i] == plan::slots[first]; ++i)
+      widest = std::max(widest, size(i, n));
+    return widest;
   }
 
   typename B::scalar* at(std::size_t offset) { return memory_.data() + offset; }

@@ -11,7 +11,8 @@
 namespace gantry::ops {
 
 /// Kingma and Ba, arXiv 1412.6980, Alg. 1, in PyTorch's form:
-/// w -= rate / correction1 * m / (sqrt(v / correction2) + epsilon).
+/// w -= rate / correction1 * m / (sqrt(v / correction2) + epsilon). If `average` is not null, then
+/// also average = average_decay average + (1 - average_decay) w, in the same pass.
 struct adam_step {
   static constexpr std::string_view name = "adam_step";
   template <class S>
@@ -23,6 +24,8 @@ struct adam_step {
     std::size_t count;
     float rate, beta1, beta2, epsilon;
     double correction1, correction2;  ///< 1 - beta^t
+    typename S::scalar* average{};
+    float average_decay{};
   };
 };
 

@@ -133,6 +133,18 @@ struct copy {
   };
 };
 
+/// y = x, sample by sample in canonical order, read with other extents of the same size; y may
+/// alias x.
+template <hwc From, hwc To>
+struct reshape {
+  static constexpr std::string_view name = "reshape";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    batch_of<S> y;
+  };
+};
+
 /// y = value.
 struct fill {
   static constexpr std::string_view name = "fill";

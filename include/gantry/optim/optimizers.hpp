@@ -15,6 +15,22 @@
 
 namespace gantry::optim {
 
+/// A moving average that an optimizer keeps in the pass that writes the weights; none if null.
+template <class Scalar>
+struct averaging {
+  Scalar* weights{};
+  float decay{};
+};
+
+/// What one update works on: spans of a network's parameters, and the number of the step, from 1.
+template <Backend B>
+struct step_args {
+  std::span<typename B::scalar> weights;
+  std::span<const typename B::scalar> gradient;
+  std::span<typename B::scalar> state;
+  std::int64_t t;
+};
+
 /// Adam (Kingma and Ba, arXiv 1412.6980). Defaults are DCGAN's (arXiv 1511.06434, section 4).
 struct adam {
   static constexpr std::string_view name = "adam";
@@ -24,12 +40,13 @@ struct adam {
   template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
-            std::int64_t t) const {
+            std::int64_t t, averaging<typename B::scalar> average = {}) const {
     const std::size_t n = weights.size();
     launch(b, ops::adam_step{},
            {weights.data(), gradient.data(), state.data(), state.data() + n, n, rate, beta1, beta2,
             epsilon, 1.0 - std::pow(static_cast<double>(beta1), static_cast<double>(t)),
-            1.0 - std::pow(static_cast<double>(beta2), static_cast<double>(t))});
+            1.0 - std::pow(static_cast<double>(beta2), static_cast<double>(t)), average.weights,
+            average.decay});
   }
 };
 
@@ -65,6 +82,20 @@ struct rmsprop {
   }
 };
 
+/// A step of any optimizer that also moves an average: in one pass where the optimizer can.
+template <class Optimizer, Backend B>
+void averaged_step(const Optimizer& o, B& b, const step_args<B>& a,
+                   const averaging<typename B::scalar>& average) {
+  if constexpr (requires { o.step(b, a.weights, a.gradient, a.state, a.t, average); }) {
+    o.step(b, a.weights, a.gradient, a.state, a.t, average);
+  } else {
+    o.step(b, a.weights, a.gradient, a.state, a.t);
+    if (average.weights)
+      launch(b, ops::ema_step{},
+             {a.weights.data(), average.weights, a.weights.size(), average.decay});
+  }
+}
+
 /// One of several optimizers, chosen at run time. The state has room for the largest.
 template <class... Optimizers>
 struct one_of {
@@ -77,8 +108,12 @@ struct one_of {
   template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
-            std::int64_t t) const {
-    std::visit([&](const auto& o) { o.step(b, weights, gradient, state, t); }, chosen);
+            std::int64_t t, averaging<typename B::scalar> average = {}) const {
+    std::visit(
+        [&](const auto& o) {
+          averaged_step(o, b, step_args<B>{weights, gradient, state, t}, average);
+        },
+        chosen);
   }
 };
 
@@ -108,9 +143,9 @@ struct ema {
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
             std::int64_t t) const {
     const std::size_t n = weights.size();
-    base.step(b, weights, gradient, state.first(Base::state_per_param() * n), t);
-    launch(b, ops::ema_step{},
-           {weights.data(), average(state, n).data(), n, t == 1 ? 0.0f : decay_at(t)});
+    averaged_step(base, b,
+                  step_args<B>{weights, gradient, state.first(Base::state_per_param() * n), t},
+                  {average(state, n).data(), t == 1 ? 0.0f : decay_at(t)});
   }
 };
 

@@ -14,8 +14,14 @@ struct nhwc {
   static constexpr std::size_t elements(hwc sample, int n) {
     return static_cast<std::size_t>(sample.size()) * static_cast<std::size_t>(n);
   }
+  /// Where scalar k, in canonical order, of sample i of n lies.
+  static constexpr std::size_t offset(hwc sample, int, int i, int k) {
+    return static_cast<std::size_t>(i) * sample.size() + k;
+  }
+  /// How many scalars of a sample, from k on, lie one after the other.
+  static constexpr int run(hwc sample, int k) { return sample.size() - k; }
   /// True if re-interpreting the extents of a sample moves no data.
-  static constexpr bool reshape_is_free = true;
+  static constexpr bool reshape_is_free(hwc, hwc) { return true; }
 };
 
 /// How a backend stores activations: the number type and the layout. Ops are written against this

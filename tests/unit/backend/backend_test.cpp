@@ -10,6 +10,7 @@
 using namespace gantry;
 
 static_assert(Backend<backend::cpu>, "the CPU backend is a backend");
+static_assert(Backend<backend::cpu_eigen>, "the CPU backend with Eigen is a backend");
 static_assert(Backend<backend::reference<float>>, "the reference is a backend");
 static_assert(Backend<backend::reference<double>>, "the reference is a backend in double too");
 
@@ -37,6 +38,7 @@ TEST_CASE_TEMPLATE("backend: memory is zeroed, counted and moves in and out", ba
 
 TEST_CASE("backend: names") {
   CHECK(backend::cpu::name == "cpu");
+  CHECK(backend::cpu_eigen::name == "cpu_eigen");
   CHECK(backend::reference<float>::name == "reference");
 }
 
@@ -64,11 +66,14 @@ TEST_CASE("backend: nodes of a process share a pool, each with a meter of its ow
   CHECK(b.meter().bytes() == 0);
 }
 
-TEST_CASE("backend: scratch grows and stays") {
-  float* small = backend::cpu::scratch(10);
+TEST_CASE("backend: scratch grows and stays, and each use has its own") {
+  using backend::scratch;
+  using backend::scratch_use;
+  float* small = scratch(scratch_use::op, 10);
   REQUIRE(small != nullptr);
-  CHECK(backend::cpu::scratch(5) == small);
-  float* large = backend::cpu::scratch(100000);
+  CHECK(scratch(scratch_use::op, 5) == small);
+  CHECK(scratch(scratch_use::piece, 5) != small);
+  float* large = scratch(scratch_use::op, 100000);
   large[99999] = 1;
-  CHECK(backend::cpu::scratch(10) == large);
+  CHECK(scratch(scratch_use::op, 10) == large);
 }

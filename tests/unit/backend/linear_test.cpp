@@ -28,7 +28,9 @@ template <class F>
 void sweep(F&& f) {
   for_each_geometry<linear_geometry{{1, 1, 1}, 1}, linear_geometry{{1, 1, 7}, 5},
                     linear_geometry{{3, 2, 5}, 64}, linear_geometry{{1, 1, 65}, 1},
-                    linear_geometry{{5, 5, 7}, 67}, linear_geometry{{1, 1, 33}, 200}>(f);
+                    linear_geometry{{5, 5, 7}, 67}, linear_geometry{{1, 1, 33}, 200},
+                    linear_geometry{{2, 3, 48}, 17}, linear_geometry{{3, 1, 20}, 16},
+                    linear_geometry{{2, 2, 19}, 3}, linear_geometry{{1, 1, 544}, 34}>(f);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ void sweep(F&& f) {
     });
   };
   one.template operator()<hwc{1, 1, 1}>();
+  one.template operator()<hwc{3, 2, 36}>();
   one.template operator()<hwc{1, 1, 19}>();
   one.template operator()<hwc{3, 5, 2}>();
   one.template operator()<hwc{4, 3, 16}>();

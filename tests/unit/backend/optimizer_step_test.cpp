@@ -25,6 +25,7 @@ TEST_CASE("optimizer ops: three steps of each") {
   for (const int n : counts) {
     CAPTURE(n);
     CHECK(agrees_on_host(runs::adam_step{{{.n = n}}}, weights));
+    CHECK(agrees_on_host(runs::adam_step{{{.n = n, .option = true}}}, weights));
     CHECK(agrees_on_host(runs::sgd_step{{{.n = n}}}, weights));
     CHECK(agrees_on_host(runs::sgd_step{{{.n = n, .option = true}}}, weights));
     CHECK(agrees_on_host(runs::rmsprop_step{{{.n = n}}}, weights));

@@ -33,6 +33,8 @@ void for_each_shape(F&& f) {
   one.template operator()<hwc{3, 5, 7}>();
   one.template operator()<hwc{28, 28, 3}>();
   one.template operator()<hwc{64, 64, 5}>();
+  one.template operator()<hwc{2, 3, 20}>();
+  one.template operator()<hwc{2, 2, 32}>();
 }
 
 /// One rounding, or a few in a polynomial.
@@ -121,6 +123,24 @@ TEST_CASE("pointwise ops: samples go into the backend's layout and back") {
     CHECK(agrees_on_host(runs::there_and_back<S>{o}, exact));
   });
   CHECK(spreads_nan(runs::there_and_back<hwc{3, 5, 7}>{{.n = 2, .poison = 11}}, 1));
+}
+
+TEST_CASE("pointwise ops: other extents, apart and in place") {
+  const auto check = []<hwc From, hwc To>() {
+    for_each_batch_size([](int n) {
+      for (const bool in_place : {false, true})
+        CHECK(agrees_on_host(runs::reshape<From, To>{{.n = n, .option = in_place}}, exact));
+    });
+  };
+  check.operator()<hwc{1, 1, 96}, hwc{2, 3, 16}>();  // whole blocks: nothing moves
+  check.operator()<hwc{2, 3, 16}, hwc{1, 1, 96}>();
+  check.operator()<hwc{1, 1, 84}, hwc{7, 4, 3}>();  // vector to image
+  check.operator()<hwc{7, 4, 3}, hwc{1, 1, 84}>();
+  check.operator()<hwc{2, 2, 20}, hwc{4, 1, 20}>();
+  check.operator()<hwc{2, 2, 20}, hwc{1, 2, 40}>();  // cut blocks
+  check.operator()<hwc{4, 6, 2}, hwc{4, 3, 4}>();    // rows stay
+  check.operator()<hwc{1, 1, 5}, hwc{5, 1, 1}>();
+  check.operator()<hwc{3, 3, 3}, hwc{3, 3, 3}>();
 }
 
 TEST_CASE("pointwise ops: nothing happens to nothing") {

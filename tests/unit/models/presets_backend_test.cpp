@@ -37,33 +37,48 @@ Net prepared() {
   return net;
 }
 
+/// A batch in the backend's layout, and back.
+template <hwc Shape, Backend B>
+typename B::buffer_type batch_on(B& b, const std::vector<float>& canonical) {
+  auto memory = b.allocate(B::storage::layout::elements(Shape, batch_size));
+  if (!canonical.empty())
+    launch(b, ops::import_samples<Shape>{}, {canonical.data(), {memory.data(), batch_size}});
+  return memory;
+}
+template <hwc Shape, Backend B>
+std::vector<double> values_of(B& b, const typename B::scalar* batch) {
+  std::vector<float> canonical(nhwc::elements(Shape, batch_size));
+  launch(b, ops::export_samples<Shape>{}, {{batch, batch_size}, canonical.data(), 1.0f});
+  return {canonical.begin(), canonical.end()};
+}
+
 template <class Net, Backend B>
 trace run(B& b, mode run_mode) {
-  using scalar = typename B::scalar;
+  constexpr hwc in = Net::input_shape, out = Net::output_shape;
   const Net net = prepared<Net>();
-  const std::size_t in = nhwc::elements(Net::input_shape, batch_size);
-  const std::size_t out = nhwc::elements(Net::output_shape, batch_size);
-  std::vector<float> params(Net::param_count), buffers(Net::buffer_count), x(in), dy(out);
+  std::vector<float> params(Net::param_count), buffers(Net::buffer_count),
+      x(nhwc::elements(in, batch_size)), dy(nhwc::elements(out, batch_size));
   net.initialise(params, buffers, {.seed = 1, .use = purpose::initialise});
-  fill_normal(std::span(x), {.seed = 22});
+  fill_normal(std::span(x), {.seed = 24});
   fill_normal(std::span(dy), {.seed = 3});
   auto on_device = [&](const std::vector<float>& host) {
     auto memory = b.allocate(host.size());
     b.upload(host, memory.data());
     return memory;
   };
-  const auto p = on_device(params), s = on_device(buffers), at = on_device(x);
-  const auto dparams = b.allocate(params.size()), dx = b.allocate(in);
+  const auto p = on_device(params), s = on_device(buffers);
+  const auto at = batch_on<in>(b, x), dx = batch_on<in>(b, {});
+  const auto dparams = b.allocate(params.size());
   const network_view<B> values{p.span(), s.span()};
   typename Net::template tape<B> tape(b, batch_size);
   net.forward(b, values, {at.data(), batch_size}, tape, run_mode, {.seed = 4});
-  const std::vector<double> y(tape.output().data, tape.output().data + out);
-  b.upload(dy, tape.output_gradient().data);
+  const std::vector<double> y = values_of<out>(b, tape.output().data);
+  launch(b, ops::import_samples<out>{}, {dy.data(), tape.output_gradient()});
   net.backward(b, values, {at.data(), batch_size}, tape, dparams.span(), {dx.data(), batch_size});
-  const auto copied = [](std::span<scalar> from) {
+  const auto copied = [](std::span<typename B::scalar> from) {
     return std::vector<double>(from.begin(), from.end());
   };
-  return {y, copied(s.span()), copied(dx.span()), copied(dparams.span())};
+  return {y, copied(s.span()), values_of<in>(b, dx.data()), copied(dparams.span())};
 }
 
 /// Forward sums of a few thousand products through ten layers agree to 1e-4. A gradient may take

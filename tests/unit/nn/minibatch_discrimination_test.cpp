@@ -17,7 +17,7 @@ TEST_CASE("minibatch_discrimination: extents, counts and FLOPs") {
   constexpr hwc in{4, 4, 512};
   static_assert(layer::output_shape(in) == hwc{1, 1, 8192 + 50}, "one number more per kernel");
   static_assert(layer::param_count(in) == 8192 * 250, "a projection without bias");
-  static_assert(layer::saved_count(in, 10) == 2 * 10 * 250, "projections and their gradient");
+  static_assert(layer::saved_count(in, 10) == 2 * (10 * 256 + 16), "M and its gradient");
   static_assert(layer::buffer_count(in) == 0, "no running statistics");
   CHECK(layer::flops(in).forward == 2.0 * 8192 * 250);
 }

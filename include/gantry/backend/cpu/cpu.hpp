@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/minibatch.hpp"
 #include "gantry/backend/cpu/norm.hpp"
 #include "gantry/backend/cpu/pointwise.hpp"
 #include "gantry/backend/cpu/products.hpp"

@@ -19,26 +19,31 @@ namespace detail {
 /// Scalars in one piece of pointwise work: 64 KiB, about what a core reads while another wakes up.
 inline constexpr std::size_t pointwise_grain = 16384;
 
-/// Runs f(i) for every i below count.
-template <class F>
-void for_each_element(cpu& b, std::size_t count, F&& f) {
+/// Runs f(i) for every i below count. Each piece has a copy of f, which no store can reach, so the
+/// loop is vectorised.
+template <kernel_set K, class F>
+void for_each_element(basic_cpu<K>& b, std::size_t count, F&& f) {
   b.split(count, pointwise_grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) f(i);
+    const auto own = f;
+    for (std::size_t i = begin; i < end; ++i) own(i);
   });
 }
 
 }  // namespace detail
 
-template <class Function>
-void launch(cpu& b, ops::activation_forward<Function>,
-            const typename ops::activation_forward<Function>::template params<cpu::storage>& p) {
+template <kernel_set K, class Function>
+void launch(basic_cpu<K>& b, ops::activation_forward<Function>,
+            const typename ops::activation_forward<Function>::template params<
+                typename basic_cpu<K>::storage>& p) {
   const auto q = p;
   detail::for_each_element(b, q.count, [q](std::size_t i) { q.y[i] = q.f.value(q.x[i]); });
 }
 
 /// Eigen's tanh is vectorised, the standard library's is not.
-inline void launch(cpu& b, ops::activation_forward<function::tanh>,
-                   const ops::activation_forward<function::tanh>::params<cpu::storage>& p) {
+template <kernel_set K>
+void launch(
+    basic_cpu<K>& b, ops::activation_forward<function::tanh>,
+    const ops::activation_forward<function::tanh>::params<typename basic_cpu<K>::storage>& p) {
   b.split(p.count, detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
     const auto n = static_cast<std::ptrdiff_t>(end - begin);
     Eigen::Map<Eigen::ArrayXf>(p.y + begin, n) =
@@ -46,64 +51,49 @@ inline void launch(cpu& b, ops::activation_forward<function::tanh>,
   });
 }
 
-template <class Function>
-void launch(cpu& b, ops::activation_backward<Function>,
-            const typename ops::activation_backward<Function>::template params<cpu::storage>& p) {
+template <kernel_set K, class Function>
+void launch(basic_cpu<K>& b, ops::activation_backward<Function>,
+            const typename ops::activation_backward<Function>::template params<
+                typename basic_cpu<K>::storage>& p) {
   const auto q = p;
   detail::for_each_element(b, q.count,
                            [q](std::size_t i) { q.dx[i] = q.dy[i] * q.f.derivative(q.y[i]); });
 }
 
-template <hwc Shape>
-void launch(cpu& b, ops::dropout<Shape>,
-            const typename ops::dropout<Shape>::template params<cpu::storage>& p) {
-  const float scale = 1.0f / (1.0f - p.rate);
-  b.split(nhwc::elements(Shape, p.x.n), detail::pointwise_grain,
-          [&](std::size_t begin, std::size_t end) {
-            for (std::size_t i = begin; i < end; i += 4) {
-              const philox::block words = philox::at(p.stream, static_cast<std::uint32_t>(i / 4));
-              for (std::size_t j = i; j < std::min(i + 4, end); ++j)
-                p.y.data[j] = philox::to_unit(words[j - i]) > p.rate ? p.x.data[j] * scale : 0.0f;
-            }
-          });
-}
-
-inline void launch(cpu& b, ops::accumulate, const ops::accumulate::params<cpu::storage>& p) {
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::accumulate,
+            const ops::accumulate::params<typename basic_cpu<K>::storage>& p) {
   const auto q = p;
   detail::for_each_element(b, q.count, [q](std::size_t i) { q.y[i] += q.x[i]; });
 }
 
-inline void launch(cpu&, ops::copy, const ops::copy::params<cpu::storage>& p) {
-  std::copy_n(p.x, p.count, p.y);
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::copy,
+            const ops::copy::params<typename basic_cpu<K>::storage>& p) {
+  b.split(p.count, detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
+    std::copy(p.x + begin, p.x + end, p.y + begin);
+  });
 }
 
-inline void launch(cpu&, ops::fill, const ops::fill::params<cpu::storage>& p) {
-  std::fill_n(p.y, p.count, p.value);
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::fill,
+            const ops::fill::params<typename basic_cpu<K>::storage>& p) {
+  b.split(p.count, detail::pointwise_grain,
+          [&](std::size_t begin, std::size_t end) { std::fill(p.y + begin, p.y + end, p.value); });
 }
 
-inline void launch(cpu& b, ops::clamp, const ops::clamp::params<cpu::storage>& p) {
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::clamp,
+            const ops::clamp::params<typename basic_cpu<K>::storage>& p) {
   const auto q = p;
   detail::for_each_element(b, q.count,
                            [q](std::size_t i) { q.y[i] = std::clamp(q.y[i], -q.bound, q.bound); });
 }
 
-template <hwc Shape>
-void launch(cpu&, ops::import_samples<Shape>,
-            const typename ops::import_samples<Shape>::template params<cpu::storage>& p) {
-  std::copy_n(p.source, nhwc::elements(Shape, p.y.n), p.y.data);
-}
-
-template <hwc Shape>
-void launch(cpu&, ops::export_samples<Shape>,
-            const typename ops::export_samples<Shape>::template params<cpu::storage>& p) {
-  const float scale = p.scale;
-  std::transform(p.x.data, p.x.data + nhwc::elements(Shape, p.x.n), p.target,
-                 [scale](float v) { return v * scale; });
-}
-
-template <class Function>
-void launch(cpu&, ops::loss_term<Function>,
-            const typename ops::loss_term<Function>::template params<cpu::storage>& p) {
+template <kernel_set K, class Function>
+void launch(
+    basic_cpu<K>&, ops::loss_term<Function>,
+    const typename ops::loss_term<Function>::template params<typename basic_cpu<K>::storage>& p) {
   double sum = 0;
   for (std::size_t i = 0; i < p.count; ++i) {
     sum += p.f.value(static_cast<double>(p.logits[i]));
@@ -112,14 +102,18 @@ void launch(cpu&, ops::loss_term<Function>,
   *p.sum += static_cast<float>(p.scale * sum);
 }
 
-template <int Classes>
-void launch(cpu&, ops::softmax_cross_entropy<Classes>,
-            const typename ops::softmax_cross_entropy<Classes>::template params<cpu::storage>& p) {
-  using row_map = Eigen::Map<const Eigen::Array<float, Classes, 1>>;
+template <kernel_set K, int Classes>
+void launch(basic_cpu<K>&, ops::softmax_cross_entropy<Classes>,
+            const typename ops::softmax_cross_entropy<Classes>::template params<
+                typename basic_cpu<K>::storage>& p) {
+  using layout = typename basic_cpu<K>::storage::layout;
+  constexpr hwc shape{1, 1, Classes};
   double loss = 0;
   int correct = 0;
   for (int i = 0; i < p.logits.n; ++i) {
-    const row_map row(p.logits.data + i * Classes);
+    Eigen::Array<float, Classes, 1> row;
+    for (int c = 0; c < Classes; ++c)
+      row[c] = p.logits.data[layout::offset(shape, p.logits.n, i, c)];
     Eigen::Index top = 0;
     const float largest = row.maxCoeff(&top);
     const Eigen::Array<float, Classes, 1> shares = (row - largest).exp();
@@ -127,30 +121,40 @@ void launch(cpu&, ops::softmax_cross_entropy<Classes>,
     const int label = p.labels[i];
     correct += top == label;
     loss += std::log(sum) - (row[label] - largest);
-    Eigen::Map<Eigen::Array<float, Classes, 1>> gradient(p.gradient.data + i * Classes);
-    gradient = shares / sum;
-    gradient[label] -= 1.0f;
-    gradient /= static_cast<float>(p.logits.n);
+    for (int c = 0; c < Classes; ++c)
+      p.gradient.data[layout::offset(shape, p.logits.n, i, c)] =
+          (shares[c] / sum - static_cast<float>(c == label)) / static_cast<float>(p.logits.n);
   }
   *p.loss += static_cast<float>(loss / p.logits.n);
   *p.correct += static_cast<float>(correct);
 }
 
-inline void launch(cpu& b, ops::adam_step, const ops::adam_step::params<cpu::storage>& p) {
-  const auto q = p;
+/// Through Eigen's arrays: the standard library's square root sets errno and is not vectorised.
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::adam_step,
+            const ops::adam_step::params<typename basic_cpu<K>::storage>& p) {
+  using array = Eigen::Map<Eigen::ArrayXf>;
   const float rate = static_cast<float>(p.rate / p.correction1);
   const float root = static_cast<float>(1.0 / std::sqrt(p.correction2));
-  detail::for_each_element(b, q.count, [q, rate, root](std::size_t i) {
-    const float g = q.gradient[i];
-    const float m = q.beta1 * q.first_moment[i] + (1.0f - q.beta1) * g;
-    const float v = q.beta2 * q.second_moment[i] + (1.0f - q.beta2) * g * g;
-    q.first_moment[i] = m;
-    q.second_moment[i] = v;
-    q.weight[i] -= rate * m / (std::sqrt(v) * root + q.epsilon);
+  b.split(p.count, detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
+    constexpr std::size_t cached = 1024;  // five arrays in the first-level cache
+    for (std::size_t i = begin; i < end; i += cached) {
+      const auto n = static_cast<std::ptrdiff_t>(std::min(cached, end - i));
+      const Eigen::Map<const Eigen::ArrayXf> g(p.gradient + i, n);
+      array w(p.weight + i, n), m(p.first_moment + i, n), v(p.second_moment + i, n);
+      m = p.beta1 * m + (1.0f - p.beta1) * g;
+      v = p.beta2 * v + (1.0f - p.beta2) * g.square();
+      w -= rate * m / (v.sqrt() * root + p.epsilon);
+      if (!p.average) continue;
+      array average(p.average + i, n);
+      average = p.average_decay * average + (1.0f - p.average_decay) * w;
+    }
   });
 }
 
-inline void launch(cpu& b, ops::sgd_step, const ops::sgd_step::params<cpu::storage>& p) {
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::sgd_step,
+            const ops::sgd_step::params<typename basic_cpu<K>::storage>& p) {
   const auto q = p;
   if (!q.velocity)
     return detail::for_each_element(b, q.count,
@@ -161,7 +165,9 @@ inline void launch(cpu& b, ops::sgd_step, const ops::sgd_step::params<cpu::stora
   });
 }
 
-inline void launch(cpu& b, ops::rmsprop_step, const ops::rmsprop_step::params<cpu::storage>& p) {
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::rmsprop_step,
+            const ops::rmsprop_step::params<typename basic_cpu<K>::storage>& p) {
   const auto q = p;
   detail::for_each_element(b, q.count, [q](std::size_t i) {
     const float g = q.gradient[i];
@@ -171,7 +177,9 @@ inline void launch(cpu& b, ops::rmsprop_step, const ops::rmsprop_step::params<cp
   });
 }
 
-inline void launch(cpu& b, ops::ema_step, const ops::ema_step::params<cpu::storage>& p) {
+template <kernel_set K>
+void launch(basic_cpu<K>& b, ops::ema_step,
+            const ops::ema_step::params<typename basic_cpu<K>::storage>& p) {
   const auto q = p;
   detail::for_each_element(b, q.count, [q](std::size_t i) {
     q.average[i] = q.decay * q.average[i] + (1.0f - q.decay) * q.value[i];

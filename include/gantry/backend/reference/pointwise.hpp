@@ -61,6 +61,13 @@ void launch(reference<T>&, ops::clamp,
   for (std::size_t i = 0; i < p.count; ++i) p.y[i] = std::clamp(p.y[i], -bound, bound);
 }
 
+template <class T, hwc From, hwc To>
+void launch(
+    reference<T>&, ops::reshape<From, To>,
+    const typename ops::reshape<From, To>::template params<typename reference<T>::storage>& p) {
+  if (p.x.data != p.y.data) std::copy_n(p.x.data, nhwc::elements(From, p.x.n), p.y.data);
+}
+
 template <class T, hwc Shape>
 void launch(
     reference<T>&, ops::import_samples<Shape>,
@@ -123,6 +130,9 @@ void launch(reference<T>&, ops::adam_step,
     p.second_moment[i] = static_cast<T>(v);
     p.weight[i] -=
         static_cast<T>(p.rate / p.correction1 * m / (std::sqrt(v / p.correction2) + p.epsilon));
+    if (p.average)
+      p.average[i] = static_cast<T>(p.average_decay * static_cast<double>(p.average[i]) +
+                                    (1.0 - p.average_decay) * static_cast<double>(p.weight[i]));
   }
 }
 

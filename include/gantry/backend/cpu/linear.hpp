@@ -1,0 +1,299 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Dense layers. Their weights are read once per product, so they are never packed: the batch is
+// turned into columns instead, y^T = W x^T and dx^T = W^T dy^T, and the weights stream through in
+// canonical order. Layers with fewer than 16 outputs (the logit of a discriminator) are sums over
+// the blocks where they lie.
+#pragma once
+
+#include <algorithm>
+
+#include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/tile.hpp"
+#include "gantry/backend/cpu/transpose.hpp"
+#include "gantry/ops/linear.hpp"
+
+namespace gantry::backend {
+
+namespace detail {
+
+/// Up to 16 values of all samples in the blocked layout: value k + j of sample i lies at offset + i
+/// * stride + j.
+struct value_block {
+  int k, width;
+  std::size_t offset;
+  std::ptrdiff_t stride;
+};
+
+/// Calls f(block) for the values begin .. end of a sample in canonical order.
+template <hwc Shape, class F>
+void for_each_value_block(int n, int begin, int end, F&& f) {
+  for (int k = begin; k < end;) {
+    const int width = std::min({16, blocked::run(Shape, k), end - k});
+    f(value_block{k, width, blocked::offset(Shape, n, 0, k),
+                  blocked::is_thin(Shape) ? Shape.w * Shape.c : 16});
+    k += width;
+  }
+}
+
+/// Values of a sample that one piece of work computes.
+inline constexpr int value_grain = 64;
+/// Values of a reduction that are multiplied before the next rows: their columns stay in the cache.
+inline constexpr int reduction_chunk = 256;
+
+/// Values as columns: value k of sample i at [i / 16][k][i % 16], `values` of them.
+struct columns {
+  float* data;
+  int values;
+  [[nodiscard]] float* at(int sample, int k) const {
+    return data + (static_cast<std::size_t>(sample / 16) * values + k) * 16;
+  }
+  [[nodiscard]] std::ptrdiff_t block_stride() const { return std::ptrdiff_t{16} * values; }
+};
+
+/// Columns for a batch, in the scratch memory of the given use.
+inline columns make_columns(scratch_use use, int n, int values) {
+  return {scratch(use, static_cast<std::size_t>(round_up(n, 16)) * values), values};
+}
+
+/// All of a batch as columns.
+template <hwc Shape>
+columns batch_to_columns(cpu& b, const float* x, int n) {
+  const columns c = make_columns(scratch_use::op, n, Shape.size());
+  b.split(Shape.size(), value_grain, [&](std::size_t first, std::size_t last) {
+    for_each_value_block<Shape>(n, static_cast<int>(first), static_cast<int>(last),
+                                [&](const value_block& v) {
+                                  for (int i = 0; i < n; i += 16)
+                                    transpose_part(x + v.offset + i * v.stride, v.stride,
+                                                   std::min(16, n - i), v.width, c.at(i, v.k), 16);
+                                });
+  });
+  return c;
+}
+
+/// The way back for the values `begin` on, as many as there are columns.
+template <hwc Shape>
+void columns_to_batch(const columns& c, int n, int begin, float* y, bool accumulate) {
+  for_each_value_block<Shape>(n, begin, begin + c.values, [&](const value_block& v) {
+    for (int i = 0; i < n; i += 16) {
+      const float* from = c.at(i, v.k - begin);
+      float* to = y + v.offset + i * v.stride;
+      const int samples = std::min(16, n - i);
+      if (!accumulate) {
+        transpose_part(from, 16, v.width, samples, to, v.stride);
+        continue;
+      }
+      for (int r = 0; r < samples; ++r)
+        for (int j = 0; j < v.width; ++j) to[r * v.stride + j] += from[j * 16 + r];
+    }
+  });
+}
+
+/// y = x W^T (+ bias).
+template <linear_geometry G>
+void dense_forward(cpu& b, const float* x, int n, const float* weight, const float* bias,
+                   float* y) {
+  constexpr int inputs = G.in.size();
+  const columns source = batch_to_columns<G.in>(b, x, n);
+  b.split(G.out, value_grain, [&](std::size_t first, std::size_t last) {
+    const int begin = static_cast<int>(first), rows = static_cast<int>(last - first);
+    const columns sums = make_columns(scratch_use::piece, n, rows);
+    const product_target target{sums.data, 16, sums.block_stride()};
+    for (int k = 0; k < inputs; k += reduction_chunk)
+      for_each_column_group(0, ceil_div(n, 16), [&](int j, int blocks) {
+        const reduction_run run{weight + static_cast<std::size_t>(begin) * inputs + k,
+                                source.at(16 * j, k)};
+        multiply({&run, 1},
+                 {.length = std::min(reduction_chunk, inputs - k),
+                  .column_stride = source.block_stride(),
+                  .a_stride = inputs,
+                  .a_group = 16},
+                 rows, blocks, target.from_column(j), k > 0);
+      });
+    if (bias)
+      for (int i = 0; i < n; i += 16)
+        for (int r = 0; r < rows; ++r)
+          for (int s = 0; s < 16; ++s) sums.at(i, r)[s] += bias[begin + r];
+    columns_to_batch<hwc{1, 1, G.out}>(sums, n, begin, y, false);
+  });
+}
+
+/// dx (+)= dy W.
+template <linear_geometry G>
+void dense_backward_data(cpu& b, const float* dy, int n, const float* weight, float* dx,
+                         bool accumulate) {
+  constexpr int inputs = G.in.size();
+  const columns source = batch_to_columns<hwc{1, 1, G.out}>(b, dy, n);
+  b.split(inputs, value_grain, [&](std::size_t first, std::size_t last) {
+    const int begin = static_cast<int>(first), rows = static_cast<int>(last - first);
+    const columns sums = make_columns(scratch_use::piece, n, rows);
+    const product_target target{sums.data, 16, sums.block_stride()};
+    for (int k = 0; k < G.out; k += reduction_chunk)
+      for_each_column_group(0, ceil_div(n, 16), [&](int j, int blocks) {
+        const reduction_run run{weight + static_cast<std::size_t>(k) * inputs + begin,
+                                source.at(16 * j, k)};
+        multiply_transposed({&run, 1},
+                            {.length = std::min(reduction_chunk, G.out - k),
+                             .column_stride = source.block_stride(),
+                             .a_stride = inputs,
+                             .b_stride = 16},
+                            rows, blocks, target.from_column(j), k > 0);
+      });
+    columns_to_batch<G.in>(sums, n, begin, dx, accumulate);
+  });
+}
+
+/// dweight += dy^T x for x in blocks of 16; rows of the result are outputs, columns inputs.
+template <hwc In, int Out>
+void dense_backward_weights(cpu& b, const float* x, const float* dy, int n, float* dweight) {
+  constexpr int blocks = In.c / 16, tail = In.c % 16;
+  const std::ptrdiff_t block = std::ptrdiff_t{16} * n;
+  const reduction_shape shape{.length = n, .column_stride = block, .a_stride = 16, .b_stride = 16};
+  b.split(Out, value_grain, [&](std::size_t first, std::size_t last) {
+    const auto add = [&](int pixel, int j, int columns) {
+      for (std::size_t out = first; out < last; out += 16) {
+        const reduction_run run{dy + out / 16 * static_cast<std::size_t>(block),
+                                x + (pixel * blocked::blocks(In) + j) * block};
+        add_product({&run, 1}, shape, static_cast<int>(std::min<std::size_t>(16, last - out)),
+                    columns, {dweight + out * In.size() + pixel * In.c + j * 16, In.size(), 16});
+      }
+    };
+    for (int pixel = 0; pixel < In.pixels(); ++pixel) {
+      for_each_column_group(0, blocks, [&](int j, int count) { add(pixel, j, count * 16); });
+      if constexpr (tail > 0) add(pixel, blocks, tail);
+    }
+  });
+}
+
+/// Scalars of a batch of vectors in blocks of 16.
+constexpr std::size_t block_elements(hwc vector, int n) {
+  return static_cast<std::size_t>(round_up(vector.c, 16)) * static_cast<std::size_t>(n);
+}
+
+/// A thin batch as vectors in blocks of 16.
+template <hwc Shape>
+void thin_to_blocks(cpu& b, const float* x, int n, float* to) {
+  b.split(static_cast<std::size_t>(n), 8, [=](std::size_t first, std::size_t last) {
+    for_each_value_block<Shape>(n, 0, Shape.size(), [&](const value_block& v) {
+      for (std::size_t i = first; i < last; ++i)
+        for (int j = 0; j < v.width; ++j)
+          to[((v.k + j) / 16 * static_cast<std::size_t>(n) + i) * 16 + (v.k + j) % 16] =
+              x[v.offset + i * v.stride + j];
+    });
+  });
+}
+
+/// The products of a layer with fewer than 16 outputs, whose batch of outputs is [n][out]. Pieces
+/// of forward are samples; pieces of the others are blocks of inputs.
+template <linear_geometry G>
+void few_forward(cpu& b, const float* x, int n, const float* weight, const float* bias, float* y) {
+  b.split(static_cast<std::size_t>(n), 16, [&](std::size_t first, std::size_t last) {
+    const int begin = static_cast<int>(first), count = static_cast<int>(last - first);
+    std::array<double, 16 * 16> sums{};
+    for (int o = 0; o < G.out; ++o) {
+      // 16 partial sums per sample, in float over 64 blocks and in double over those.
+      std::array<float, 16 * 16> part{};
+      int pending = 0;
+      const auto settle = [&] {
+        for (int i = 0; i < count; ++i)
+          for (int j = 0; j < 16; ++j)
+            sums[static_cast<std::size_t>(o * 16 + i)] += static_cast<double>(part[i * 16 + j]);
+        part.fill(0.0f);
+        pending = 0;
+      };
+      for_each_value_block<G.in>(n, 0, G.in.size(), [&](const value_block& v) {
+        const float* w = weight + static_cast<std::size_t>(o) * G.in.size() + v.k;
+        for (int i = 0; i < count; ++i) {
+          const float* from = x + v.offset + (begin + i) * v.stride;
+          float* to = part.data() + i * 16;
+          if (v.width == 16)
+            for (int j = 0; j < 16; ++j) to[j] += from[j] * w[j];
+          else
+            for (int j = 0; j < v.width; ++j) to[j] += from[j] * w[j];
+        }
+        if (++pending == 64) settle();
+      });
+      settle();
+    }
+    for (int i = 0; i < count; ++i)
+      for (int o = 0; o < G.out; ++o)
+        y[(begin + i) * G.out + o] = static_cast<float>(sums[static_cast<std::size_t>(o * 16 + i)] +
+                                                        (bias ? static_cast<double>(bias[o]) : 0));
+  });
+}
+
+template <linear_geometry G>
+void few_backward_data(cpu& b, const float* dy, int n, const float* weight, float* dx,
+                       bool accumulate) {
+  b.split(G.in.size(), 256, [&](std::size_t first, std::size_t last) {
+    for_each_value_block<G.in>(
+        n, static_cast<int>(first), static_cast<int>(last), [&](const value_block& v) {
+          for (int i = 0; i < n; ++i) {
+            float* to = dx + v.offset + i * v.stride;
+            for (int j = 0; j < v.width; ++j) {
+              float sum = accumulate ? to[j] : 0.0f;
+              for (int o = 0; o < G.out; ++o)
+                sum +=
+                    dy[i * G.out + o] * weight[static_cast<std::size_t>(o) * G.in.size() + v.k + j];
+              to[j] = sum;
+            }
+          }
+        });
+  });
+}
+
+template <linear_geometry G>
+void few_backward_weights(cpu& b, const float* x, const float* dy, int n, float* dweight) {
+  b.split(G.in.size(), 256, [&](std::size_t first, std::size_t last) {
+    for_each_value_block<G.in>(
+        n, static_cast<int>(first), static_cast<int>(last), [&](const value_block& v) {
+          for (int o = 0; o < G.out; ++o) {
+            std::array<float, 16> sum{};
+            for (int i = 0; i < n; ++i)
+              for (int j = 0; j < v.width; ++j)
+                sum[static_cast<std::size_t>(j)] +=
+                    dy[i * G.out + o] * x[v.offset + i * v.stride + j];
+            float* to = dweight + static_cast<std::size_t>(o) * G.in.size() + v.k;
+            for (int j = 0; j < v.width; ++j) to[j] += sum[static_cast<std::size_t>(j)];
+          }
+        });
+  });
+}
+
+}  // namespace detail
+
+template <linear_geometry G>
+void launch(cpu& b, ops::linear_forward<G>,
+            const typename ops::linear_forward<G>::template params<cpu::storage>& p) {
+  if constexpr (G.out < blocked::block)
+    detail::few_forward<G>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data);
+  else
+    detail::dense_forward<G>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data);
+}
+
+template <linear_geometry G>
+void launch(cpu& b, ops::linear_backward_data<G>,
+            const typename ops::linear_backward_data<G>::template params<cpu::storage>& p) {
+  if constexpr (G.out < blocked::block)
+    detail::few_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate);
+  else
+    detail::dense_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate);
+}
+
+template <linear_geometry G>
+void launch(cpu& b, ops::linear_backward_weights<G>,
+            const typename ops::linear_backward_weights<G>::template params<cpu::storage>& p) {
+  if constexpr (G.out < blocked::block) {
+    detail::few_backward_weights<G>(b, p.x.data, p.dy.data, p.x.n, p.dweight);
+  } else if constexpr (blocked::is_thin(G.in)) {
+    constexpr hwc flat{1, 1, G.in.size()};
+    float* x = scratch(scratch_use::op, detail::block_elements(flat, p.x.n));
+    detail::thin_to_blocks<G.in>(b, p.x.data, p.x.n, x);
+    detail::dense_backward_weights<flat, G.out>(b, x, p.dy.data, p.x.n, p.dweight);
+  } else {
+    detail::dense_backward_weights<G.in, G.out>(b, p.x.data, p.dy.data, p.x.n, p.dweight);
+  }
+}
+
+}  // namespace gantry::backend
