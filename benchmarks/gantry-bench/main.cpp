@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry-bench: times training steps and layers; one JSON line per result. The exit codes are those
+// of gantry/base/error.hpp.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+
+#include "gantry/backend/cpu/simd.hpp"
+#include "gantry/base/error.hpp"
+#include "gantry/io/json.hpp"
+
+#include "bench.hpp"
+
+namespace {
+
+using namespace gantry;
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  for (const preset_bench& p : presets()) names.emplace_back(p.name);
+  return names;
+}
+
+std::string processor() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(": ") + 2);
+  return "unknown";
+}
+
+std::size_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
+}
+
+double quantile(std::vector<double> seconds, double q) {
+  const auto at = static_cast<std::ptrdiff_t>(q * static_cast<double>(seconds.size() - 1));
+  std::nth_element(seconds.begin(), seconds.begin() + at, seconds.end());
+  return seconds[static_cast<std::size_t>(at)];
+}
+
+/// What every line begins with.
+io::json::object line_of(const bench_settings& s) {
+  io::json::object line;
+  line.set("impl", "gantry");
+  line.set("model", s.model);
+  line.set("kernels", s.kernels);
+  line.set("minimal_filtering", s.minimal_filtering);
+  line.set("precision", s.precision);
+  line.set("batch", s.batch);
+  line.set("threads", s.threads);
+  return line;
+}
+
+void print(const io::json::object& line) {
+  std::printf("%s\n", io::json::dump(line).c_str());
+  std::fflush(stdout);
+}
+
+void run_step(const bench_settings& s, const preset_bench& model) {
+  const double peak = measured_peak(s.threads);
+  const timings found = model.step(s);
+  const double median = quantile(found.seconds, 0.5);
+  io::json::object line = line_of(s);
+  line.set("steps", found.seconds.size());
+  line.set("step_ms", 1e3 * median);
+  line.set("step_ms_p10", 1e3 * quantile(found.seconds, 0.1));
+  line.set("step_ms_p90", 1e3 * quantile(found.seconds, 0.9));
+  line.set("images_per_s", s.batch / median);
+  line.set("gflop_per_step", found.flops / 1e9);
+  line.set("gflops", found.flops / median / 1e9);
+  line.set("peak_gflops", peak / 1e9);
+  line.set("fraction_of_peak", found.flops / median / peak);
+  line.set("planned_bytes", found.planned_bytes);
+  line.set("measured_bytes", found.measured_bytes);
+  line.set("peak_resident_bytes", peak_resident_bytes());
+  line.set("allocations_per_step", found.allocations);
+  line.set("vector_lanes", backend::simd::lanes);
+  line.set("compiler", __VERSION__);
+  line.set("processor", processor());
+  print(line);
+}
+
+void run_layers(bench_settings s, const preset_bench& model) {
+  const double peak = measured_peak(s.threads);
+  s.seconds = std::min(s.seconds, 0.2);  // per pass of a layer
+  for (const layer_timing& l : model.layers(s)) {
+    const double median = quantile(l.found.seconds, 0.5);
+    io::json::object line = line_of(s);
+    line.set("network", l.network);
+    line.set("index", l.index);
+    line.set("layer", l.layer);
+    line.set("pass", l.pass);
+    line.set("us", 1e6 * median);
+    line.set("us_p10", 1e6 * quantile(l.found.seconds, 0.1));
+    line.set("us_p90", 1e6 * quantile(l.found.seconds, 0.9));
+    line.set("gflops", l.found.flops / median / 1e9);
+    line.set("fraction_of_peak", l.found.flops / median / peak);
+    print(line);
+  }
+}
+
+void run_peak(const bench_settings& s) {
+  io::json::object line;
+  line.set("impl", "gantry");
+  line.set("threads", s.threads);
+  line.set("vector_lanes", backend::simd::lanes);
+  line.set("peak_gflops", measured_peak(s.threads) / 1e9);
+  for (const auto& [name, bytes] :
+       {std::pair{"256_KiB", std::size_t{1} << 18}, std::pair{"4_MiB", std::size_t{1} << 22},
+        std::pair{"256_MiB", std::size_t{1} << 28}}) {
+    const bandwidth b = measured_bandwidth(s.threads, bytes);
+    line.set(std::string("read_gb_per_s_") + name, b.read / 1e9);
+    line.set(std::string("copy_gb_per_s_") + name, b.copy / 1e9);
+  }
+  line.set("processor", processor());
+  print(line);
+}
+
+CLI::Validator one_of(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
+  return {[names, list](std::string& found) {
+            if (std::ranges::find(names, found) != names.end()) return std::string();
+            return "expected one of " + list + ", found \"" + found + "\"";
+          },
+          "{" + list + "}"};
+}
+
+void add_options(CLI::App& app, bench_settings& s) {
+  app.add_option("--model", s.model, "networks")->check(one_of(model_names()));
+  app.add_option("--batch", s.batch, "samples per batch")->check(CLI::Range(1, 65536));
+  app.add_option("--threads", s.threads, "threads that compute")->check(CLI::Range(1, 1024));
+  app.add_option("--steps", s.steps, "timed calls; 0 takes as many as fit in --seconds")
+      ->check(CLI::Range(0, 1000000));
+  app.add_option("--seconds", s.seconds, "for --steps 0")->check(CLI::Range(0.01, 3600.0));
+  app.add_option("--warmup", s.warmup, "calls before the timed ones")->check(CLI::Range(0, 1000));
+  app.add_option("--kernels", s.kernels, "who computes the products")
+      ->check(one_of({"own", "eigen"}));
+  app.add_option("--minimal-filtering", s.minimal_filtering, "Winograd's form where it fits");
+  app.add_option("--device", s.device, "where")->check(one_of({"cpu"}));
+  app.add_option("--precision", s.precision, "of products")->check(one_of({"fp32"}));
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"times training steps and layers; one JSON line per result"};
+  app.require_subcommand(1);
+  bench_settings s;
+  CLI::App* step = app.add_subcommand("step", "a full training step of a GAN");
+  CLI::App* layers = app.add_subcommand("layers", "every pass of every layer");
+  CLI::App* peak = app.add_subcommand("peak", "multiply-add peak and bandwidths of this machine");
+  add_options(*step, s);
+  add_options(*layers, s);
+  peak->add_option("--threads", s.threads, "threads that compute")->check(CLI::Range(1, 1024));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app.help().c_str());
+    return static_cast<int>(exit_code::done);
+  } catch (const CLI::ParseError& e) {
+    throw usage_error(std::string(e.what()) + "; gantry-bench <command> --help lists all");
+  }
+  if (*peak) {
+    run_peak(s);
+    return static_cast<int>(exit_code::done);
+  }
+  const preset_bench& model =
+      *std::ranges::find_if(presets(), [&](const preset_bench& p) { return s.model == p.name; });
+  if (*step)
+    run_step(s, model);
+  else
+    run_layers(s, model);
+  return static_cast<int>(exit_code::done);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const error& e) {
+    std::fprintf(stderr, "gantry-bench: %s\n", e.what());
+    return static_cast<int>(e.code());
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "gantry-bench: %s\n", e.what());
+    return static_cast<int>(exit_code::failure);
+  }
+}

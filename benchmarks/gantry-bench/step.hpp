@@ -1,0 +1,187 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One training step and one layer, timed. A step is that of PyTorch's DCGAN example: D on a real
+// and on a generated batch, Adam for D, then the same generated batch through D and G, Adam for G.
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+#include "gantry/gantry.hpp"
+
+#include "bench.hpp"
+
+namespace bench {
+
+using namespace gantry;
+
+template <class Preset>
+using topology = gan<typename Preset::generator, typename Preset::discriminator,
+                     loss::non_saturating, optim::adam>;
+
+/// FLOPs of products per sample that the mathematics of a step needs: no weight gradients of D in
+/// G's step, no input gradients of first layers.
+template <class Preset>
+constexpr double useful_flops() {
+  constexpr flop_count d = Preset::discriminator::flops, g = Preset::generator::flops;
+  const double learn = d.forward + d.weight_gradient + d.input_gradient -
+                       Preset::discriminator::first_input_gradient_flops;
+  return 2 * learn + g.forward + d.forward + d.input_gradient + g.weight_gradient +
+         g.input_gradient - Preset::generator::first_input_gradient_flops;
+}
+
+/// Calls f until the settings are met; the first calls are not counted.
+template <class F>
+timings measure(const bench_settings& s, F&& f) {
+  using clock = std::chrono::steady_clock;
+  timings found;
+  found.seconds.reserve(1 << 20);
+  for (int i = 0; i < s.warmup; ++i) f();
+  const std::size_t before = heap_allocations();
+  const auto start = clock::now();
+  const auto enough = [&] {
+    const auto done = static_cast<int>(found.seconds.size());
+    if (s.steps > 0) return done >= s.steps;
+    return done >= 5 && std::chrono::duration<double>(clock::now() - start).count() > s.seconds;
+  };
+  while (!enough() && found.seconds.size() < found.seconds.capacity()) {
+    const auto begin = clock::now();
+    f();
+    found.seconds.push_back(std::chrono::duration<double>(clock::now() - begin).count());
+  }
+  found.allocations =
+      static_cast<double>(heap_allocations() - before) / static_cast<double>(found.seconds.size());
+  return found;
+}
+
+template <class B>
+B make_backend(const bench_settings& s) {
+  B b(s.threads);
+  b.minimal_filtering = s.minimal_filtering;
+  return b;
+}
+
+/// Numbers in [-1, 1] in a backend's memory.
+template <Backend B>
+typename B::buffer_type numbers(B& b, std::size_t count, std::uint32_t salt) {
+  std::vector<float> host(count);
+  fill_normal(std::span<float>(host), {.seed = 7, .use = purpose::user, .salt = salt});
+  for (float& v : host) v = std::tanh(v);
+  auto memory = b.allocate(count);
+  b.upload(host, memory.data());
+  return memory;
+}
+
+template <class Preset, Backend B>
+timings time_step(const bench_settings& s) {
+  using t = topology<Preset>;
+  using layout = typename B::storage::layout;
+  B b = make_backend<B>(s);
+  common_config<t> common{};
+  common.batch = s.batch;
+  common.seed = 1;
+  dist::generator_player<t, B> generator(b, common, 1);
+  dist::discriminator_player<t, B> discriminator(b, common, 0);
+  const auto memory = numbers(b, layout::elements(t::sample_shape, s.batch), 1);
+  const batch_of<typename B::storage> real{memory.data(), s.batch};
+  std::uint32_t iteration = 0;
+  timings found = measure(s, [&] {
+    const auto fake = generator.generate(common.seed, iteration, 0);
+    discriminator.learn(real, fake, iteration, 0);
+    discriminator.feedback(fake, generator.image_gradient(0), iteration);
+    generator.begin_update();
+    generator.learn(0);
+    generator.update();
+    ++iteration;
+  });
+  found.flops = useful_flops<Preset>() * s.batch;
+  found.planned_bytes = dist::generator_player<t, B>::bytes(s.batch, 1) +
+                        dist::discriminator_player<t, B>::bytes(s.batch) +
+                        allocation_bytes<float>(layout::elements(t::sample_shape, s.batch));
+  found.measured_bytes = b.meter().peak();
+  return found;
+}
+
+/// The passes of layer I of a network, each through the layer's public functions.
+template <class Net, std::size_t I, Backend B>
+void time_layer(const bench_settings& s, B& b, const char* network,
+                std::vector<layer_timing>& all) {
+  using layer_type = typename Net::plan::template layer_type<I>;
+  using layout = typename B::storage::layout;
+  constexpr hwc in = Net::plan::shapes[I], out = Net::plan::shapes[I + 1];
+  const auto x = numbers(b, layout::elements(in, s.batch), 1);
+  const auto y =
+      numbers(b, std::max(layout::elements(in, s.batch), layout::elements(out, s.batch)), 2);
+  const auto dx = numbers(b, y.size(), 3), dy = numbers(b, y.size(), 4);
+  const auto params = numbers(b, Net::plan::params_of(I), 5);
+  const auto dparams = b.allocate(Net::plan::params_of(I));
+  const auto buffers = b.allocate(Net::plan::buffers_of(I));
+  const auto saved = b.allocate(layer_type::saved_count(in, s.batch));
+  const layer_type layer{};
+  const auto forward = [&] {
+    layer.template forward<in>(b, forward_args<B>{{x.data(), s.batch},
+                                                  {y.data(), s.batch},
+                                                  params.span(),
+                                                  buffers.span(),
+                                                  saved.span(),
+                                                  mode::train,
+                                                  {.seed = 1}});
+  };
+  const auto backward = [&](bool data, bool weights) {
+    layer.template backward<in>(
+        b, backward_args<B>{{x.data(), s.batch},
+                            {y.data(), s.batch},
+                            {dy.data(), s.batch},
+                            params.span(),
+                            saved.span(),
+                            {data ? dx.data() : nullptr, s.batch},
+                            weights ? dparams.span() : std::span<typename B::scalar>{},
+                            mode::train,
+                            {.seed = 1}});
+  };
+  const flop_count flops = layer_type::flops(in);
+  const auto add = [&](const char* pass, double per_sample, auto&& run) {
+    layer_timing found{network, std::string(layer_type::name), pass, static_cast<int>(I),
+                       measure(s, run)};
+    found.found.flops = per_sample * s.batch;
+    all.push_back(std::move(found));
+  };
+  add("forward", flops.forward, forward);
+  add("input gradient", flops.input_gradient, [&] { backward(true, false); });
+  if (Net::plan::params_of(I) > 0)
+    add("weight gradient", flops.weight_gradient, [&] { backward(false, true); });
+}
+
+template <class Net, Backend B>
+void time_network(const bench_settings& s, B& b, const char* network,
+                  std::vector<layer_timing>& all) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    (time_layer<Net, I>(s, b, network, all), ...);
+  }
+  (std::make_index_sequence<Net::depth>{});
+}
+
+template <class Preset, Backend B>
+std::vector<layer_timing> time_layers(const bench_settings& s) {
+  B b = make_backend<B>(s);
+  std::vector<layer_timing> all;
+  time_network<typename Preset::generator>(s, b, "generator", all);
+  time_network<typename Preset::discriminator>(s, b, "discriminator", all);
+  return all;
+}
+
+template <class Preset>
+preset_bench entry() {
+  return {Preset::name.data(),
+          [](const bench_settings& s) {
+            return s.kernels == "own" ? time_step<Preset, backend::cpu>(s)
+                                      : time_step<Preset, backend::cpu_eigen>(s);
+          },
+          [](const bench_settings& s) {
+            return s.kernels == "own" ? time_layers<Preset, backend::cpu>(s)
+                                      : time_layers<Preset, backend::cpu_eigen>(s);
+          }};
+}
+
+}  // namespace bench

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+"""The training step of `gantry-bench step` in PyTorch on the CPU: one JSON line with the same keys.
+
+usage: torch_gan_step.py --model dcgan32 [--batch 64] [--threads 1] [--seconds 5] [--installed]
+
+By default PyTorch runs in the best set-up found for it: huge pages for malloc, D frozen in G's step
+(so that its weight gradients are not computed), and, with Debian's packages, the OpenMP build of
+OpenBLAS where it is installed (package libopenblas0-openmp; the other build fights libgomp for the
+cores at two threads). --installed runs it as it comes.
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+
+OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
+MODELS = ("mlp28", "dcgan28", "dcgan32", "dcgan64")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=MODELS, default="dcgan32")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--installed", action="store_true")
+    return parser.parse_args()
+
+
+def prepare_process(a):
+    """Settings that a process must start with: starts it again if they are missing."""
+    wanted = {name: str(a.threads) for name in
+              ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    if not a.installed:
+        wanted["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        if os.path.exists(OPENBLAS + "/libblas.so.3") and sys.executable.startswith("/usr/bin"):
+            wanted["LD_LIBRARY_PATH"] = OPENBLAS
+        else:
+            wanted["OPENBLAS_NUM_THREADS"] = "1"
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.environ.update(wanted)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def networks(nn, model):
+    """-> G from [n, 100], D, the extents of an image."""
+    class View(nn.Module):
+        def __init__(self, *extents):
+            super().__init__()
+            self.extents = extents
+
+        def forward(self, x):
+            return x.reshape(x.shape[0], *self.extents)
+
+    def up(i, o, stride=2, pad=1):
+        return nn.ConvTranspose2d(i, o, 4, stride, pad, bias=False)
+
+    def down(i, o, stride=2, pad=1):
+        return nn.Conv2d(i, o, 4, stride, pad, bias=False)
+
+    def leaky():
+        return nn.LeakyReLU(0.2, inplace=True)
+
+    if model == "mlp28":
+        g = nn.Sequential(nn.Linear(100, 512), leaky(), nn.Linear(512, 512), leaky(),
+                          nn.Linear(512, 784), nn.Tanh())
+        d = nn.Sequential(nn.Linear(784, 512), leaky(), nn.Linear(512, 512), leaky(),
+                          nn.Linear(512, 1))
+        return g, d, (784,)
+    if model == "dcgan28":
+        g = nn.Sequential(nn.Linear(100, 6272, bias=False), View(128, 7, 7), nn.BatchNorm2d(128),
+                          nn.ReLU(True), up(128, 64), nn.BatchNorm2d(64), nn.ReLU(True), up(64, 1),
+                          nn.Tanh())
+        d = nn.Sequential(down(1, 64), leaky(), down(64, 128), nn.BatchNorm2d(128), leaky(),
+                          nn.Flatten(), nn.Linear(6272, 1))
+        return g, d, (1, 28, 28)
+    widths = {"dcgan32": (256, 128, 64), "dcgan64": (512, 256, 128, 64)}[model]
+    g = [View(100, 1, 1), up(100, widths[0], 1, 0), nn.BatchNorm2d(widths[0]), nn.ReLU(True)]
+    for i, o in zip(widths, widths[1:]):
+        g += [up(i, o), nn.BatchNorm2d(o), nn.ReLU(True)]
+    g += [up(widths[-1], 3), nn.Tanh()]
+    d = [down(3, widths[-1]), leaky()]
+    for o, i in zip(widths[-2::-1], widths[::-1]):
+        d += [down(i, o), nn.BatchNorm2d(o), leaky()]
+    d += [down(widths[0], 1, 1, 0), nn.Flatten()]
+    side = int(model[-2:])
+    return nn.Sequential(*g), nn.Sequential(*d), (3, side, side)
+
+
+def main():
+    a = arguments()
+    prepare_process(a)
+    import torch
+    from torch import nn
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(1)
+    g, d, extents = networks(nn, a.model)
+    for module in [*g.modules(), *d.modules()]:
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+    real = torch.tanh(torch.randn(a.batch, *extents))
+    ones, zeros = torch.ones(a.batch, 1), torch.zeros(a.batch, 1)
+    of_g = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    of_d = torch.optim.Adam(d.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    loss = nn.functional.binary_cross_entropy_with_logits
+
+    def step():
+        of_d.zero_grad()
+        loss(d(real), ones).backward()
+        fake = g(torch.randn(a.batch, 100))
+        loss(d(fake.detach()), zeros).backward()
+        of_d.step()
+        of_g.zero_grad()
+        d.requires_grad_(a.installed)
+        loss(d(fake), ones).backward()
+        of_g.step()
+        d.requires_grad_(True)
+
+    for _ in range(a.warmup):
+        step()
+    seconds, start = [], time.perf_counter()
+    while len(seconds) < 5 or time.perf_counter() - start < a.seconds:
+        begin = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - begin)
+    seconds.sort()
+    median = statistics.median(seconds)
+    print(json.dumps({
+        "impl": "pytorch", "version": torch.__version__, "set_up": "installed" if a.installed
+        else "best", "blas": torch.__config__.show().split("LAPACK_INFO=")[-1].split(",")[0],
+        "model": a.model, "batch": a.batch, "threads": a.threads, "steps": len(seconds),
+        "step_ms": 1e3 * median, "step_ms_p10": 1e3 * seconds[len(seconds) // 10],
+        "step_ms_p90": 1e3 * seconds[len(seconds) * 9 // 10], "images_per_s": a.batch / median}))
+
+
+if __name__ == "__main__":
+    main()
