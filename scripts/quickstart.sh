@@ -3,11 +3,31 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # From a fresh clone to pictures: installs what is missing, builds gantry-train, trains a GAN on
-# Fashion-MNIST spread over four workers. Arguments are passed on to gantry-train and win:
+# Fashion-MNIST spread over four workers. Arguments are passed on to gantry-train and replace the
+# settings below:
 #   scripts/quickstart.sh --workers 8 --iterations 500
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 build="$root/build/quickstart"
+
+# Flags of the caller replace ours.
+defaults=()
+default() { # default <flag> <value>
+  local argument
+  for argument in "${caller[@]}"; do
+    case "$argument" in "$1" | "$1="*) return 0 ;; esac
+  done
+  defaults+=("$1" "$2")
+}
+caller=("$@")
+default --data fashion-mnist
+default --model dcgan28
+default --strategy md_gan
+default --workers 4
+default --k log
+default --batch 16
+default --iterations 2000
+default --swap-every 1
 
 # An --outdir of the caller decides; otherwise every run gets its own folder.
 outdir=""
@@ -40,9 +60,7 @@ cmake --build "$build" --target gantry-train --parallel "$(nproc)"
 built=$SECONDS
 
 status=0
-"$build/bin/gantry-train" --data fashion-mnist --model dcgan28 --strategy md_gan --workers 4 \
-  --k log --batch 16 --iterations 2000 --swap-every 1 \
-  "${own_outdir[@]}" "$@" || status=$?
+"$build/bin/gantry-train" "${defaults[@]}" "${own_outdir[@]}" "$@" || status=$?
 trained=$SECONDS
 
 echo

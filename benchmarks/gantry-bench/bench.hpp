@@ -11,7 +11,7 @@
 
 struct bench_settings {
   std::string model{"dcgan32"}, kernels{"own"}, device{"cpu"}, precision{"fp32"};
-  int batch{64}, threads{1}, steps{0}, warmup{3};
+  int batch{64}, threads{1}, steps{0}, warmup{3}, workers{4};
   double seconds{5};
   bool minimal_filtering{true};
 };
@@ -34,6 +34,8 @@ struct preset_bench {
   const char* name;
   timings (*step)(const bench_settings&);
   std::vector<layer_timing> (*layers)(const bench_settings&);
+  timings (*rounds)(const bench_settings&);  ///< of md_gan, in process
+  timings (*flat)(const bench_settings&);    ///< the same arithmetic in one loop
 };
 
 /// All presets of this build.

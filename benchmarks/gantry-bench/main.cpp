@@ -107,6 +107,26 @@ void run_layers(bench_settings s, const preset_bench& model) {
   }
 }
 
+/// Rounds and flat loops by turns.
+void run_strategy(bench_settings s, const preset_bench& model) {
+  if (s.steps == 0) s.steps = 20;
+  std::vector<double> rounds, flat, ratios;
+  for (int turn = 0; turn < 5; ++turn) {
+    rounds.push_back(quantile(model.rounds(s).seconds, 0.5));
+    flat.push_back(quantile(model.flat(s).seconds, 0.5));
+    ratios.push_back(flat.back() / rounds.back());
+  }
+  io::json::object line = line_of(s);
+  line.set("strategy", "md_gan");
+  line.set("workers", s.workers);
+  line.set("round_ms", 1e3 * quantile(rounds, 0.5));
+  line.set("flat_ms", 1e3 * quantile(flat, 0.5));
+  line.set("throughput_of_flat", quantile(ratios, 0.5));
+  line.set("throughput_of_flat_least", quantile(ratios, 0.0));
+  line.set("throughput_of_flat_most", quantile(ratios, 1.0));
+  print(line);
+}
+
 void run_peak(const bench_settings& s) {
   io::json::object line;
   line.set("impl", "gantry");
@@ -155,9 +175,13 @@ int run(int argc, char** argv) {
   bench_settings s;
   CLI::App* step = app.add_subcommand("step", "a full training step of a GAN");
   CLI::App* layers = app.add_subcommand("layers", "every pass of every layer");
+  CLI::App* strategy =
+      app.add_subcommand("strategy", "a round of MD-GAN against the same work in one loop");
   CLI::App* peak = app.add_subcommand("peak", "multiply-add peak and bandwidths of this machine");
   add_options(*step, s);
   add_options(*layers, s);
+  add_options(*strategy, s);
+  strategy->add_option("--workers", s.workers, "in-process workers")->check(CLI::Range(1, 256));
   peak->add_option("--threads", s.threads, "threads that compute")->check(CLI::Range(1, 1024));
   try {
     app.parse(argc, argv);
@@ -175,8 +199,10 @@ int run(int argc, char** argv) {
       *std::ranges::find_if(presets(), [&](const preset_bench& p) { return s.model == p.name; });
   if (*step)
     run_step(s, model);
-  else
+  else if (*layers)
     run_layers(s, model);
+  else
+    run_strategy(s, model);
   return static_cast<int>(exit_code::done);
 }
 

@@ -171,17 +171,4 @@ std::vector<layer_timing> time_layers(const bench_settings& s) {
   return all;
 }
 
-template <class Preset>
-preset_bench entry() {
-  return {Preset::name.data(),
-          [](const bench_settings& s) {
-            return s.kernels == "own" ? time_step<Preset, backend::cpu>(s)
-                                      : time_step<Preset, backend::cpu_eigen>(s);
-          },
-          [](const bench_settings& s) {
-            return s.kernels == "own" ? time_layers<Preset, backend::cpu>(s)
-                                      : time_layers<Preset, backend::cpu_eigen>(s);
-          }};
-}
-
 }  // namespace bench

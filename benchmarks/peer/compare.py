@@ -37,6 +37,7 @@ def arguments():
     parser.add_argument("--foreign", type=float, default=0.2)
     parser.add_argument("--python", action="append", default=None,
                         help="a Python with PyTorch; may be given several times")
+    parser.add_argument("--set-ups", default="best,installed", help="of PyTorch")
     parser.add_argument("--eigen", action="store_true", help="our Eigen path as a peer")
     parser.add_argument("--out", help="file for the JSON lines of all runs")
     return parser.parse_args()
@@ -99,7 +100,8 @@ def programs(a, model, threads, dlib):
     for python in a.python or ["/usr/bin/python3"]:
         torch = [python, str(HERE / "torch_gan_step.py"), *common]
         installed = has_torch(python)
-        for name, flags in (("best", []), ("installed", ["--installed"])):
+        for name in a.set_ups.split(","):
+            flags = ["--installed"] if name == "installed" else []
             all_[f"pytorch, {name} ({python})"] = \
                 torch + flags if installed else "PyTorch is not installed"
     if model in ("dcgan28", "dcgan32"):

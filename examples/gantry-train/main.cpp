@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <unistd.h>
 
 #include "gantry/data/mnist.hpp"
 #include "gantry/data/partition.hpp"
@@ -75,6 +76,27 @@ std::filesystem::path resolve_resume(const program_options& o) {
                    " and found none; train without --resume first");
 }
 
+/// A new run never takes the place of a finished one by accident. @throws usage_error if it would
+void require_no_checkpoints(const program_options& o) {
+  if (!o.resume.empty() || o.overwrite || !std::filesystem::is_directory(o.outdir)) return;
+  if (const auto found = train::latest_checkpoint(o.outdir))
+    throw usage_error("expected an --outdir without checkpoints, found " + found->string() +
+                      "; give another --outdir, --resume latest or --overwrite");
+}
+
+/// @throws usage_error if the nodes of a run need more memory than this machine has
+void require_memory(const program_options& o, const run_plan& p) {
+  const std::size_t needed = p.lead_memory + static_cast<std::size_t>(o.workers) * p.worker_memory;
+  const std::size_t present = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+                              static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto mebibytes = [](std::size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
+  if (needed > present)
+    throw usage_error("expected a run that fits into the " + mebibytes(present) +
+                      " of this machine, found " + std::to_string(o.workers) +
+                      " workers and their server in need of " + mebibytes(needed) +
+                      "; take fewer workers or a smaller batch");
+}
+
 int run(program_options o) {
   const preset& networks =
       *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
@@ -83,6 +105,8 @@ int run(program_options o) {
     print_plan(o, plan);
     return static_cast<int>(exit_code::done);
   }
+  require_memory(o, plan);
+  require_no_checkpoints(o);
   if (!o.quiet) {
     std::printf(
         "gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",

@@ -196,10 +196,10 @@ void add_output_flags(CLI::App& app, program_options& o) {
       ->check(from_to(1u, most));
   app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
       ->check(from_to(0u, most));
-  app.add_option(
-      "--resume", o.resume,
-      "continue from a checkpoint: its folder, or latest; without it, what an earlier run "
-      "left in --outdir is removed");
+  app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest");
+  app.add_flag("--overwrite", o.overwrite,
+               "start anew in an --outdir that holds checkpoints; what the earlier run left there "
+               "is removed");
   app.add_flag("-n,--dry-run", o.dry_run,
                "print the resolved configuration and what it will cost, then end");
   app.add_flag("--quiet", o.quiet, "no progress");

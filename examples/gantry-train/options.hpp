@@ -41,7 +41,7 @@ struct program_options {
   bool moments_travel{false}, statistics_stay{false};
   std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0};
   int metric_samples{2000};
-  bool dry_run{false}, quiet{false};
+  bool dry_run{false}, quiet{false}, overwrite{false};
 
   // Resolved from the texts above.
   int k{1};

@@ -59,6 +59,13 @@ class Bench(unittest.TestCase):
         self.assertIn(("discriminator", "conv2d", "weight gradient"), passes)
         self.assertIn(("generator", "conv_transpose2d", "input gradient"), passes)
 
+    def test_strategy(self):
+        line, = self.lines("strategy", "--model", "mlp28", "--batch", "2", "--steps", "1",
+                           "--workers", "2", "--threads", "2")
+        self.assert_finite(line)
+        self.assertEqual((line["strategy"], line["workers"]), ("md_gan", 2))
+        self.assertGreater(line["throughput_of_flat"], 0)
+
     def test_refusals(self):
         for words, expected in ((["step", "--model", "none-such"], "mlp28, "),
                                 (["step", "--device", "abacus"], "expected one of cpu"),

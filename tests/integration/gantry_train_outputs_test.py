@@ -266,6 +266,11 @@ class FolderOfAnEarlierRun(ProgramTest):
         mine = ("notes.txt", "fakes.png", "fakes1.png", "network-snapshot-best", "stats.jsonl.bak")
         for name in mine:
             (outdir / name).write_text("mine")
+        before = names(outdir)
+        self.assert_refused(self.run_program(outdir=outdir, iterations=1, quiet=True,
+                                             overwrite=False), 2,
+                            "network-snapshot-000004", "--overwrite")
+        self.assertEqual(names(outdir), before)
         result = self.train(outdir=outdir, iterations=1)
         self.assertEqual(names(outdir), {"reals.png", "fakes_init.png", "fakes000001.png", LOG,
                                          "report.html", "network-snapshot-000001/", *mine})

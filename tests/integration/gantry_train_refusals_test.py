@@ -57,6 +57,10 @@ class CommandLine(ProgramTest):
                     found = () if value == "" else (f'"{value}"', "expected")
                     self.assert_refused(self.call(f"--{flag}", value), 2, f"--{flag}", *found)
 
+    def test_more_memory_than_the_machine_has(self):
+        self.assert_refused(self.call("--workers", "4096", "--batch", "65536"), 2, "MiB",
+                            "4096 workers", "fewer workers")
+
     def test_impossible_combinations(self):
         self.assert_refused(self.call("--strategy", "standalone", "--k", "3"), 2, "--k", "1", "2")
         self.assert_refused(self.call("--strategy", "standalone", "--stop-worker", "1@2"), 2,

@@ -65,14 +65,15 @@ def write_data(folder: Path, train: int = TRAIN, test: int = TEST, suffix: str =
 # --- runs
 
 def command(settings: dict) -> list[str]:
-    """Flags of the program: lr_g=1 is --lr-g 1, quiet=True is --quiet, a list repeats its flag."""
+    """Flags of the program: lr_g=1 is --lr-g 1, quiet=True is --quiet, False
+    leaves it out, a list repeats its flag."""
     words = [PROGRAM]
     for key, value in settings.items():
         flag = "--" + key.replace("_", "-")
         for one in value if isinstance(value, list) else [value]:
             if one is True:
                 words.append(flag)
-            elif one is not None:
+            elif one is not None and one is not False:
                 words += [flag, str(one)]
     return words
 
@@ -100,7 +101,8 @@ class ProgramTest(unittest.TestCase):
     @classmethod
     def settings(cls, **given) -> dict:
         usual = {"data_dir": cls.data, "model": MODEL, "workers": 2, "batch": 4, "threads": 2,
-                 "metrics": "none", "iterations": 4, "log_every": 1}
+                 "metrics": "none", "iterations": 4, "log_every": 1,
+                 "overwrite": "resume" not in given}
         return {**usual, **given}
 
     @classmethod

@@ -17,6 +17,11 @@ namespace gantry::dist {
 /// optimizer averages the weights.
 template <Network Net, class Opt, Backend B>
 class network_state {
+  static_assert(Optimizer<Opt, B>,
+                "gan<generator, discriminator, objective, optimizers...>: what follows the "
+                "objective must be an optimizer that this backend can run, such as optim::adam "
+                "(concepts/optimizer.hpp)");
+
  public:
   static constexpr bool averages = requires(std::span<typename B::scalar> s) {
     Opt::average(s, std::size_t{});

@@ -74,9 +74,13 @@ class generator_player {
   void update() { state_.update(*backend_); }
 
   /// Images of given latents ([n][latent] to [n][h][w][c]) by the averaged generator in evaluation
-  /// mode. Uses tape 0, so only between rounds.
+  /// mode. Uses tape 0, so only between rounds. @throws usage_error if the sizes do not fit
   void sample(std::span<const float> latents, std::span<float> images) {
     const std::size_t total = latents.size() / latent_shape.size();
+    expects(
+        latents.size() % latent_shape.size() == 0 && images.size() == total * sample_shape.size(),
+        "sampling needs whole latents and room for exactly one image each; give n times the "
+        "latent size and n times the image size");
     for (std::size_t first = 0; first < total; first += static_cast<std::size_t>(batch_)) {
       const int n = static_cast<int>(std::min(total - first, static_cast<std::size_t>(batch_)));
       const batch_of<typename B::storage> z{latents_[0].data(), n};
@@ -108,6 +112,11 @@ class generator_player {
 /// Discriminator with a tape for real and one for fake batches.
 template <Topology T, Backend B>
 class discriminator_player {
+  static_assert(Loss<typename T::loss_type, B>,
+                "gan<generator, discriminator, objective, optimizers...>: the third argument must "
+                "be an adversarial objective that this backend can compute, such as "
+                "loss::non_saturating (concepts/loss.hpp)");
+
  public:
   using state_type =
       network_state<typename T::discriminator_type, typename T::discriminator_optimizer_type, B>;

@@ -190,36 +190,38 @@ template <linear_geometry G>
 void few_forward(cpu& b, const float* x, int n, const float* weight, const float* bias, float* y) {
   b.split(static_cast<std::size_t>(n), 16, [&](std::size_t first, std::size_t last) {
     const int begin = static_cast<int>(first), count = static_cast<int>(last - first);
-    std::array<double, 16 * 16> sums{};
     for (int o = 0; o < G.out; ++o) {
       // 16 partial sums per sample, in float over 64 blocks and in double over those.
-      std::array<float, 16 * 16> part{};
+      std::array<simd::vec, std::size_t{16} * simd::vectors> part{};
+      std::array<double, 16> sums{};
       int pending = 0;
       const auto settle = [&] {
-        for (int i = 0; i < count; ++i)
-          for (int j = 0; j < 16; ++j)
-            sums[static_cast<std::size_t>(o * 16 + i)] += static_cast<double>(part[i * 16 + j]);
-        part.fill(0.0f);
+        for (int i = 0; i < count * simd::vectors; ++i)
+          for (int j = 0; j < simd::lanes; ++j)
+            sums[static_cast<std::size_t>(i / simd::vectors)] += static_cast<double>(part[i][j]);
+        part.fill(simd::vec{});
         pending = 0;
       };
       for_each_value_block<G.in>(n, 0, G.in.size(), [&](const value_block& v) {
         const float* w = weight + static_cast<std::size_t>(o) * G.in.size() + v.k;
         for (int i = 0; i < count; ++i) {
           const float* from = x + v.offset + (begin + i) * v.stride;
-          float* to = part.data() + i * 16;
-          if (v.width == 16)
-            for (int j = 0; j < 16; ++j) to[j] += from[j] * w[j];
-          else
-            for (int j = 0; j < v.width; ++j) to[j] += from[j] * w[j];
+          if (v.width < 16) {
+            for (int j = 0; j < v.width; ++j)
+              sums[static_cast<std::size_t>(i)] += static_cast<double>(from[j] * w[j]);
+            continue;
+          }
+          for (int j = 0; j < simd::vectors; ++j)
+            part[i * simd::vectors + j] +=
+                simd::load(from + j * simd::lanes) * simd::load(w + j * simd::lanes);
         }
         if (++pending == 64) settle();
       });
       settle();
-    }
-    for (int i = 0; i < count; ++i)
-      for (int o = 0; o < G.out; ++o)
-        y[(begin + i) * G.out + o] = static_cast<float>(sums[static_cast<std::size_t>(o * 16 + i)] +
+      for (int i = 0; i < count; ++i)
+        y[(begin + i) * G.out + o] = static_cast<float>(sums[static_cast<std::size_t>(i)] +
                                                         (bias ? static_cast<double>(bias[o]) : 0));
+    }
   });
 }
 
