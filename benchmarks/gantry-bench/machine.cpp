@@ -59,7 +59,10 @@ void keep(const simd::vec& v) { asm volatile("" : : "m"(v)); }
 
 void multiply_add(long rounds) {
   simd::vec x[chains], a = simd::vec{} + 0.999f, b = simd::vec{} + 0.001f;
-  for (simd::vec& v : x) v = simd::vec{} + 1.0f;
+  for (simd::vec& v : x) {
+    v = simd::vec{} + 1.0f;
+    asm volatile("" : "+m"(v));  // unknown numbers: the work cannot move out of the timed part
+  }
   for (long r = 0; r < rounds; ++r)
     simd::unroll<chains>([&](auto i) __attribute__((always_inline)) { x[i] = x[i] * a + b; });
   for (const simd::vec& v : x) keep(v);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <Eigen/Core>
@@ -18,6 +19,8 @@ namespace detail {
 
 /// Scalars in one piece of pointwise work: 64 KiB, about what a core reads while another wakes up.
 inline constexpr std::size_t pointwise_grain = 16384;
+/// Numbers that a loop keeps aside, in the first-level cache.
+inline constexpr std::size_t activation_stretch = 512;
 
 /// Runs f(i) for every i below count. Each piece has a copy of f, which no store can reach, so the
 /// loop is vectorised.
@@ -51,13 +54,38 @@ void launch(
   });
 }
 
+/// The products first, then the choice: a product inside of a choice would be a branch, which
+/// compilers do not vectorise.
+template <kernel_set K>
+void launch(
+    basic_cpu<K>& b, ops::activation_forward<function::leaky_relu>,
+    const ops::activation_forward<function::leaky_relu>::params<typename basic_cpu<K>::storage>&
+        p) {
+  b.split(p.count, detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
+    std::array<float, detail::activation_stretch> scaled;
+    const auto q = p;
+    for (std::size_t i = begin; i < end; i += detail::activation_stretch) {
+      const std::size_t n = std::min(detail::activation_stretch, end - i);
+      for (std::size_t j = 0; j < n; ++j) scaled[j] = q.f.slope * q.x[i + j];
+      for (std::size_t j = 0; j < n; ++j) q.y[i + j] = q.x[i + j] > 0 ? q.x[i + j] : scaled[j];
+    }
+  });
+}
+
+/// The slopes first, then the products, for the same reason.
 template <kernel_set K, class Function>
 void launch(basic_cpu<K>& b, ops::activation_backward<Function>,
             const typename ops::activation_backward<Function>::template params<
                 typename basic_cpu<K>::storage>& p) {
-  const auto q = p;
-  detail::for_each_element(b, q.count,
-                           [q](std::size_t i) { q.dx[i] = q.dy[i] * q.f.derivative(q.y[i]); });
+  b.split(p.count, detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
+    std::array<float, detail::activation_stretch> slope;
+    const auto q = p;
+    for (std::size_t i = begin; i < end; i += detail::activation_stretch) {
+      const std::size_t n = std::min(detail::activation_stretch, end - i);
+      for (std::size_t j = 0; j < n; ++j) slope[j] = q.f.derivative(q.y[i + j]);
+      for (std::size_t j = 0; j < n; ++j) q.dx[i + j] = q.dy[i + j] * slope[j];
+    }
+  });
 }
 
 template <kernel_set K>
