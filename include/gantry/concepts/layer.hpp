@@ -7,17 +7,24 @@
 // run-time settings (slope, rate, epsilon). It owns no storage. All extents are constexpr functions
 // of the input's extents, so a network's offsets, bytes and FLOPs are constants of its type.
 //
-//   forward   overwrites y. It may write `saved` (kept until the backward of the same batch) and,
-//   in training
-//             mode, `buffers` (running statistics).
+//   forward   overwrites y. It may write `saved` (kept until the backward of the same batch) and, in
+//             training mode, `buffers` (running statistics).
 //   backward  overwrites dx (skipped when dx.data is null) and adds to dparams (skipped when empty:
-//   the
-//             generator step needs D's input gradient, never its weight gradients). It must accept
-//             saved as forward left it and may use it as scratch afterwards.
+//             the generator step needs D's input gradient, never its weight gradients). It must
+//             accept saved as forward left it and may use it as scratch afterwards.
 //
 // `in_place` = the output may overwrite the input and dx may alias dy; such a layer computes its
 // backward without x. `backward_needs_output` = backward reads y, so the next layer must not
 // overwrite it.
+//
+// Penalties on the gradient of a discriminator by its input need more (docs/10_penalties.md): with
+// J(x) = dy/dx,
+//   tangent          overwrites ty with J(x) tx.
+//   merged_gradient  layers with parameters and `piecewise_linear` (J does not change with x but at
+//                    kinks): adds to dparams what x (x) gy gives, see merged_args.
+//   second_order     layers that are not piecewise linear: the derivatives of <gy, J(x) tx>.
+// A layer without them trains in every network that no penalty is asked of. Layers whose output for
+// one sample depends on the others of the batch say `couples_samples`.
 #pragma once
 
 #include <array>
@@ -44,6 +51,7 @@ struct forward_args {
   std::span<typename B::scalar> saved;
   mode run_mode{mode::train};
   stream_id random;  ///< for layers that draw numbers; unique per step, worker, pass and layer
+  std::span<typename B::scalar> workspace;  ///< for layers made of layers: scratch of this call
 };
 
 template <Backend B>
@@ -55,6 +63,50 @@ struct backward_args {
   std::span<typename B::scalar> dparams;  ///< empty: not wanted
   mode run_mode{mode::train};
   stream_id random;  ///< the same as in forward
+  std::span<typename B::scalar> workspace;  ///< for layers made of layers: scratch of this call
+  std::span<typename B::scalar> kept;  ///< the same: where inner gradients stay for a later tangent
+};
+
+/// The derivative of forward along tx; x, y, saved and random are those of the forward.
+template <Backend B>
+struct tangent_args {
+  const_batch_of<typename B::storage> x, y, tx;
+  batch_of<typename B::storage> ty;  ///< may be tx where the layer is in place
+  std::span<const typename B::scalar> params;
+  std::span<typename B::scalar> saved;
+  mode run_mode{mode::train};
+  stream_id random;
+  std::span<typename B::scalar> workspace, kept;
+};
+
+/// One weight gradient for two terms (Gulrajani et al., arXiv 1704.00028, differentiated once more
+/// by hand): a penalty's, whose layer input is the tangent t, and the loss's, whose layer gradients
+/// are those of the output times a number s_i per sample: adds sum_i m_i (x) gy_i with
+/// m_i = s_i x_i + t_i to the parameters that multiply, and sum_i s_i gy_i to those that are added.
+template <Backend B>
+struct merged_args {
+  const_batch_of<typename B::storage> m, gy;
+  const typename B::scalar* seeds{};  ///< s, null: all zero
+  std::span<const typename B::scalar> params;
+  std::span<typename B::scalar> saved;
+  std::span<typename B::scalar> dparams;
+  mode run_mode{mode::train};
+  stream_id random;
+  std::span<typename B::scalar> workspace, kept;
+};
+
+/// Derivatives of F = <gy, J(x) tx> + <ey, y(x)>: overwrites ex with dF/dx unless its data is null
+/// and adds dF/dparams. ey.data null means zero.
+template <Backend B>
+struct second_order_args {
+  const_batch_of<typename B::storage> x, y, tx, gy, ey;
+  batch_of<typename B::storage> ex;
+  std::span<const typename B::scalar> params;
+  std::span<typename B::scalar> saved;
+  std::span<typename B::scalar> dparams;
+  mode run_mode{mode::train};
+  stream_id random;
+  std::span<typename B::scalar> workspace, kept;
 };
 
 /// FLOPs of one sample, 2 per multiply-add of products (norms and activations are not counted).
