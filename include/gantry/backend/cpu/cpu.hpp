@@ -5,5 +5,6 @@
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/minibatch.hpp"
 #include "gantry/backend/cpu/norm.hpp"
+#include "gantry/backend/cpu/penalty.hpp"
 #include "gantry/backend/cpu/pointwise.hpp"
 #include "gantry/backend/cpu/products.hpp"

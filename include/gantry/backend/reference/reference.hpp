@@ -4,5 +4,6 @@
 
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/backend/reference/norm.hpp"
+#include "gantry/backend/reference/penalty.hpp"
 #include "gantry/backend/reference/pointwise.hpp"
 #include "gantry/backend/reference/products.hpp"
