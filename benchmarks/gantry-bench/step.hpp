@@ -117,8 +117,8 @@ void time_layer(const bench_settings& s, B& b, const char* network,
   const auto params = numbers(b, Net::plan::params_of(I), 5);
   const auto dparams = b.allocate(Net::plan::params_of(I));
   const auto buffers = b.allocate(Net::plan::buffers_of(I));
-  const auto saved = b.allocate(nn::saved_elements<layer_type, layout>(in, s.batch));
-  const auto workspace = b.allocate(nn::workspace_elements<layer_type, layout>(in, s.batch));
+  const auto saved = b.allocate(nn::saved_elements<layer_type, layout, in>(s.batch));
+  const auto workspace = b.allocate(nn::workspace_elements<layer_type, layout, in>(s.batch));
   const layer_type layer{};
   const auto forward = [&] {
     layer.template forward<in>(b, forward_args<B>{{x.data(), s.batch},

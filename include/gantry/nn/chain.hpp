@@ -26,38 +26,26 @@ constexpr void for_each_index_reversed(F&& f) {
   (std::make_index_sequence<N>{});
 }
 
-/// What one walk over a chain works on.
-template <Backend B>
-struct chain_frame {
-  const_batch_of<typename B::storage> x;  ///< the chain's input
-  batch_of<typename B::storage> y;        ///< and its output, memory of the caller's
-  std::span<const typename B::scalar> params;
-  std::span<typename B::scalar> buffers;
-  typename B::scalar* record{};     ///< chain::record_elements(n): from forward to backward
-  typename B::scalar* workspace{};  ///< chain::workspace_elements(n): scratch
-  typename B::scalar* kept{};  ///< chain::kept_elements(n): from backward to penalties; may be null
-  mode run_mode{mode::train};
-  stream_id random;
-};
+/// Calls f on every layer of a list, of layers made of layers on those inside.
+template <class Pack, class F>
+void visit_layers(typename Pack::objects& layers, F& f) {
+  for_each_index<Pack::depth>([&]<std::size_t I>() {
+    auto& layer = get<I>(layers);
+    if constexpr (requires { layer.for_each_layer(f); })
+      layer.for_each_layer(f);
+    else
+      f(layer);
+  });
+}
 
-/// The passes of Pack on input extents In. Boundary i is the input of layer i; boundaries 0 and
-/// depth are the caller's memory, those between are in `record` (activations) and in `kept`
-/// (gradients and tangents that a penalty needs again).
-template <hwc In, class Pack, Backend B>
-class chain {
-  using scalar = typename B::scalar;
-  using storage = typename B::storage;
-  using layout = typename storage::layout;
-  using batch = batch_of<storage>;
-  using const_batch = const_batch_of<storage>;
-  using frame = chain_frame<B>;
-  using objects = typename Pack::objects;
+/// The memory of a chain of layers: boundary i is the input of layer i; boundaries 0 and depth are
+/// the caller's memory, those between are in `record` (activations) and in `kept` (gradients and
+/// tangents that a penalty needs again).
+template <hwc In, class Pack, class Layout>
+class chain_memory {
   static constexpr std::size_t depth = Pack::depth;
   static constexpr auto shapes = Pack::shapes(In);
   static constexpr auto param_offsets = Pack::param_offsets(In);
-  static constexpr auto buffer_offsets = Pack::buffer_offsets(In);
-  template <std::size_t I>
-  using layer_type = typename Pack::template layer_type<I>;
 
  public:
   /// Offsets into the three memories for n samples.
@@ -90,28 +78,86 @@ class chain {
     o.pong = widest;
     o.inner_workspace = 2 * widest;
     for_each_index<depth>([&]<std::size_t I>() {
-      using layer = layer_type<I>;
+      using layer = typename Pack::template layer_type<I>;
       o.saved[I] = o.record_total;
-      o.saved_size[I] = saved_elements<layer, layout>(shapes[I], n);
+      o.saved_size[I] = saved_elements<layer, Layout, shapes[I]>(n);
       o.record_total += slice(o.saved_size[I]);
       o.kept[I] = o.kept_total;
-      o.kept_size[I] = kept_elements<layer, layout>(shapes[I], n);
+      o.kept_size[I] = kept_elements<layer, Layout, shapes[I]>(n);
       o.kept_total += slice(o.kept_size[I]);
       o.inner_workspace_size =
-          std::max(o.inner_workspace_size, slice(workspace_elements<layer, layout>(shapes[I], n)));
+          std::max(o.inner_workspace_size, slice(workspace_elements<layer, Layout, shapes[I]>(n)));
     });
     o.workspace_total = o.inner_workspace + o.inner_workspace_size;
     return o;
   }
-  static constexpr std::size_t record_elements(int n) { return where(n).record_total; }
-  static constexpr std::size_t workspace_elements_for(int n) { return where(n).workspace_total; }
-  static constexpr std::size_t kept_elements_for(int n) { return where(n).kept_total; }
+  static constexpr std::size_t record_size(int n) { return where(n).record_total; }
+  static constexpr std::size_t workspace_size(int n) { return where(n).workspace_total; }
+  static constexpr std::size_t kept_size(int n) { return where(n).kept_total; }
   /// The output's memory, which in-place layers at the end work in as well.
-  static constexpr std::size_t output_elements(int n) {
+  static constexpr std::size_t output_size(int n) {
     std::size_t first = depth;
     while (first > 1 && Pack::slots[first - 1] == Pack::slots[depth]) --first;
     return slot_size(first, n);
   }
+
+ private:
+  static constexpr std::size_t size(std::size_t i, int n) {
+    return slice(Layout::elements(shapes[i], n));
+  }
+  /// Extents that share memory may need more or less of it in the backend's layout.
+  static constexpr std::size_t slot_size(std::size_t first, int n) {
+    std::size_t widest = 0;
+    for (std::size_t i = first; i <= depth && Pack::slots[i] == Pack::slots[first]; ++i)
+      widest = std::max(widest, size(i, n));
+    return widest;
+  }
+
+  /// Gradients and tangents on both sides of layer i may share memory: nothing reads them again but
+  /// layers with parameters and layers that bend.
+  static constexpr bool shares_derivative(std::size_t i) {
+    return Pack::in_place[i] && !Pack::bends[i] && param_offsets[i] == param_offsets[i + 1];
+  }
+  static constexpr std::size_t derivative_size(std::size_t first, int n) {
+    std::size_t widest = size(first, n);
+    for (std::size_t i = first; i + 1 < depth && shares_derivative(i); ++i)
+      widest = std::max(widest, size(i + 1, n));
+    return widest;
+  }
+};
+
+/// What one walk over a chain works on.
+template <Backend B>
+struct chain_frame {
+  const_batch_of<typename B::storage> x;  ///< the chain's input
+  batch_of<typename B::storage> y;        ///< and its output, memory of the caller's
+  std::span<const typename B::scalar> params;
+  std::span<typename B::scalar> buffers;
+  typename B::scalar* record{};     ///< chain_memory::record_size(n): from forward to backward
+  typename B::scalar* workspace{};  ///< chain_memory::workspace_size(n): scratch
+  typename B::scalar* kept{};  ///< chain_memory::kept_size(n): from backward to penalties; may be null
+  mode run_mode{mode::train};
+  stream_id random;
+};
+
+/// The passes of Pack on input extents In.
+template <hwc In, class Pack, Backend B>
+class chain : public chain_memory<In, Pack, typename B::storage::layout> {
+  using scalar = typename B::scalar;
+  using storage = typename B::storage;
+  using batch = batch_of<storage>;
+  using const_batch = const_batch_of<storage>;
+  using frame = chain_frame<B>;
+  using objects = typename Pack::objects;
+  static constexpr std::size_t depth = Pack::depth;
+  static constexpr auto shapes = Pack::shapes(In);
+  static constexpr auto param_offsets = Pack::param_offsets(In);
+  static constexpr auto buffer_offsets = Pack::buffer_offsets(In);
+  template <std::size_t I>
+  using layer_type = typename Pack::template layer_type<I>;
+
+ public:
+  using offsets = typename chain_memory<In, Pack, typename B::storage::layout>::offsets;
 
   static batch activation(const offsets& o, const frame& f, std::size_t i) {
     return {Pack::slots[i] == Pack::slots[depth] ? f.y.data : f.record + o.activation[i], f.x.n};
@@ -176,7 +222,7 @@ class chain {
       if constexpr (has_parameters<I>()) {
         if (I > 0 && seeds) merge<shapes[I]>(b, input<I>(o, f), seeds, inner_tangent(o, f, I));
         get<I>(layers).template merged_gradient<shapes[I]>(
-            b, merged_args<B>{tangent_at<I>(o, f, m), gradient_at<I>(o, f, gy), seeds, params<I>(f),
+            b, merged_args<B>{input<I>(o, f), tangent_at<I>(o, f, m), gradient_at<I>(o, f, gy), seeds, params<I>(f),
                               saved<I>(o, f), gradients<I>(dparams), f.run_mode, random<I>(f),
                               inner_workspace(o, f), kept<I>(o, f)});
       }
@@ -216,29 +262,6 @@ class chain {
   }
 
  private:
-  static constexpr std::size_t size(std::size_t i, int n) {
-    return slice(layout::elements(shapes[i], n));
-  }
-  /// Extents that share memory may need more or less of it in the backend's layout.
-  static constexpr std::size_t slot_size(std::size_t first, int n) {
-    std::size_t widest = 0;
-    for (std::size_t i = first; i <= depth && Pack::slots[i] == Pack::slots[first]; ++i)
-      widest = std::max(widest, size(i, n));
-    return widest;
-  }
-
-  /// Gradients and tangents on both sides of layer i may share memory: nothing reads them again but
-  /// layers with parameters and layers that bend.
-  static constexpr bool shares_derivative(std::size_t i) {
-    return Pack::in_place[i] && !Pack::bends[i] && param_offsets[i] == param_offsets[i + 1];
-  }
-  static constexpr std::size_t derivative_size(std::size_t first, int n) {
-    std::size_t widest = size(first, n);
-    for (std::size_t i = first; i + 1 < depth && shares_derivative(i); ++i)
-      widest = std::max(widest, size(i + 1, n));
-    return widest;
-  }
-
   static constexpr std::size_t first_parameter_layer() {
     std::size_t i = 0;
     while (i < depth && param_offsets[i] == param_offsets[i + 1]) ++i;
@@ -306,7 +329,7 @@ class chain {
       if constexpr (has_parameters<I>()) {
         if (!a.dparams.empty())
           layer.template merged_gradient<shapes[I]>(
-              b, merged_args<B>{a.tx, a.gy, nullptr, a.params, a.saved, a.dparams, a.run_mode,
+              b, merged_args<B>{a.x, a.tx, a.gy, nullptr, a.params, a.saved, a.dparams, a.run_mode,
                                 a.random, a.workspace, a.kept});
       }
       if (a.ey.data)

@@ -12,4 +12,5 @@
 #include "gantry/nn/linear.hpp"
 #include "gantry/nn/minibatch_discrimination.hpp"
 #include "gantry/nn/reshape.hpp"
+#include "gantry/nn/residual.hpp"
 #include "gantry/nn/sequential.hpp"

@@ -50,25 +50,25 @@ inline constexpr std::uint32_t stream_count = [] {
 
 /// Scalars a layer keeps from forward to backward for n samples; layers made of layers keep
 /// activations, whose size is the layout's business.
-template <class L, class Layout>
-constexpr std::size_t saved_elements(hwc in, int n) {
-  if constexpr (requires { L::template saved_elements<Layout>(in, n); })
-    return L::template saved_elements<Layout>(in, n);
+template <class L, class Layout, hwc In>
+constexpr std::size_t saved_elements(int n) {
+  if constexpr (requires { L::template saved_elements<Layout, In>(n); })
+    return L::template saved_elements<Layout, In>(n);
   else
-    return L::saved_count(in, n);
+    return L::saved_count(In, n);
 }
 /// Scratch of one call, and what stays from a backward until the passes of a penalty.
-template <class L, class Layout>
-constexpr std::size_t workspace_elements(hwc in, int n) {
-  if constexpr (requires { L::template workspace_elements<Layout>(in, n); })
-    return L::template workspace_elements<Layout>(in, n);
+template <class L, class Layout, hwc In>
+constexpr std::size_t workspace_elements(int n) {
+  if constexpr (requires { L::template workspace_elements<Layout, In>(n); })
+    return L::template workspace_elements<Layout, In>(n);
   else
     return 0;
 }
-template <class L, class Layout>
-constexpr std::size_t kept_elements(hwc in, int n) {
-  if constexpr (requires { L::template kept_elements<Layout>(in, n); })
-    return L::template kept_elements<Layout>(in, n);
+template <class L, class Layout, hwc In>
+constexpr std::size_t kept_elements(int n) {
+  if constexpr (requires { L::template kept_elements<Layout, In>(n); })
+    return L::template kept_elements<Layout, In>(n);
   else
     return 0;
 }

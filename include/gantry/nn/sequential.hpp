@@ -138,10 +138,10 @@ struct sequential {
     }
   }
 
-  /// Calls f on each layer object, first to last.
+  /// Calls f on each layer object, first to last; of residual blocks, on the layers inside.
   template <class F>
   void for_each_layer(F&& f) {
-    nn::for_each_index<depth>([&]<std::size_t I>() { f(layer<I>()); });
+    nn::visit_layers<typename plan::pack>(layers_, f);
   }
 
  private:

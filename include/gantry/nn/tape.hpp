@@ -22,8 +22,8 @@ class tape {
  public:
   /// Scalars that a tape for batches of up to n samples allocates.
   static constexpr std::size_t elements(int n) {
-    return chain::record_elements(n) + chain::output_elements(n) + gradient_elements(n) +
-           chain::workspace_elements_for(n);
+    return chain::record_size(n) + chain::output_size(n) + gradient_elements(n) +
+           chain::workspace_size(n);
   }
 
   /// @throws usage_error if capacity is not positive
@@ -31,8 +31,8 @@ class tape {
     expects(capacity > 0,
             "the batch size must be at least 1: found 0 or less, give a positive --batch");
     memory_ = b.allocate(elements(capacity));
-    output_ = memory_.data() + chain::record_elements(capacity);
-    output_gradient_ = output_ + chain::output_elements(capacity);
+    output_ = memory_.data() + chain::record_size(capacity);
+    output_gradient_ = output_ + chain::output_size(capacity);
     workspace_ = output_gradient_ + gradient_elements(capacity);
   }
 
@@ -99,10 +99,10 @@ class tangent_tape {
   }
 
  public:
-  static constexpr std::size_t elements(int n) { return chain::kept_elements_for(n) + 2 * head(n); }
+  static constexpr std::size_t elements(int n) { return chain::kept_size(n) + 2 * head(n); }
 
   tangent_tape(B& b, int capacity) : memory_(b.allocate(elements(capacity))) {
-    ones_ = memory_.data() + chain::kept_elements_for(capacity);
+    ones_ = memory_.data() + chain::kept_size(capacity);
     output_ = ones_ + head(capacity);
     launch(b, ops::fill{}, {ones_, head(capacity), 1.0f});
   }
