@@ -14,3 +14,4 @@
 #include "gantry/nn/reshape.hpp"
 #include "gantry/nn/residual.hpp"
 #include "gantry/nn/sequential.hpp"
+#include "gantry/nn/spectral_norm.hpp"

@@ -8,3 +8,4 @@
 #include "gantry/backend/cpu/penalty.hpp"
 #include "gantry/backend/cpu/pointwise.hpp"
 #include "gantry/backend/cpu/products.hpp"
+#include "gantry/backend/cpu/spectral_norm.hpp"

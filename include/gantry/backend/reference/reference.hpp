@@ -7,3 +7,4 @@
 #include "gantry/backend/reference/penalty.hpp"
 #include "gantry/backend/reference/pointwise.hpp"
 #include "gantry/backend/reference/products.hpp"
+#include "gantry/backend/reference/spectral_norm.hpp"
