@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/labels.hpp"
 #include "gantry/backend/cpu/minibatch.hpp"
 #include "gantry/backend/cpu/norm.hpp"
 #include "gantry/backend/cpu/penalty.hpp"

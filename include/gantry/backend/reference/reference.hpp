@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/backend/reference/backend.hpp"
+#include "gantry/backend/reference/labels.hpp"
 #include "gantry/backend/reference/norm.hpp"
 #include "gantry/backend/reference/penalty.hpp"
 #include "gantry/backend/reference/pointwise.hpp"
