@@ -99,11 +99,12 @@ void for_each_pixel_piece(basic_cpu<K>& b, int n, const F& f) {
           });
 }
 
-/// 1 / sqrt(mean square + epsilon).
+/// 1 / sqrt(mean square + epsilon); all lanes of a sample have the same.
 template <class Lanes>
 Lanes inverse_roots(const Lanes& squares, float epsilon) {
   Lanes q;
-  for (std::size_t j = 0; j < q.size(); ++j) q[j] = 1.0f / std::sqrt(squares[j] + epsilon);
+  for (std::size_t j = 0; j < q.size(); j += blocked::block)
+    std::fill_n(q.begin() + j, blocked::block, 1.0f / std::sqrt(squares[j] + epsilon));
   return q;
 }
 

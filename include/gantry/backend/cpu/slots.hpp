@@ -49,13 +49,20 @@ struct slot_walk {
 /// Slots that one piece of work sums.
 inline constexpr std::size_t slot_tile = 128;
 
-/// Adds term(place, slot), an array of K numbers, of the planes from `plane` to `stop`.
+/// Up to slot_tile slots of a row, from `first` on.
+struct slot_piece {
+  int n;
+  std::size_t row, first;
+};
+
+/// Adds term(place, slot), an array of K numbers, of up to 64 planes.
 template <int K, class Walk, class Count, class Term>
-void add_planes(int n, std::size_t row, std::size_t first, Count count, std::size_t plane,
-                std::size_t stop, const Term& term, std::array<float, K * slot_tile>& sum) {
-  const std::size_t slot = row * Walk::length(n) + first;
+void add_planes(const slot_piece& piece, Count count, std::size_t plane, const Term& term,
+                std::array<float, K * slot_tile>& sum) {
+  const std::size_t slot = piece.row * Walk::length(piece.n) + piece.first;
+  const std::size_t stop = std::min<std::size_t>(plane + 64, Walk::planes);
   for (; plane < stop; ++plane) {
-    const std::size_t at = Walk::place(n, row, plane) + first;
+    const std::size_t at = Walk::place(piece.n, piece.row, plane) + piece.first;
     for (std::size_t j = 0; j < count; ++j) {
       const std::array<float, K> terms = term(at + j, slot + j);
       for (std::size_t k = 0; k < K; ++k) sum[k * slot_tile + j] += terms[k];
@@ -74,8 +81,7 @@ void sum_slots(basic_cpu<S>& b, int n, float* sums, const Term& term) {
     std::array<double, K * slot_tile> total{};
     for (std::size_t plane = 0; plane < Walk::planes; plane += 64) {
       std::array<float, K * slot_tile> part{};
-      add_planes<K, Walk>(n, row, first, count, plane,
-                          std::min<std::size_t>(plane + 64, Walk::planes), own, part);
+      add_planes<K, Walk>({n, row, first}, count, plane, own, part);
       for (std::size_t j = 0; j < part.size(); ++j) total[j] += part[j];
     }
     for (std::size_t k = 0; k < K; ++k)
