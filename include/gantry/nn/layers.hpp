@@ -13,5 +13,6 @@
 #include "gantry/nn/linear.hpp"
 #include "gantry/nn/minibatch_discrimination.hpp"
 #include "gantry/nn/pixel_norm.hpp"
+#include "gantry/nn/resample.hpp"
 #include "gantry/nn/reshape.hpp"
 #include "gantry/nn/sequential.hpp"

@@ -9,3 +9,4 @@
 #include "gantry/backend/cpu/pixel_norm.hpp"
 #include "gantry/backend/cpu/pointwise.hpp"
 #include "gantry/backend/cpu/products.hpp"
+#include "gantry/backend/cpu/resample.hpp"

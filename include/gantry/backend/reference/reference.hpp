@@ -8,3 +8,4 @@
 #include "gantry/backend/reference/pixel_norm.hpp"
 #include "gantry/backend/reference/pointwise.hpp"
 #include "gantry/backend/reference/products.hpp"
+#include "gantry/backend/reference/resample.hpp"
