@@ -89,7 +89,7 @@ timings time_step(const bench_settings& s) {
   timings found = measure(s, [&] {
     const auto fake = generator.generate(common.seed, iteration, 0);
     discriminator.learn(real, fake, iteration, 0);
-    discriminator.feedback(fake, generator.image_gradient(0), iteration);
+    discriminator.feedback(real, fake, generator.image_gradient(0), iteration);
     generator.begin_update();
     generator.learn(0);
     generator.update();
@@ -117,7 +117,8 @@ void time_layer(const bench_settings& s, B& b, const char* network,
   const auto params = numbers(b, Net::plan::params_of(I), 5);
   const auto dparams = b.allocate(Net::plan::params_of(I));
   const auto buffers = b.allocate(Net::plan::buffers_of(I));
-  const auto saved = b.allocate(layer_type::saved_count(in, s.batch));
+  const auto saved = b.allocate(nn::saved_elements<layer_type, layout, in>(s.batch));
+  const auto workspace = b.allocate(nn::workspace_elements<layer_type, layout, in>(s.batch));
   const layer_type layer{};
   const auto forward = [&] {
     layer.template forward<in>(b, forward_args<B>{{x.data(), s.batch},
@@ -126,7 +127,8 @@ void time_layer(const bench_settings& s, B& b, const char* network,
                                                   buffers.span(),
                                                   saved.span(),
                                                   mode::train,
-                                                  {.seed = 1}});
+                                                  {.seed = 1},
+                                                  workspace.span()});
   };
   const auto backward = [&](bool data, bool weights) {
     layer.template backward<in>(
@@ -138,7 +140,9 @@ void time_layer(const bench_settings& s, B& b, const char* network,
                             {data ? dx.data() : nullptr, s.batch},
                             weights ? dparams.span() : std::span<typename B::scalar>{},
                             mode::train,
-                            {.seed = 1}});
+                            {.seed = 1},
+                            workspace.span(),
+                            {}});
   };
   const flop_count flops = layer_type::flops(in);
   const auto add = [&](const char* pass, double per_sample, auto&& run) {

@@ -17,6 +17,7 @@
 #include "gantry/dist/standalone.hpp"
 #include "gantry/io/png.hpp"
 #include "gantry/loss/objectives.hpp"
+#include "gantry/loss/penalties.hpp"
 #include "gantry/metrics/classifier_score.hpp"
 #include "gantry/metrics/mode_coverage.hpp"
 #include "gantry/models/presets.hpp"

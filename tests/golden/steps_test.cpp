@@ -156,7 +156,7 @@ class training {
 
     d_.forward(fake, on_fake_);
     *sum_.data() = 0;
-    objective.generator(b, logits_of(on_fake_), sum_.data());
+    objective.generator(b, {}, logits_of(on_fake_), sum_.data());
     g_.clear();
     d_.backward(fake, on_fake_, false, fake_tape_.output_gradient().data);
     g_.backward(z, fake_tape_, true, nullptr);

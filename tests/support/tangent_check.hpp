@@ -12,10 +12,11 @@
 #include <algorithm>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "gantry/backend/reference/reference.hpp"
-#include "gantry/nn/parts.hpp"
+#include "gantry/nn/plan.hpp"
 
 #include "support/compare.hpp"
 #include "support/grad_check.hpp"
@@ -42,8 +43,14 @@ class tangent_probe {
     gy = normal_doubles(out_size, o.seed, 3);
     ey = normal_doubles(out_size, o.seed, 4);
     seeds = normal_doubles(static_cast<std::size_t>(o.n), o.seed, 5);
-    if constexpr (requires { layer_.weight_init; })
-      layer_.weight_init.how = nn::initialiser::rule::he;
+    auto use_he = [](auto& inner) {
+      if constexpr (requires { inner.weight_init; })
+        inner.weight_init.how = nn::initialiser::rule::he;
+    };
+    if constexpr (requires { layer_.for_each_layer(use_he); })
+      layer_.for_each_layer(use_he);
+    else
+      use_he(layer_);
     std::vector<float> p(L::param_count(In)), s(L::buffer_count(In));
     layer_.initialise(p, s, In, {.seed = o.seed, .use = purpose::initialise});
     params = normal_doubles(p.size(), o.seed, 6);
@@ -55,12 +62,14 @@ class tangent_probe {
   /// y, from the same running statistics every time; leaves what the other passes read.
   const std::vector<double>& forward() {
     buffers_ = initial_buffers_;
-    saved_.assign(L::saved_count(In, options.n), poisoned);
+    saved_.assign(nn::saved_elements<L, nhwc, In>(options.n), poisoned);
+    workspace_.assign(nn::workspace_elements<L, nhwc, In>(options.n), poisoned);
+    kept_.assign(nn::kept_elements<L, nhwc, In>(options.n), poisoned);
     y_.assign(std::max(gy.size(), x.size()), poisoned);
     if (in_place) std::ranges::copy(x, y_.begin());
     layer_.template forward<In>(
-        backend_, forward_args<backend_type>{
-                      input(), batch(y_), params, buffers_, saved_, options.run_mode, random_, {}});
+        backend_, forward_args<backend_type>{input(), batch(y_), params, buffers_, saved_,
+                                             options.run_mode, random_, workspace_});
     y_.resize(gy.size());
     result_ = y_;
     if (in_place && !nn::needs_own_output<L>) std::ranges::fill(y_, poisoned);
@@ -74,29 +83,14 @@ class tangent_probe {
     std::vector<double> dy = gy;
     dy.resize(gradient_.size());
     if (in_place) gradient_ = dy;
-    layer_.template backward<In>(backend_,
-                                 backward_args<backend_type>{input(),
-                                                             batch(y_),
-                                                             batch(in_place ? gradient_ : dy),
-                                                             params,
-                                                             saved_,
-                                                             batch(gradient_),
-                                                             {},
-                                                             options.run_mode,
-                                                             random_,
-                                                             {},
-                                                             {}});
+    backward_args<backend_type> back{input(), batch(y_), batch(in_place ? gradient_ : dy), params,
+                                     saved_};
+    back.dx = batch(gradient_);
+    layer_.template backward<In>(backend_, run(back));
     ty_ = in_place ? along : std::vector<double>(gy.size(), poisoned);
-    layer_.template tangent<In>(backend_, tangent_args<backend_type>{input(),
-                                                                     batch(y_),
-                                                                     batch(in_place ? ty_ : along),
-                                                                     batch(ty_),
-                                                                     params,
-                                                                     saved_,
-                                                                     options.run_mode,
-                                                                     random_,
-                                                                     {},
-                                                                     {}});
+    tangent_args<backend_type> a{input(),    batch(y_), batch(in_place ? ty_ : along),
+                                 batch(ty_), params,    saved_};
+    layer_.template tangent<In>(backend_, run(a));
     return ty_;
   }
 
@@ -111,22 +105,13 @@ class tangent_probe {
   result second_order(wanted want = {}) {
     static_cast<void>(tangent(tx));
     result r = empty_result();
-    const std::span<double> dparams = std::span(r.dparams).subspan(guard, params.size());
-    layer_.template second_order<In>(
-        backend_, second_order_args<backend_type>{
-                      input(),
-                      batch(y_),
-                      batch(tx),
-                      batch(gy),
-                      want.ey ? batch(ey) : const_batch_of<storage>{nullptr, options.n},
-                      {want.ex ? r.ex.data() + guard : nullptr, options.n},
-                      params,
-                      saved_,
-                      want.dparams ? dparams : std::span<double>{},
-                      options.run_mode,
-                      random_,
-                      {},
-                      {}});
+    second_order_args<backend_type> a{input(), batch(y_), batch(tx), batch(gy)};
+    a.ey = want.ey ? batch(std::as_const(ey)) : const_batch_of<storage>{nullptr, options.n};
+    a.ex = {want.ex ? r.ex.data() + guard : nullptr, options.n};
+    a.params = params;
+    a.saved = saved_;
+    if (want.dparams) a.dparams = std::span(r.dparams).subspan(guard, params.size());
+    layer_.template second_order<In>(backend_, run(a));
     return finished(std::move(r));
   }
   /// The same for merged_gradient of s x + tx, or of tx alone without seeds.
@@ -136,17 +121,11 @@ class tangent_probe {
     std::vector<double> m = tx;
     const std::size_t size = static_cast<std::size_t>(In.size());
     for (std::size_t i = 0; i < m.size() && with_seeds; ++i) m[i] += seeds[i / size] * x[i];
-    layer_.template merged_gradient<In>(
-        backend_, merged_args<backend_type>{batch(m),
-                                            batch(gy),
-                                            with_seeds ? seeds.data() : nullptr,
-                                            params,
-                                            saved_,
-                                            std::span(r.dparams).subspan(guard, params.size()),
-                                            options.run_mode,
-                                            random_,
-                                            {},
-                                            {}});
+    merged_args<backend_type> a{input(), batch(m), batch(gy), with_seeds ? seeds.data() : nullptr};
+    a.params = params;
+    a.saved = saved_;
+    a.dparams = std::span(r.dparams).subspan(guard, params.size());
+    layer_.template merged_gradient<In>(backend_, run(a));
     return finished(std::move(r));
   }
 
@@ -177,6 +156,15 @@ class tangent_probe {
   const_batch_of<storage> batch(const std::vector<double>& v) const {
     return {v.data(), options.n};
   }
+  /// What all passes behind the forward share.
+  template <class Args>
+  const Args& run(Args& a) {
+    a.run_mode = options.run_mode;
+    a.random = random_;
+    a.workspace = workspace_;
+    a.kept = kept_;
+    return a;
+  }
   /// In place, the output has overwritten the input.
   const_batch_of<storage> input() const { return batch(in_place ? y_ : x); }
   static double inner(const std::vector<double>& a, const std::vector<double>& b) {
@@ -204,6 +192,7 @@ class tangent_probe {
 
   backend_type backend_;
   std::vector<double> initial_buffers_, buffers_, saved_, y_, result_, gradient_, ty_;
+  std::vector<double> workspace_, kept_;
   stream_id random_{.seed = options.seed, .use = purpose::dropout};
 };
 
@@ -270,22 +259,17 @@ outcome check_merged(tangent_probe<L, In>& probe) {
 
 }  // namespace detail
 
-/// All passes for penalties that layer L has, on inputs of extents In. A layer must have a tangent,
-/// and either say that it is piecewise linear or have a second_order.
+/// All passes for penalties of layer L on inputs of extents In: a tangent, and the merged gradient
+/// if L is piecewise linear or the second derivatives if it is not.
 template <hwc In, class L>
 outcome check_tangents(const L& layer, const gradient_options& options = {}) {
-  constexpr bool linear = requires { requires L::piecewise_linear; };
-  using args = second_order_args<backend::reference<double>>;
-  constexpr bool bends = requires(const L& l, backend::reference<double>& b, const args& a) {
-    l.template second_order<In>(b, a);
-  };
-  static_assert(linear || bends, "the layer has no pass for penalties");
+  constexpr bool linear = nn::is_piecewise_linear<L>;
   tangent_probe<L, In> probe(layer, options);
   const auto x = probe.x, params = probe.params, tx = probe.tx, gy = probe.gy, ey = probe.ey;
   const auto first = probe.tangent(tx);
   outcome o = same_bits(probe.tangent(tx), first).named("a second tangent") &&
               detail::check_forward_slope(probe).named("tangent");
-  if constexpr (bends) o = o && detail::check_second_order(probe).named("second_order");
+  if constexpr (!linear) o = o && detail::check_second_order(probe).named("second_order");
   if constexpr (linear && L::param_count(In) > 0) o = o && detail::check_merged(probe);
   return o && same_bits(probe.x, x).named("x") && same_bits(probe.params, params).named("params") &&
          same_bits(probe.tx, tx).named("tx") && same_bits(probe.gy, gy).named("gy") &&

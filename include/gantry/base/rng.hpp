@@ -29,6 +29,7 @@ enum class purpose : std::uint32_t {
   fixed_latent,    ///< latents of the sample grid
   evaluation,      ///< latents of generated samples that are scored
   user,            ///< free for programs built on the library
+  penalty,         ///< where gradient penalties are taken; salt = local step and penalty
 };
 
 /// Names one stream: key = seed, counter = (index, step, worker, purpose and salt).
@@ -74,6 +75,11 @@ constexpr float to_unit(std::uint32_t word) {
 }
 
 }  // namespace philox
+
+/// Uniform number `index` of a stream, in (0, 1]: word index % 4 of block index / 4.
+constexpr float uniform_at(const stream_id& id, std::size_t index) {
+  return philox::to_unit(philox::at(id, static_cast<std::uint32_t>(index / 4))[index % 4]);
+}
 
 /// Fills `out` with N(0, 1): element i comes from block i / 4 (Box-Muller on word pairs).
 template <class T>

@@ -85,7 +85,7 @@ struct tangent_args {
 /// m_i = s_i x_i + t_i to the parameters that multiply, and sum_i s_i gy_i to those that are added.
 template <Backend B>
 struct merged_args {
-  const_batch_of<typename B::storage> m, gy;
+  const_batch_of<typename B::storage> x, m, gy;
   const typename B::scalar* seeds{};  ///< s, null: all zero
   std::span<const typename B::scalar> params;
   std::span<typename B::scalar> saved;

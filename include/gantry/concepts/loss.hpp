@@ -20,16 +20,39 @@ struct logits {
 };
 
 /// An adversarial objective. Each call overwrites the gradients with the derivative of the mean
-/// loss over the batch and adds the loss to *sum (in the backend's memory). `constrain` runs after
-/// each discriminator update, for objectives that restrict the weights (weight clipping).
+/// loss over the batch and adds the loss to *sum (in the backend's memory). `generator` writes the
+/// gradient of `fake` only; `real` is filled if generator_needs_real() says so. `constrain` runs
+/// after each discriminator update, for objectives that restrict the weights (weight clipping).
 template <class L, class B>
 concept Loss = Backend<B> && std::copyable<L> &&
     requires(const L& l, B& b, const logits<B>& real, const logits<B>& fake,
              typename B::scalar* sum, std::span<typename B::scalar> weights) {
   { L::name } -> std::convertible_to<std::string_view>;
   { l.discriminator(b, real, fake, sum) } -> std::same_as<void>;
-  { l.generator(b, fake, sum) } -> std::same_as<void>;
+  { l.generator(b, real, fake, sum) } -> std::same_as<void>;
+  { l.generator_needs_real() } -> std::same_as<bool>;
   { l.constrain(b, weights) } -> std::same_as<void>;
+};
+
+/// At which samples a penalty takes the gradient of the discriminator.
+enum class penalty_point {
+  real,          ///< the real batch
+  fake,          ///< the generated batch
+  interpolates,  ///< between a real and a generated sample
+  perturbed,     ///< noise around real samples
+};
+
+/// A penalty weight() E f(|dD/dx|) on the gradient of the discriminator by its input, part of its
+/// loss at every `every`-th of its steps, times `every` (lazy regularisation, Karras et al., arXiv
+/// 1912.04958, appendix B). A weight of 0 switches it off. See gradient_norm for functions.
+template <class P>
+concept GradientPenalty = std::copyable<P> && requires(const P& p, double square) {
+  { P::name } -> std::convertible_to<std::string_view>;
+  { P::point } -> std::convertible_to<penalty_point>;
+  { p.function().value(square) } -> std::same_as<double>;
+  { p.function().factor(square) } -> std::same_as<double>;
+  { p.coefficient() } -> std::same_as<float>;
+  { p.every } -> std::convertible_to<int>;
 };
 
 }  // namespace gantry

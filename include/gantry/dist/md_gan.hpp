@@ -286,8 +286,8 @@ class md_gan::worker {
         host_(static_cast<std::size_t>(common.batch) * shape.size()),
         packet_(packet_size<T>(settings)) {}
 
-  static constexpr std::size_t bytes(int batch) {
-    return discriminator_player<T, B>::bytes(batch) +
+  static constexpr std::size_t bytes(int batch, const typename T::loss_type& loss = {}) {
+    return discriminator_player<T, B>::bytes(batch, loss) +
            3 * allocation_bytes<typename B::scalar>(elements(batch));
   }
   static constexpr std::size_t message_bytes(int batch, const config& settings) {
@@ -325,7 +325,8 @@ class md_gan::worker {
     if (!comm.receive(message::batch, host_, 0)) return order::stop;
     watch.lap(phase::wait);
     import(fake_);
-    const double generator_loss = discriminator_.feedback(view(fake_), view(gradient_), iteration);
+    const double generator_loss = 
+        discriminator_.feedback(view(real_), view(fake_), view(gradient_), iteration);
     launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
     backend_->synchronize();
     watch.lap(phase::feedback);

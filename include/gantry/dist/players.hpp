@@ -13,6 +13,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/network_state.hpp"
+#include "gantry/dist/penalty_passes.hpp"
 
 namespace gantry::dist {
 
@@ -121,6 +122,7 @@ class discriminator_player {
   using state_type =
       network_state<typename T::discriminator_type, typename T::discriminator_optimizer_type, B>;
   using tape_type = typename T::discriminator_type::template tape<B>;
+  using loss_type = typename T::loss_type;
   using const_batch = const_batch_of<typename B::storage>;
 
   /// Worker w owns player 1 + w's initial weights and random streams.
@@ -132,19 +134,20 @@ class discriminator_player {
         state_(b, common.topology.discriminator, common.topology.discriminator_optimizer),
         real_(b, common.batch),
         fake_(b, common.batch),
-        loss_sum_(b.allocate(1)) {
+        loss_sum_(b.allocate(1)),
+        penalties_(b, common.batch, loss_) {
     state_.initialise(b, common.seed, 1 + worker);
   }
 
   /// Bytes that an object allocates from its backend.
-  static constexpr std::size_t bytes(int batch) {
+  static constexpr std::size_t bytes(int batch, const loss_type& loss = {}) {
     using scalar = typename B::scalar;
     return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) +
-           allocation_bytes<scalar>(1);
+           allocation_bytes<scalar>(1) + penalties_type::bytes(batch, loss);
   }
 
   /// One learning step on a real and a fake batch; local_step numbers the steps of one iteration.
-  /// @returns the loss before the step
+  /// @returns the loss before the step, penalties included
   double learn(const_batch real, const_batch fake, std::uint32_t iteration,
                std::uint32_t local_step) {
     B& b = *backend_;
@@ -153,22 +156,32 @@ class discriminator_player {
     forward(real, real_, iteration, 2 * local_step);
     forward(fake, fake_, iteration, 2 * local_step + 1);
     loss_.discriminator(b, at(real_), at(fake_), loss_sum_.data());
-    state_.network.backward(b, state_.values(), real, real_, state_.gradients(), {});
-    state_.network.backward(b, state_.values(), fake, fake_, state_.gradients(), {});
+    if constexpr (HasPenalties<loss_type>) {
+      const typename penalties_type::step step{
+          state_.network,     state_.values(), state_.gradients(),
+          loss_sum_.data(), state_.step,     random(iteration, penalty_pass - local_step)};
+      penalties_.backward(b, loss_, step, penalty_point::real, real, real_);
+      penalties_.backward(b, loss_, step, penalty_point::fake, fake, fake_);
+      penalties_.elsewhere(b, loss_, step, real, fake, real_);
+    } else {
+      state_.network.backward(b, state_.values(), real, real_, state_.gradients(), {});
+      state_.network.backward(b, state_.values(), fake, fake_, state_.gradients(), {});
+    }
     state_.update(b);
     loss_.constrain(b, state_.values().params);
     return read_loss();
   }
 
   /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the
-  /// generator's mean loss by each image of `fake`. No parameter gradient is computed. @returns the
-  /// generator's loss
-  double feedback(const_batch fake, batch_of<typename B::storage> gradient,
+  /// generator's mean loss by each image of `fake`. No parameter gradient is computed; `real` is
+  /// looked at by relativistic objectives only. @returns the generator's loss
+  double feedback(const_batch real, const_batch fake, batch_of<typename B::storage> gradient,
                   std::uint32_t iteration) {
     B& b = *backend_;
     reset_loss();
     forward(fake, fake_, iteration, feedback_pass);
-    loss_.generator(b, at(fake_), loss_sum_.data());
+    if (loss_.generator_needs_real()) forward(real, real_, iteration, feedback_real_pass);
+    loss_.generator(b, at(real_), at(fake_), loss_sum_.data());
     state_.network.backward(b, state_.values(), fake, fake_, {}, gradient);
     return read_loss();
   }
@@ -176,15 +189,23 @@ class discriminator_player {
   [[nodiscard]] state_type& state() { return state_; }
 
  private:
-  static constexpr std::uint32_t feedback_pass = 0xFFFE;
+  using penalties_type =
+      penalty_passes<typename T::discriminator_type, typename T::loss_type, B>;
+  /// Numbers of forwards, for random streams; learning steps count from 0, penalties' forwards from
+  /// penalty_pass downwards.
+  static constexpr std::uint32_t feedback_pass = 0xFFFE, feedback_real_pass = 0xFFFD,
+                                 penalty_pass = 0xFFFC;
 
+  [[nodiscard]] stream_id random(std::uint32_t iteration, std::uint32_t pass) const {
+    return {.seed = seed_,
+            .step = iteration,
+            .worker = worker_,
+            .use = purpose::dropout,
+            .salt = pass};
+  }
   void forward(const_batch x, tape_type& tape, std::uint32_t iteration, std::uint32_t pass) {
     state_.network.forward(*backend_, state_.values(), x, tape, mode::train,
-                           {.seed = seed_,
-                            .step = iteration,
-                            .worker = worker_,
-                            .use = purpose::dropout,
-                            .salt = pass});
+                           random(iteration, pass));
   }
   static logits<B> at(tape_type& tape) {
     return {tape.output().data, tape.output_gradient().data,
@@ -204,6 +225,7 @@ class discriminator_player {
   state_type state_;
   tape_type real_, fake_;
   typename B::buffer_type loss_sum_;
+  penalties_type penalties_;
 };
 
 }  // namespace gantry::dist

@@ -34,9 +34,10 @@ struct standalone {
           real_(b.allocate(B::storage::layout::elements(shape, common.batch))),
           host_(static_cast<std::size_t>(common.batch) * shape.size()) {}
 
-    static constexpr std::size_t bytes(int batch, const config& settings) {
+    static constexpr std::size_t bytes(int batch, const config& settings,
+                                       const typename T::loss_type& loss = {}) {
       return generator_player<T, B>::bytes(batch, settings.fakes) +
-             discriminator_player<T, B>::bytes(batch) +
+             discriminator_player<T, B>::bytes(batch, loss) +
              allocation_bytes<typename B::scalar>(B::storage::layout::elements(shape, batch));
     }
 
@@ -66,7 +67,7 @@ struct standalone {
       watch.lap(phase::discriminator);
       const auto j = static_cast<std::size_t>(a.for_feedback);
       report.generator_loss =
-          discriminator_.feedback(fakes[j], generator_.image_gradient(j), iteration);
+          discriminator_.feedback(real, fakes[j], generator_.image_gradient(j), iteration);
       watch.lap(phase::feedback);
       generator_.begin_update();
       generator_.learn(j);

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <tuple>
 #include <variant>
 
 #include "gantry/concepts/loss.hpp"
@@ -38,9 +39,10 @@ struct separable {
     detail::mean_term(b, fake, sum, self().on_fake());
   }
   template <Backend B>
-  void generator(B& b, const logits<B>& fake, typename B::scalar* sum) const {
+  void generator(B& b, const logits<B>&, const logits<B>& fake, typename B::scalar* sum) const {
     detail::mean_term(b, fake, sum, self().for_generator());
   }
+  static constexpr bool generator_needs_real() { return false; }
   template <Backend B>
   void constrain(B&, std::span<typename B::scalar>) const {}
 
@@ -84,6 +86,15 @@ struct hinge : separable<hinge> {
   static constexpr proportional for_generator() { return {-1.0f}; }
 };
 
+/// Wasserstein distance by a critic that a gradient penalty keeps in bounds: E D(G(z)) - E D(x)
+/// (Gulrajani et al., arXiv 1704.00028, eq. 3 without its penalty; see penalised).
+struct critic : separable<critic> {
+  static constexpr std::string_view name = "critic";
+  static constexpr proportional on_real() { return {-1.0f}; }
+  static constexpr proportional on_fake() { return {1.0f}; }
+  static constexpr proportional for_generator() { return {-1.0f}; }
+};
+
 /// Wasserstein distance by a critic whose weights are clipped to [-clip, clip] after each of its
 /// updates (Arjovsky et al., arXiv 1701.07875, Alg. 1).
 struct wasserstein : separable<wasserstein> {
@@ -99,6 +110,81 @@ struct wasserstein : separable<wasserstein> {
   }
 };
 
+/// Relativistic pairing: softplus(-(D(x) - D(G(z)))) for pairs of a real and a generated sample,
+/// and the other way round for the generator (Jolicoeur-Martineau, arXiv 1807.00734, eq. 5; the
+/// loss of R3GAN, Huang et al., arXiv 2501.05441, eq. 2).
+struct relativistic {
+  static constexpr std::string_view name = "relativistic";
+  template <Backend B>
+  void discriminator(B& b, const logits<B>& real, const logits<B>& fake,
+                     typename B::scalar* sum) const {
+    launch(b, ops::paired_term<cross_entropy_real>{},
+           {real.value, fake.value, real.gradient, fake.gradient, real.count,
+            1.0f / static_cast<float>(real.count), sum, {}});
+  }
+  template <Backend B>
+  void generator(B& b, const logits<B>& real, const logits<B>& fake,
+                 typename B::scalar* sum) const {
+    launch(b, ops::paired_term<cross_entropy_real>{},
+           {fake.value, real.value, fake.gradient, nullptr, fake.count,
+            1.0f / static_cast<float>(fake.count), sum, {}});
+  }
+  static constexpr bool generator_needs_real() { return true; }
+  template <Backend B>
+  void constrain(B&, std::span<typename B::scalar>) const {}
+};
+
+/// Each output is judged against the mean of the other kind (Jolicoeur-Martineau, arXiv 1807.00734,
+/// section 4.2): Target(D(x) - E D(G(z))) + Other(D(G(z)) - E D(x)), exchanged for the generator.
+template <class Target, class Other>
+struct relative_to_average {
+  static constexpr std::string_view name = "relativistic_average";
+  Target target{};
+  Other other{};
+  template <Backend B>
+  void discriminator(B& b, const logits<B>& real, const logits<B>& fake,
+                     typename B::scalar* sum) const {
+    launch(b, ops::relativistic_average_terms<Target, Other>{},
+           {real.value, fake.value, real.gradient, fake.gradient, real.count, sum, target, other});
+  }
+  template <Backend B>
+  void generator(B& b, const logits<B>& real, const logits<B>& fake,
+                 typename B::scalar* sum) const {
+    launch(b, ops::relativistic_average_terms<Target, Other>{},
+           {fake.value, real.value, fake.gradient, nullptr, fake.count, sum, target, other});
+  }
+  static constexpr bool generator_needs_real() { return true; }
+  template <Backend B>
+  void constrain(B&, std::span<typename B::scalar>) const {}
+};
+/// RaSGAN: with the cross-entropy.
+using relativistic_average = relative_to_average<cross_entropy_real, cross_entropy_fake>;
+
+/// An objective with penalties on the gradient of its discriminator (see penalties.hpp), each a
+/// value: penalised<critic, wgan_gp>{.penalties = {wgan_gp{.weight = 10}}}.
+template <class Objective, GradientPenalty... Penalties>
+struct penalised {
+  static constexpr std::string_view name = Objective::name;
+  Objective objective{};
+  std::tuple<Penalties...> penalties{};
+
+  template <Backend B>
+  void discriminator(B& b, const logits<B>& real, const logits<B>& fake,
+                     typename B::scalar* sum) const {
+    objective.discriminator(b, real, fake, sum);
+  }
+  template <Backend B>
+  void generator(B& b, const logits<B>& real, const logits<B>& fake,
+                 typename B::scalar* sum) const {
+    objective.generator(b, real, fake, sum);
+  }
+  [[nodiscard]] bool generator_needs_real() const { return objective.generator_needs_real(); }
+  template <Backend B>
+  void constrain(B& b, std::span<typename B::scalar> weights) const {
+    objective.constrain(b, weights);
+  }
+};
+
 /// One of several objectives, chosen at run time: for programs that read it from a flag.
 template <class... Losses>
 struct one_of {
@@ -111,8 +197,12 @@ struct one_of {
     std::visit([&](const auto& l) { l.discriminator(b, real, fake, sum); }, chosen);
   }
   template <Backend B>
-  void generator(B& b, const logits<B>& fake, typename B::scalar* sum) const {
-    std::visit([&](const auto& l) { l.generator(b, fake, sum); }, chosen);
+  void generator(B& b, const logits<B>& real, const logits<B>& fake,
+                 typename B::scalar* sum) const {
+    std::visit([&](const auto& l) { l.generator(b, real, fake, sum); }, chosen);
+  }
+  [[nodiscard]] bool generator_needs_real() const {
+    return std::visit([](const auto& l) { return l.generator_needs_real(); }, chosen);
   }
   template <Backend B>
   void constrain(B& b, std::span<typename B::scalar> weights) const {

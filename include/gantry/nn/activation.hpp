@@ -15,6 +15,8 @@ template <class Derived, class Function>
 struct activation : parameter_free {
   static constexpr bool in_place = true;
   static constexpr bool backward_needs_output = true;
+  static constexpr bool piecewise_linear =
+      !requires(const Function& f, float y) { f.second_derivative(y); };
   static constexpr hwc output_shape(hwc in) { return in; }
   template <hwc>
   static constexpr bool validate() {
@@ -35,6 +37,18 @@ struct activation : parameter_free {
       launch(
           b, ops::activation_backward<Function>{},
           {a.y.data, a.dy.data, a.dx.data, B::storage::layout::elements(In, a.dy.n), function()});
+  }
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    launch(b, ops::activation_backward<Function>{},
+           {a.y.data, a.tx.data, a.ty.data, B::storage::layout::elements(In, a.tx.n), function()});
+  }
+  template <hwc In, Backend B>
+  void second_order(B& b, const second_order_args<B>& a) const {
+    if (a.ex.data)
+      launch(b, ops::activation_second_order<Function>{},
+             {a.y.data, a.tx.data, a.gy.data, a.ey.data, a.ex.data,
+              B::storage::layout::elements(In, a.tx.n), function()});
   }
 
  private:
@@ -66,6 +80,12 @@ struct tanh_ : nn::activation<tanh_, function::tanh> {
 struct sigmoid : nn::activation<sigmoid, function::sigmoid> {
   static constexpr std::string_view name = "sigmoid";
   [[nodiscard]] function::sigmoid function() const { return {}; }
+};
+
+/// log(1 + e^x).
+struct softplus : nn::activation<softplus, function::softplus> {
+  static constexpr std::string_view name = "softplus";
+  [[nodiscard]] function::softplus function() const { return {}; }
 };
 
 }  // namespace gantry

@@ -12,6 +12,7 @@ namespace gantry {
 /// ones.
 struct batch_norm {
   static constexpr std::string_view name = "batch_norm";
+  static constexpr bool couples_samples = true;
   float momentum{0.1f};
   float epsilon{1e-5f};
   nn::initialiser scale_init{};  ///< scale starts at 1 + this

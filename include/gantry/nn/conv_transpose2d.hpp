@@ -20,6 +20,7 @@ struct conv_transpose2d {
                 "conv_transpose2d: the output padding must be smaller than the stride");
   static constexpr std::string_view name = "conv_transpose2d";
   static constexpr bool has_bias = Bias == bias::yes;
+  static constexpr bool piecewise_linear = true;
   nn::initialiser weight_init;
 
   static constexpr hwc output_shape(hwc in) {
@@ -88,6 +89,20 @@ struct conv_transpose2d {
     }
     if (a.dx.data)
       launch(b, ops::conv2d_forward<geometry(In)>{}, {a.dy, a.params.data(), nullptr, a.dx});
+  }
+
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    launch(b, ops::conv2d_backward_data<geometry(In)>{}, {a.tx, a.params.data(), nullptr, a.ty});
+  }
+
+  template <hwc In, Backend B>
+  void merged_gradient(B& b, const merged_args<B>& a) const {
+    launch(b, ops::conv2d_backward_weights<geometry(In)>{}, {a.gy, a.m, a.dparams.data()});
+    if constexpr (has_bias)
+      if (a.seeds)
+        launch(b, ops::scaled_channel_sum<output_shape(In)>{},
+               {a.gy, a.seeds, a.dparams.data() + weight_count(In)});
   }
 };
 

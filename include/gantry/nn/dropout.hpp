@@ -13,6 +13,7 @@ namespace gantry {
 struct dropout : nn::parameter_free {
   static constexpr std::string_view name = "dropout";
   static constexpr bool in_place = true;
+  static constexpr bool piecewise_linear = true;
   float rate{0.5f};
 
   static constexpr hwc output_shape(hwc in) { return in; }
@@ -30,6 +31,10 @@ struct dropout : nn::parameter_free {
   template <hwc In, Backend B>
   void backward(B& b, const backward_args<B>& a) const {
     if (a.dx.data) apply<In>(b, a.dy, a.dx, a.run_mode, a.random);
+  }
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    apply<In>(b, a.tx, a.ty, a.run_mode, a.random);
   }
 
  private:

@@ -15,4 +15,5 @@
 #include "gantry/nn/pixel_norm.hpp"
 #include "gantry/nn/resample.hpp"
 #include "gantry/nn/reshape.hpp"
+#include "gantry/nn/residual.hpp"
 #include "gantry/nn/sequential.hpp"

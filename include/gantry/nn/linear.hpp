@@ -18,6 +18,7 @@ struct linear {
   static constexpr std::string_view name = "linear";
   static constexpr bool flattens_samples = true;
   static constexpr bool has_bias = Bias == bias::yes;
+  static constexpr bool piecewise_linear = true;
   nn::initialiser weight_init;
 
   static constexpr linear_geometry geometry(hwc in) { return {in, Out}; }
@@ -76,6 +77,20 @@ struct linear {
     }
     if (a.dx.data)
       launch(b, ops::linear_backward_data<geometry(In)>{}, {a.dy, a.params.data(), a.dx, false});
+  }
+
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    launch(b, ops::linear_forward<geometry(In)>{}, {a.tx, a.params.data(), nullptr, a.ty});
+  }
+
+  template <hwc In, Backend B>
+  void merged_gradient(B& b, const merged_args<B>& a) const {
+    launch(b, ops::linear_backward_weights<geometry(In)>{}, {a.m, a.gy, a.dparams.data()});
+    if constexpr (has_bias)
+      if (a.seeds)
+        launch(b, ops::scaled_channel_sum<hwc{1, 1, Out}>{},
+               {a.gy, a.seeds, a.dparams.data() + weight_count(In)});
   }
 };
 

@@ -17,6 +17,7 @@ struct minibatch_discrimination {
                 "minibatch_discrimination<kernels, dims>: both numbers must be positive");
   static constexpr std::string_view name = "minibatch_discrimination";
   static constexpr bool flattens_samples = true;
+  static constexpr bool couples_samples = true;
   static constexpr int projected = Kernels * Dims;
   nn::initialiser weight_init;
 

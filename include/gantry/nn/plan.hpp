@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <tuple>
 #include <utility>
 
@@ -29,57 +30,126 @@ template <class L>
 inline constexpr bool is_flattening = requires {
   requires L::flattens_samples;
 };
+template <class L>
+inline constexpr bool is_piecewise_linear = requires {
+  requires L::piecewise_linear;
+};
+template <class L>
+inline constexpr bool is_coupling = requires {
+  requires L::couples_samples;
+};
 
-template <class Input, class... Layers>
-struct plan {
-  static_assert(
-      requires { Input::shape; },
-      "sequential<input, layers...>: the first argument must be the input, image<H, W, C> or "
-      "latent<N>");
-  static_assert(sizeof...(Layers) > 0, "sequential<input, layers...>: give at least one layer");
+/// Random streams a layer uses; layers made of layers have more than one.
+template <class L>
+inline constexpr std::uint32_t stream_count = [] {
+  if constexpr (requires { L::stream_count; })
+    return L::stream_count;
+  else
+    return 1u;
+}();
+
+/// Scalars a layer keeps from forward to backward for n samples; layers made of layers keep
+/// activations, whose size is the layout's business.
+template <class L, class Layout, hwc In>
+constexpr std::size_t saved_elements(int n) {
+  if constexpr (requires { L::template saved_elements<Layout, In>(n); })
+    return L::template saved_elements<Layout, In>(n);
+  else
+    return L::saved_count(In, n);
+}
+/// Scratch of one call, and what stays from a backward until the passes of a penalty.
+template <class L, class Layout, hwc In>
+constexpr std::size_t workspace_elements(int n) {
+  if constexpr (requires { L::template workspace_elements<Layout, In>(n); })
+    return L::template workspace_elements<Layout, In>(n);
+  else
+    return 0;
+}
+template <class L, class Layout, hwc In>
+constexpr std::size_t kept_elements(int n) {
+  if constexpr (requires { L::template kept_elements<Layout, In>(n); })
+    return L::template kept_elements<Layout, In>(n);
+  else
+    return 0;
+}
+
+/// The layer objects of a network, by index. Not a std::tuple: g++ 12 zeroes the default member
+/// initialisers of elements behind an empty one.
+template <std::size_t I, class L>
+struct layer_at {
+  L value{};
+};
+template <class Indices, class... Layers>
+struct layer_list;
+template <std::size_t... I, class... Layers>
+struct layer_list<std::index_sequence<I...>, Layers...> : layer_at<I, Layers>... {};
+
+template <std::size_t I, class L>
+constexpr L& get(layer_at<I, L>& at) {
+  return at.value;
+}
+template <std::size_t I, class L>
+constexpr const L& get(const layer_at<I, L>& at) {
+  return at.value;
+}
+
+/// A list of layers whose input is not known yet: what residual blocks are made of.
+template <class... Layers>
+struct layer_pack {
   static constexpr std::size_t depth = sizeof...(Layers);
+  using objects = layer_list<std::make_index_sequence<depth>, Layers...>;
   template <class T>
   using per_boundary = std::array<T, depth + 1>;
-
   template <std::size_t I>
   using layer_type = std::tuple_element_t<I, std::tuple<Layers...>>;
 
-  /// shapes[i] goes into layer i, shapes[i + 1] comes out.
-  static constexpr per_boundary<hwc> shapes = [] {
-    per_boundary<hwc> s{Input::shape};
+  /// [i] goes into layer i, [i + 1] comes out.
+  static constexpr per_boundary<hwc> shapes(hwc in) {
+    per_boundary<hwc> s{in};
     std::size_t i = 0;
     ((s[i + 1] = Layers::output_shape(s[i]), ++i), ...);
     return s;
-  }();
-  static constexpr per_boundary<std::size_t> param_offsets = [] {
+  }
+  static constexpr per_boundary<std::size_t> param_offsets(hwc in) {
+    const auto s = shapes(in);
     per_boundary<std::size_t> o{};
     std::size_t i = 0;
-    ((o[i + 1] = o[i] + Layers::param_count(shapes[i]), ++i), ...);
+    ((o[i + 1] = o[i] + Layers::param_count(s[i]), ++i), ...);
     return o;
-  }();
-  static constexpr per_boundary<std::size_t> buffer_offsets = [] {
+  }
+  static constexpr per_boundary<std::size_t> buffer_offsets(hwc in) {
+    const auto s = shapes(in);
     per_boundary<std::size_t> o{};
     std::size_t i = 0;
-    ((o[i + 1] = o[i] + Layers::buffer_count(shapes[i]), ++i), ...);
+    ((o[i + 1] = o[i] + Layers::buffer_count(s[i]), ++i), ...);
     return o;
-  }();
-  static constexpr std::size_t params_of(std::size_t i) {
-    return param_offsets[i + 1] - param_offsets[i];
   }
-  static constexpr std::size_t buffers_of(std::size_t i) {
-    return buffer_offsets[i + 1] - buffer_offsets[i];
+  static constexpr flop_count flops(hwc in) {
+    const auto s = shapes(in);
+    flop_count sum;
+    std::size_t i = 0;
+    ((sum = sum + Layers::flops(s[i]), ++i), ...);
+    return sum;
   }
-
+  template <hwc In>
+  static constexpr bool validate() {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (Layers::template validate<shapes(In)[I]>() && ...);
+    }
+    (std::make_index_sequence<depth>{});
+  }
   static constexpr std::array<bool, depth> in_place{is_in_place<Layers>...};
   static constexpr std::array<bool, depth> keeps_output{needs_own_output<Layers>...};
-  static constexpr std::array<bool, depth> reshapes{is_reshape<Layers>...};
-  static constexpr std::array<bool, depth> flattens{is_flattening<Layers>...};
+  static constexpr std::array<bool, depth> bends{!is_piecewise_linear<Layers>...};
+  static constexpr bool piecewise_linear = (is_piecewise_linear<Layers> && ...);
+  static constexpr bool couples_samples = (is_coupling<Layers> || ...);
 
-  /// First layer that has parameters; nothing before it is back-propagated unless dx is wanted.
-  static constexpr std::size_t first_parameter_layer = [] {
+  /// First random stream of each layer.
+  static constexpr per_boundary<std::uint32_t> streams = [] {
+    per_boundary<std::uint32_t> o{};
     std::size_t i = 0;
-    while (i < depth && params_of(i) == 0) ++i;
-    return i;
+    ((o[i + 1] = o[i] + stream_count<Layers>, ++i), ...);
+    return o;
   }();
 
   /// slots[i] is the memory of shapes[i]: an in-place layer writes into its input's memory, unless
@@ -94,13 +164,46 @@ struct plan {
     }
     return s;
   }();
+};
 
-  static constexpr flop_count flops = [] {
-    flop_count sum;
+template <class Input, class... Layers>
+struct plan {
+  static_assert(
+      requires { Input::shape; },
+      "sequential<input, layers...>: the first argument must be the input, image<H, W, C> or "
+      "latent<N>");
+  static_assert(sizeof...(Layers) > 0, "sequential<input, layers...>: give at least one layer");
+  using pack = layer_pack<Layers...>;
+  static constexpr std::size_t depth = pack::depth;
+  template <class T>
+  using per_boundary = std::array<T, depth + 1>;
+  template <std::size_t I>
+  using layer_type = typename pack::template layer_type<I>;
+
+  /// shapes[i] goes into layer i, shapes[i + 1] comes out.
+  static constexpr per_boundary<hwc> shapes = pack::shapes(Input::shape);
+  static constexpr per_boundary<std::size_t> param_offsets = pack::param_offsets(Input::shape);
+  static constexpr per_boundary<std::size_t> buffer_offsets = pack::buffer_offsets(Input::shape);
+  static constexpr std::size_t params_of(std::size_t i) {
+    return param_offsets[i + 1] - param_offsets[i];
+  }
+  static constexpr std::size_t buffers_of(std::size_t i) {
+    return buffer_offsets[i + 1] - buffer_offsets[i];
+  }
+
+  static constexpr std::array<bool, depth> in_place = pack::in_place;
+  static constexpr std::array<bool, depth> reshapes{is_reshape<Layers>...};
+  static constexpr std::array<bool, depth> flattens{is_flattening<Layers>...};
+
+  /// First layer that has parameters; nothing before it is back-propagated unless dx is wanted.
+  static constexpr std::size_t first_parameter_layer = [] {
     std::size_t i = 0;
-    ((sum = sum + Layers::flops(shapes[i]), ++i), ...);
-    return sum;
+    while (i < depth && params_of(i) == 0) ++i;
+    return i;
   }();
+
+  static constexpr per_boundary<std::size_t> slots = pack::slots;
+  static constexpr flop_count flops = pack::flops(Input::shape);
   static constexpr double first_input_gradient_flops = [] {
     double first = 0;
     std::size_t i = 0;
@@ -118,19 +221,7 @@ struct plan {
     return flattens[i] && i + 1 < depth && reshapes[i + 1] ? shapes[i + 2] : shapes[i + 1];
   }
 
-  static constexpr bool valid = []<std::size_t... I>(std::index_sequence<I...>) {
-    return (Layers::template validate<shapes[I]>() && ...);
-  }
-  (std::make_index_sequence<depth>{});
-
-  template <class Layout>
-  static constexpr std::size_t activation_elements(std::size_t i, int n) {
-    return Layout::elements(shapes[i], n);
-  }
-  static constexpr std::size_t saved_elements(std::size_t i, int n) {
-    constexpr auto functions = std::array{&Layers::saved_count...};
-    return functions[i](shapes[i], n);
-  }
+  static constexpr bool valid = pack::template validate<Input::shape>();
 };
 
 }  // namespace gantry::nn

@@ -15,6 +15,7 @@ template <class Extents>
 struct reinterpretation : parameter_free {
   static constexpr bool in_place = true;
   static constexpr bool is_reshape = true;
+  static constexpr bool piecewise_linear = true;
   static constexpr hwc output_shape(hwc in) { return Extents::of(in); }
   template <hwc In>
   using required_ops =
@@ -27,6 +28,10 @@ struct reinterpretation : parameter_free {
   template <hwc In, Backend B>
   void backward(B& b, const backward_args<B>& a) const {
     if (a.dx.data) launch(b, ops::reshape<Extents::of(In), In>{}, {a.dy, a.dx});
+  }
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    launch(b, ops::reshape<In, Extents::of(In)>{}, {a.tx, a.ty});
   }
 };
 

@@ -14,30 +14,6 @@
 
 namespace gantry {
 
-namespace nn {
-
-/// The layer objects of a network, by index. Not a std::tuple: g++ 12 zeroes the default member
-/// initialisers of elements behind an empty one.
-template <std::size_t I, class L>
-struct layer_at {
-  L value{};
-};
-template <class Indices, class... Layers>
-struct layer_list;
-template <std::size_t... I, class... Layers>
-struct layer_list<std::index_sequence<I...>, Layers...> : layer_at<I, Layers>... {};
-
-template <std::size_t I, class L>
-constexpr L& get(layer_at<I, L>& at) {
-  return at.value;
-}
-template <std::size_t I, class L>
-constexpr const L& get(const layer_at<I, L>& at) {
-  return at.value;
-}
-
-}  // namespace nn
-
 /// A network as a type: an input (image<H, W, C> or latent<N>) and a flat list of layers. Extents,
 /// parameter offsets, bytes and FLOPs are constants of the type; a mistake in the list is a compile
 /// error that names it.
@@ -62,6 +38,10 @@ struct sequential {
 
   template <Backend B>
   using tape = nn::tape<sequential, B>;
+  template <Backend B>
+  using tangent_tape = nn::tangent_tape<sequential, B>;
+  template <Backend B>
+  using chain = nn::chain<input_shape, typename plan::pack, B>;
 
   /// Layer object I: its run-time settings.
   template <std::size_t I>
@@ -81,7 +61,7 @@ struct sequential {
   /// statistics.
   static std::vector<tensor_info> tensors() {
     std::vector<tensor_info> all;
-    for_each_index([&]<std::size_t I>() {
+    nn::for_each_index<depth>([&]<std::size_t I>() {
       using layer_type = typename plan::template layer_type<I>;
       for (tensor_info t : layer_type::tensors(plan::seen_input(I), plan::seen_output(I))) {
         t.name = std::to_string(I) + "." + t.name;
@@ -94,9 +74,9 @@ struct sequential {
 
   /// Writes initial parameters and running statistics, a pure function of the stream.
   void initialise(std::span<float> params, std::span<float> buffers, const stream_id& id) const {
-    for_each_index([&]<std::size_t I>() {
+    nn::for_each_index<depth>([&]<std::size_t I>() {
       stream_id layer_id = id;
-      layer_id.salt = id.salt * 256 + I;
+      layer_id.salt = id.salt * 256 + plan::pack::streams[I];
       layer<I>().initialise(params.subspan(plan::param_offsets[I], plan::params_of(I)),
                             buffers.subspan(plan::buffer_offsets[I], plan::buffers_of(I)),
                             plan::shapes[I], layer_id);
@@ -109,17 +89,7 @@ struct sequential {
   void forward(B& b, network_view<B> values, const_batch_of<typename B::storage> x, tape<B>& t,
                mode run_mode, const stream_id& random) const {
     t.begin(x.n, run_mode, random);
-    for_each_index([&]<std::size_t I>() {
-      using layer_type = typename plan::template layer_type<I>;
-      constexpr hwc in = plan::shapes[I];
-      static_assert(require_ops<B, typename layer_type::template required_ops<in>>::value,
-                    "sequential: the backend lacks a kernel that one of the layers needs");
-      layer<I>().template forward<in>(
-          b,
-          forward_args<B>{I == 0 ? x : t.activation(I), t.activation(I + 1), params_of<I>(values),
-                          values.buffers.subspan(plan::buffer_offsets[I], plan::buffers_of(I)),
-                          t.saved(I), run_mode, t.random(I)});
-    });
+    chain<B>::forward(layers_, b, t.where(), t.frame(x, values));
   }
 
   /// Back-propagates tape.output_gradient(). Parameter gradients are added to `gradients` (skipped
@@ -128,48 +98,54 @@ struct sequential {
   template <Backend B>
   void backward(B& b, network_view<B> values, const_batch_of<typename B::storage> x, tape<B>& t,
                 std::span<typename B::scalar> gradients, batch_of<typename B::storage> dx) const {
-    t.begin_backward();
-    for_each_index_reversed([&]<std::size_t I>() {
-      constexpr bool inner = I > plan::first_parameter_layer;
-      if (I < plan::first_parameter_layer && !dx.data) return;
-      const const_batch_of<typename B::storage> dy = t.current_gradient();
-      batch_of<typename B::storage> dx_here{};
-      if (inner || dx.data) dx_here = I == 0 ? dx : t.next_gradient(I);
-      const auto dparams = gradients.empty()
-                               ? gradients
-                               : gradients.subspan(plan::param_offsets[I], plan::params_of(I));
-      layer<I>().template backward<plan::shapes[I]>(
-          b, backward_args<B>{I == 0 ? x : t.activation(I), t.activation(I + 1), dy,
-                              params_of<I>(values), t.saved(I), dx_here, dparams, t.run_mode(),
-                              t.random(I)});
-    });
+    chain<B>::backward(layers_, b, t.where(), t.frame(x, values), t.output_gradient(), dx,
+                       gradients);
   }
 
-  /// Calls f on each layer object, first to last.
+  /// dx = the gradient of the sum of all outputs by x: per sample dD/dx. The gradients between the
+  /// layers stay in `tangents` for penalty_backward.
+  template <Backend B>
+  void input_gradient(B& b, network_view<B> values, const_batch_of<typename B::storage> x,
+                      tape<B>& t, tangent_tape<B>& tangents,
+                      batch_of<typename B::storage> dx) const {
+    auto frame = t.frame(x, values);
+    frame.kept = tangents.kept();
+    chain<B>::backward(layers_, b, t.where(), frame, tangents.ones(x.n), dx, {});
+  }
+
+  /// Adds to `gradients` the derivative by the parameters of <v, dD/dx> + sum_i s_i D(x_i), after
+  /// input_gradient. `seeds` holds s, one number per sample; null means zero. Overwrites v. With v
+  /// the derivative of a penalty by dD/dx and s that of a loss by D(x) this is the gradient of both
+  /// (design: forward-mode over the adjoint; one weight gradient per layer where the network is
+  /// piecewise linear).
+  template <Backend B>
+  void penalty_backward(B& b, network_view<B> values, const_batch_of<typename B::storage> x,
+                        tape<B>& t, tangent_tape<B>& tangents, batch_of<typename B::storage> v,
+                        const typename B::scalar* seeds,
+                        std::span<typename B::scalar> gradients) const {
+    auto frame = t.frame(x, values);
+    frame.kept = tangents.kept();
+    const auto& where = t.where();
+    const auto ones = tangents.ones(x.n);
+    chain<B>::tangent(layers_, b, where, frame, v, tangents.output(x.n));
+    if constexpr (plan::pack::piecewise_linear) {
+      if (seeds) chain<B>::template merge<input_shape>(b, x, seeds, v);
+      chain<B>::merged(layers_, b, where, frame, v, ones, seeds, gradients);
+    } else {
+      second_order_args<B> a{.tx = v, .gy = ones, .dparams = gradients};
+      a.ey = {seeds, x.n};
+      chain<B>::second_order(layers_, b, where, frame, a);
+    }
+  }
+
+  /// Calls f on each layer object, first to last; of residual blocks, on the layers inside.
   template <class F>
   void for_each_layer(F&& f) {
-    for_each_index([&]<std::size_t I>() { f(layer<I>()); });
+    nn::visit_layers<typename plan::pack>(layers_, f);
   }
 
  private:
-  nn::layer_list<std::make_index_sequence<depth>, Layers...> layers_;
-
-  template <class F>
-  static constexpr void for_each_index(F&& f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { (f.template operator()<I>(), ...); }
-    (std::make_index_sequence<depth>{});
-  }
-  template <class F>
-  static constexpr void for_each_index_reversed(F&& f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (f.template operator()<depth - 1 - I>(), ...);
-    }
-    (std::make_index_sequence<depth>{});
-  }
-  template <std::size_t I, Backend B>
-  static std::span<const typename B::scalar> params_of(const network_view<B>& values) {
-    return values.params.subspan(plan::param_offsets[I], plan::params_of(I));
-  }
+  typename plan::pack::objects layers_;
 };
 
 }  // namespace gantry

@@ -25,6 +25,42 @@ struct loss_term {
   };
 };
 
+/// Pairs of outputs: *sum += scale sum_i f(a_i - b_i) with its derivatives; either gradient may be
+/// null.
+template <class Function>
+struct paired_term {
+  static constexpr std::string_view name = "paired_term";
+  template <class S>
+  struct params {
+    const typename S::scalar* a;
+    const typename S::scalar* b;
+    typename S::scalar* gradient_a;
+    typename S::scalar* gradient_b;
+    std::size_t count;
+    float scale;
+    typename S::scalar* sum;
+    Function f;
+  };
+};
+
+/// Outputs against the mean of the others: *sum += mean_i f(a_i - mean b) + mean_j g(b_j - mean a)
+/// with its derivatives; either gradient may be null.
+template <class OnA, class OnB>
+struct relativistic_average_terms {
+  static constexpr std::string_view name = "relativistic_average_terms";
+  template <class S>
+  struct params {
+    const typename S::scalar* a;
+    const typename S::scalar* b;
+    typename S::scalar* gradient_a;
+    typename S::scalar* gradient_b;
+    std::size_t count;
+    typename S::scalar* sum;
+    OnA f;
+    OnB g;
+  };
+};
+
 /// Mean cross-entropy of softmax(logits) against labels, its gradient, and the number of samples
 /// whose largest logit is the label's; both sums are added to.
 template <int Classes>

@@ -75,4 +75,16 @@ struct channel_sum {
   };
 };
 
+/// sum[c] += the sum over samples i and pixels of scale_i x_i.
+template <hwc Shape>
+struct scaled_channel_sum {
+  static constexpr std::string_view name = "scaled_channel_sum";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    const typename S::scalar* scale;
+    typename S::scalar* sum;
+  };
+};
+
 }  // namespace gantry::ops

@@ -13,8 +13,8 @@
 
 namespace gantry {
 
-/// Activation functions: value(x), and the derivative written in terms of the output, so that an
-/// activation may overwrite its input.
+/// Activation functions: value(x), and the derivatives written in terms of the output, so that an
+/// activation may overwrite its input. Those without a second derivative are piecewise linear.
 namespace function {
 
 struct relu {
@@ -50,6 +50,10 @@ struct tanh {
   [[nodiscard]] constexpr T derivative(T y) const {
     return T(1) - y * y;
   }
+  template <class T>
+  [[nodiscard]] constexpr T second_derivative(T y) const {
+    return T(-2) * y * (T(1) - y * y);
+  }
 };
 
 struct sigmoid {
@@ -62,6 +66,27 @@ struct sigmoid {
   template <class T>
   [[nodiscard]] constexpr T derivative(T y) const {
     return y * (T(1) - y);
+  }
+  template <class T>
+  [[nodiscard]] constexpr T second_derivative(T y) const {
+    return y * (T(1) - y) * (T(1) - T(2) * y);
+  }
+};
+
+/// log(1 + e^x).
+struct softplus {
+  template <class T>
+  [[nodiscard]] T value(T x) const {
+    return (x > T(0) ? x : T(0)) + std::log1p(std::exp(-std::abs(x)));
+  }
+  /// sigma(x) = 1 - e^-y.
+  template <class T>
+  [[nodiscard]] T derivative(T y) const {
+    return -std::expm1(-y);
+  }
+  template <class T>
+  [[nodiscard]] T second_derivative(T y) const {
+    return std::exp(-y) * -std::expm1(-y);
   }
 };
 
@@ -96,6 +121,23 @@ struct activation_backward {
   };
 };
 
+/// ex = ey f'(x) + gy tx f''(x), derivatives taken from y = f(x): the gradient by x of
+/// <gy, f'(x) tx> + <ey, f(x)>. ey may be null (zero); ex may alias any of the inputs.
+template <class Function>
+struct activation_second_order {
+  static constexpr std::string_view name = "activation_second_order";
+  template <class S>
+  struct params {
+    const typename S::scalar* y;
+    const typename S::scalar* tx;
+    const typename S::scalar* gy;
+    const typename S::scalar* ey;
+    typename S::scalar* ex;
+    std::size_t count;
+    Function f;
+  };
+};
+
 /// y = x / (1 - rate) where the stream's uniform number at this index exceeds `rate`, else 0.
 /// Applied to dy it is its own gradient: the mask is drawn again from the counter, nothing is
 /// stored. y may alias x. Element i of sample-major canonical order uses word i % 4 of block i / 4.
@@ -119,6 +161,18 @@ struct accumulate {
     const typename S::scalar* x;
     typename S::scalar* y;
     std::size_t count;
+  };
+};
+
+/// y_i += scale_i x_i for every sample i, one scale per sample.
+template <hwc Shape>
+struct accumulate_scaled {
+  static constexpr std::string_view name = "accumulate_scaled";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    const typename S::scalar* scale;
+    batch_of<S> y;
   };
 };
 

@@ -42,7 +42,7 @@ template <class Objective>
 double generator_loss(const Objective& loss, batch& fake) {
   reference b;
   double sum = before;
-  loss.generator(b, fake.view(), &sum);
+  loss.generator(b, {}, fake.view(), &sum);
   return sum - before;
 }
 

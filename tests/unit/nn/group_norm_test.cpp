@@ -7,11 +7,13 @@
 #include "gantry/nn/group_norm.hpp"
 
 #include "support/grad_check.hpp"
+#include "support/penalty_check.hpp"
 #include "support/tangent_check.hpp"
 
 using namespace gantry;
 using doctest::Approx;
 using test::check_gradients;
+using test::check_penalty;
 using test::check_tangents;
 
 TEST_CASE("group norms: extents, counts and names") {
@@ -110,4 +112,10 @@ TEST_CASE("group norms: tangents and second derivatives") {
     CHECK(check_tangents<hwc{3, 3, 4}>(instance_norm{}, {.n = n}));
     CHECK(check_tangents<hwc{2, 3, 1}>(instance_norm{}, {.n = n}));
   }
+}
+
+TEST_CASE("group norms: penalties through a network") {
+  CHECK(check_penalty(sequential<image<5, 4, 2>, conv2d<4, 3, 1, 1>, group_norm<2>, leaky_relu,
+                                 conv2d<3, 3, 2>, instance_norm, tanh_, linear<1>>{}));
+  CHECK(check_penalty(sequential<latent<5>, layer_norm, linear<4>, layer_norm, linear<1>>{}));
 }

@@ -7,11 +7,13 @@
 #include "gantry/nn/pixel_norm.hpp"
 
 #include "support/grad_check.hpp"
+#include "support/penalty_check.hpp"
 #include "support/tangent_check.hpp"
 
 using namespace gantry;
 using doctest::Approx;
 using test::check_gradients;
+using test::check_penalty;
 using test::check_tangents;
 
 TEST_CASE("pixel_norm: keeps the extents, has no parameters") {
@@ -52,4 +54,9 @@ TEST_CASE("pixel_norm: tangents and second derivatives") {
     CHECK(check_tangents<hwc{3, 2, 5}>(pixel_norm{}, {.n = n}));
     CHECK(check_tangents<hwc{2, 2, 3}>(pixel_norm{.epsilon = 0.1f}, {.n = n}));
   }
+}
+
+TEST_CASE("pixel_norm: penalties through a network") {
+  CHECK(check_penalty(sequential<image<4, 3, 2>, conv2d<3, 2>, pixel_norm, leaky_relu, conv2d<2, 2>,
+                                 pixel_norm, linear<1>>{}));
 }

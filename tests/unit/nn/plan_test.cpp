@@ -34,9 +34,8 @@ TEST_CASE("plan: extents and offsets, layer after layer") {
   CHECK(p::params_of(2) == 0);
   CHECK(p::buffers_of(1) == 8);
   CHECK(p::first_parameter_layer == 0);
-  CHECK(p::saved_elements(1, 9) == 8);
-  CHECK(p::saved_elements(4, 9) == 0);
-  CHECK(p::activation_elements<nhwc>(1, 9) == 9 * 48);
+  CHECK(nn::saved_elements<batch_norm, nhwc, p::shapes[1]>(9) == 8);
+  CHECK(nn::saved_elements<linear<5>, nhwc, p::shapes[4]>(9) == 0);
 }
 
 TEST_CASE("plan: FLOPs add up; the first layer's input gradient is known apart") {

@@ -7,11 +7,13 @@
 #include "gantry/nn/resample.hpp"
 
 #include "support/grad_check.hpp"
+#include "support/penalty_check.hpp"
 #include "support/tangent_check.hpp"
 
 using namespace gantry;
 using doctest::Approx;
 using test::check_gradients;
+using test::check_penalty;
 using test::check_tangents;
 
 TEST_CASE("resampling: extents") {
@@ -70,4 +72,10 @@ TEST_CASE("resampling: tangents") {
   CHECK(check_tangents<in>(average_pool<2>{}));
   CHECK(check_tangents<in>(global_sum_pool{}));
   CHECK(check_tangents<in>(global_average_pool{}));
+}
+
+TEST_CASE("resampling: penalties through a network") {
+  CHECK(check_penalty(sequential<image<4, 3, 2>, upsample_bilinear<2>, conv2d<3, 3>, leaky_relu,
+                                 average_pool<2>, conv2d<2, 2>, tanh_, upsample_nearest<2>,
+                                 conv2d<2, 2>, sigmoid, global_sum_pool, linear<1>>{}));
 }

@@ -88,6 +88,22 @@ void launch(basic_cpu<K>& b, ops::activation_backward<Function>,
   });
 }
 
+template <kernel_set K, class Function>
+void launch(basic_cpu<K>& b, ops::activation_second_order<Function>,
+            const typename ops::activation_second_order<Function>::template params<
+                typename basic_cpu<K>::storage>& p) {
+  const auto q = p;
+  if (q.ey)
+    detail::for_each_element(b, q.count, [q](std::size_t i) {
+      q.ex[i] = q.ey[i] * q.f.derivative(q.y[i]) +
+                q.gy[i] * q.tx[i] * q.f.second_derivative(q.y[i]);
+    });
+  else
+    detail::for_each_element(b, q.count, [q](std::size_t i) {
+      q.ex[i] = q.gy[i] * q.tx[i] * q.f.second_derivative(q.y[i]);
+    });
+}
+
 template <kernel_set K>
 void launch(basic_cpu<K>& b, ops::accumulate,
             const ops::accumulate::params<typename basic_cpu<K>::storage>& p) {
@@ -128,6 +144,48 @@ void launch(
     p.gradient[i] = p.scale * p.f.derivative(p.logits[i]);
   }
   *p.sum += static_cast<float>(p.scale * sum);
+}
+
+template <kernel_set K, class Function>
+void launch(basic_cpu<K>&, ops::paired_term<Function>,
+            const typename ops::paired_term<Function>::template params<typename basic_cpu<K>::storage>& p) {
+  double sum = 0;
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const double x = static_cast<double>(p.a[i]) - static_cast<double>(p.b[i]);
+    const double slope = static_cast<double>(p.scale) * p.f.derivative(x);
+    sum += p.f.value(x);
+    if (p.gradient_a) p.gradient_a[i] = static_cast<float>(slope);
+    if (p.gradient_b) p.gradient_b[i] = static_cast<float>(-slope);
+  }
+  *p.sum += static_cast<float>(static_cast<double>(p.scale) * sum);
+}
+
+template <kernel_set K, class OnA, class OnB>
+void launch(basic_cpu<K>&, ops::relativistic_average_terms<OnA, OnB>,
+            const typename ops::relativistic_average_terms<OnA, OnB>::template params<
+                typename basic_cpu<K>::storage>& p) {
+  const double share = 1.0 / static_cast<double>(p.count);
+  double mean_a = 0, mean_b = 0, sum = 0, slopes_a = 0, slopes_b = 0;
+  for (std::size_t i = 0; i < p.count; ++i) {
+    mean_a += share * static_cast<double>(p.a[i]);
+    mean_b += share * static_cast<double>(p.b[i]);
+  }
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const double x = static_cast<double>(p.a[i]) - mean_b;
+    const double y = static_cast<double>(p.b[i]) - mean_a;
+    sum += share * (p.f.value(x) + p.g.value(y));
+    slopes_a += share * p.f.derivative(x);
+    slopes_b += share * p.g.derivative(y);
+  }
+  *p.sum += static_cast<float>(sum);
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const double x = static_cast<double>(p.a[i]) - mean_b;
+    const double y = static_cast<double>(p.b[i]) - mean_a;
+    if (p.gradient_a)
+      p.gradient_a[i] = static_cast<float>(share * (p.f.derivative(x) - slopes_b));
+    if (p.gradient_b)
+      p.gradient_b[i] = static_cast<float>(share * (p.g.derivative(y) - slopes_a));
+  }
 }
 
 template <kernel_set K, int Classes>

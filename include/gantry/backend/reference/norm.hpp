@@ -98,6 +98,20 @@ void launch(
   }
 }
 
+template <class T, hwc Shape>
+void launch(
+    reference<T>&, ops::scaled_channel_sum<Shape>,
+    const typename ops::scaled_channel_sum<Shape>::template params<typename reference<T>::storage>&
+        p) {
+  for (int c = 0; c < Shape.c; ++c) {
+    double sum = p.sum[c];
+    detail::for_each_of_channel<Shape>(p.x.n, c, [&](std::size_t i) {
+      sum += static_cast<double>(p.scale[i / Shape.size()]) * p.x.data[i];
+    });
+    p.sum[c] = static_cast<T>(sum);
+  }
+}
+
 namespace detail {
 
 /// exp(-|M_ib - M_jb|_1) of mini-batch discrimination.

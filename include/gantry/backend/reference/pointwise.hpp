@@ -26,6 +26,16 @@ void launch(reference<T>&, ops::activation_backward<Function>,
   for (std::size_t i = 0; i < p.count; ++i) p.dx[i] = p.dy[i] * p.f.derivative(p.y[i]);
 }
 
+template <class T, class Function>
+void launch(reference<T>&, ops::activation_second_order<Function>,
+            const typename ops::activation_second_order<Function>::template params<
+                typename reference<T>::storage>& p) {
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const T bend = p.gy[i] * p.tx[i] * p.f.second_derivative(p.y[i]);
+    p.ex[i] = p.ey ? p.ey[i] * p.f.derivative(p.y[i]) + bend : bend;
+  }
+}
+
 template <class T, hwc Shape>
 void launch(
     reference<T>&, ops::dropout<Shape>,
@@ -42,6 +52,15 @@ template <class T>
 void launch(reference<T>&, ops::accumulate,
             const ops::accumulate::params<typename reference<T>::storage>& p) {
   for (std::size_t i = 0; i < p.count; ++i) p.y[i] += p.x[i];
+}
+
+template <class T, hwc Shape>
+void launch(
+    reference<T>&, ops::accumulate_scaled<Shape>,
+    const typename ops::accumulate_scaled<Shape>::template params<typename reference<T>::storage>&
+        p) {
+  for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i)
+    p.y.data[i] += p.scale[i / Shape.size()] * p.x.data[i];
 }
 
 template <class T>
@@ -94,6 +113,48 @@ void launch(
     p.gradient[i] = static_cast<T>(p.scale * p.f.derivative(x));
   }
   *p.sum += static_cast<T>(p.scale * sum);
+}
+
+template <class T, class Function>
+void launch(reference<T>&, ops::paired_term<Function>,
+            const typename ops::paired_term<Function>::template params<typename reference<T>::storage>& p) {
+  double sum = 0;
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const double x = static_cast<double>(p.a[i]) - static_cast<double>(p.b[i]);
+    const double slope = static_cast<double>(p.scale) * p.f.derivative(x);
+    sum += p.f.value(x);
+    if (p.gradient_a) p.gradient_a[i] = static_cast<T>(slope);
+    if (p.gradient_b) p.gradient_b[i] = static_cast<T>(-slope);
+  }
+  *p.sum += static_cast<T>(static_cast<double>(p.scale) * sum);
+}
+
+template <class T, class OnA, class OnB>
+void launch(reference<T>&, ops::relativistic_average_terms<OnA, OnB>,
+            const typename ops::relativistic_average_terms<OnA, OnB>::template params<
+                typename reference<T>::storage>& p) {
+  const double share = 1.0 / static_cast<double>(p.count);
+  double mean_a = 0, mean_b = 0, sum = 0, slopes_a = 0, slopes_b = 0;
+  for (std::size_t i = 0; i < p.count; ++i) {
+    mean_a += share * static_cast<double>(p.a[i]);
+    mean_b += share * static_cast<double>(p.b[i]);
+  }
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const double x = static_cast<double>(p.a[i]) - mean_b;
+    const double y = static_cast<double>(p.b[i]) - mean_a;
+    sum += share * (p.f.value(x) + p.g.value(y));
+    slopes_a += share * p.f.derivative(x);
+    slopes_b += share * p.g.derivative(y);
+  }
+  *p.sum += static_cast<T>(sum);
+  for (std::size_t i = 0; i < p.count; ++i) {
+    const double x = static_cast<double>(p.a[i]) - mean_b;
+    const double y = static_cast<double>(p.b[i]) - mean_a;
+    if (p.gradient_a)
+      p.gradient_a[i] = static_cast<T>(share * (p.f.derivative(x) - slopes_b));
+    if (p.gradient_b)
+      p.gradient_b[i] = static_cast<T>(share * (p.g.derivative(y) - slopes_a));
+  }
 }
 
 template <class T, int Classes>

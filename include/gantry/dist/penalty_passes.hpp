@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The part of a discriminator's step that penalties on its input gradient add.
+#pragma once
+
+#include <optional>
+#include <tuple>
+
+#include "gantry/concepts/loss.hpp"
+#include "gantry/concepts/network.hpp"
+#include "gantry/ops/penalty.hpp"
+#include "gantry/ops/pointwise.hpp"
+
+namespace gantry::dist {
+
+template <class L>
+concept HasPenalties = requires(const L& l) {
+  l.penalties;
+};
+
+/// What an objective demands of a discriminator's type, each a sentence.
+template <class Net, class B>
+struct require_penalty_passes {
+  static_assert(!Net::plan::pack::couples_samples,
+                "a gradient penalty takes dD/dx of each sample by itself, but a layer of this "
+                "discriminator (batch_norm, minibatch_discrimination, ...) couples the samples of "
+                "a batch; use layer_norm, group_norm or no normalisation");
+  static constexpr bool value = true;
+};
+
+/// Memory and passes of the penalties of one discriminator; nothing is allocated while all are
+/// switched off.
+template <class Net, class Objective, Backend B>
+class penalty_passes {
+  using scalar = typename B::scalar;
+  using batch = batch_of<typename B::storage>;
+  using const_batch = const_batch_of<typename B::storage>;
+  using tape_type = typename Net::template tape<B>;
+  using tangent_tape = typename Net::template tangent_tape<B>;
+  static constexpr hwc shape = Net::input_shape;
+  static_assert(require_penalty_passes<Net, B>::value, "see the message above");
+
+ public:
+  static bool active(const Objective& o) {
+    return std::apply([](const auto&... p) { return ((p.coefficient() != 0.0f) || ...); },
+                      o.penalties);
+  }
+  static std::size_t bytes(int n, const Objective& o) {
+    if (!active(o)) return 0;
+    return 2 * allocation_bytes<scalar>(elements(n)) +
+           allocation_bytes<scalar>(tangent_tape::elements(n));
+  }
+
+  penalty_passes(B& b, int capacity, const Objective& objective) {
+    if (!active(objective)) return;
+    points_ = b.allocate(elements(capacity));
+    gradient_ = b.allocate(elements(capacity));
+    tangents_.emplace(b, capacity);
+  }
+
+  /// What the passes work on; `gradients` is added to, *sum gets the penalties' values.
+  struct step {
+    const Net& network;
+    network_view<B> values;
+    std::span<scalar> gradients;
+    scalar* sum;
+    std::int64_t number;  ///< of the discriminator's step, for lazy penalties
+    stream_id random;
+  };
+
+  /// The backward of a real or fake batch x whose forward is on t and whose loss gradient is in
+  /// t.output_gradient(), with the penalties at that batch. The first one shares its weight
+  /// gradients with the loss.
+  void backward(B& b, const Objective& o, const step& s, penalty_point at, const_batch x,
+                tape_type& t) {
+    const scalar* seeds = t.output_gradient().data;
+    for_each_due(o, s, [&](const auto& p, float weight, std::uint32_t) {
+      if (p.point != at) return;
+      penalise(b, p, weight, s, x, t, seeds);
+      seeds = nullptr;
+    });
+    if (seeds) s.network.backward(b, s.values, x, t, s.gradients, {});
+  }
+
+  /// Penalties at points that are neither batch; t is free for their forward.
+  void elsewhere(B& b, const Objective& o, const step& s, const_batch real, const_batch fake,
+                 tape_type& t) {
+    for_each_due(o, s, [&](const auto& p, float weight, std::uint32_t index) {
+      if (p.point == penalty_point::real || p.point == penalty_point::fake) return;
+      const batch x{points_.data(), real.n};
+      stream_id id = s.random;
+      id.use = purpose::penalty;
+      id.salt = id.salt * 16 + index;
+      if (p.point == penalty_point::interpolates)
+        launch(b, ops::interpolate<shape>{}, {real, fake, x, id});
+      else if constexpr (requires { p.radius; })
+        launch(b, ops::perturb<shape>{}, {real, x, p.radius, id});
+      s.network.forward(b, s.values, x, t, mode::train, s.random);
+      penalise(b, p, weight, s, x, t, nullptr);
+    });
+  }
+
+ private:
+  static std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
+
+  template <class F>
+  static void for_each_due(const Objective& o, const step& s, F&& f) {
+    std::uint32_t index = 0;
+    std::apply(
+        [&](const auto&... p) {
+          ((p.coefficient() != 0.0f && s.number % p.every == 0
+                ? f(p, p.coefficient() * static_cast<float>(p.every), index)
+                : void(),
+            ++index),
+           ...);
+        },
+        o.penalties);
+  }
+
+  template <class P>
+  void penalise(B& b, const P& p, float weight, const step& s, const_batch x, tape_type& t,
+                const scalar* seeds) {
+    const batch g{gradient_.data(), x.n};
+    s.network.input_gradient(b, s.values, x, t, *tangents_, g);
+    launch(b, ops::gradient_penalty<shape, decltype(p.function())>{},
+           {g, g, weight, s.sum, p.function()});
+    s.network.penalty_backward(b, s.values, x, t, *tangents_, g, seeds, s.gradients);
+  }
+
+  typename B::buffer_type points_, gradient_;
+  std::optional<tangent_tape> tangents_;
+};
+
+/// Objectives without penalties.
+template <class Net, class Objective, Backend B>
+  requires(!HasPenalties<Objective>)
+class penalty_passes<Net, Objective, B> {
+ public:
+  static constexpr std::size_t bytes(int, const Objective&) { return 0; }
+  penalty_passes(B&, int, const Objective&) {}
+};
+
+}  // namespace gantry::dist

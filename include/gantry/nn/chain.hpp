@@ -1,0 +1,345 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The passes over a list of layers, for whole networks and for the paths of a residual block: which
+// memory each layer reads and writes.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+
+#include "gantry/nn/plan.hpp"
+#include "gantry/ops/pointwise.hpp"
+
+namespace gantry::nn {
+
+template <std::size_t N, class F>
+constexpr void for_each_index(F&& f) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) { (f.template operator()<I>(), ...); }
+  (std::make_index_sequence<N>{});
+}
+template <std::size_t N, class F>
+constexpr void for_each_index_reversed(F&& f) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) { (f.template operator()<N - 1 - I>(), ...); }
+  (std::make_index_sequence<N>{});
+}
+
+/// Calls f on every layer of a list, of layers made of layers on those inside.
+template <class Pack, class F>
+void visit_layers(typename Pack::objects& layers, F& f) {
+  for_each_index<Pack::depth>([&]<std::size_t I>() {
+    auto& layer = get<I>(layers);
+    if constexpr (requires { layer.for_each_layer(f); })
+      layer.for_each_layer(f);
+    else
+      f(layer);
+  });
+}
+
+/// The memory of a chain of layers: boundary i is the input of layer i; boundaries 0 and depth are
+/// the caller's memory, those between are in `record` (activations) and in `kept` (gradients and
+/// tangents that a penalty needs again).
+template <hwc In, class Pack, class Layout>
+class chain_memory {
+  static constexpr std::size_t depth = Pack::depth;
+  static constexpr auto shapes = Pack::shapes(In);
+  static constexpr auto param_offsets = Pack::param_offsets(In);
+
+ public:
+  /// Offsets into the three memories for n samples.
+  struct offsets {
+    std::array<std::size_t, depth + 1> activation{}, gradient{}, tangent{};
+    std::array<std::size_t, depth> saved{}, saved_size{}, kept{}, kept_size{};
+    std::size_t ping{}, pong{}, inner_workspace{}, inner_workspace_size{};
+    std::size_t record_total{}, workspace_total{}, kept_total{};
+  };
+
+  static constexpr offsets where(int n) {
+    offsets o;
+    std::size_t widest = 0;
+    for (std::size_t i = 1; i < depth; ++i) {
+      if (Pack::slots[i] == Pack::slots[depth]) continue;  // the caller's output
+      if (Pack::slots[i] == Pack::slots[i - 1]) {
+        o.activation[i] = o.activation[i - 1];
+      } else {
+        o.activation[i] = o.record_total;
+        o.record_total += slot_size(i, n);
+      }
+    }
+    for (std::size_t i = 1; i < depth; ++i) {
+      widest = std::max(widest, size(i, n));
+      const bool shared = i > 1 && shares_derivative(i - 1);
+      o.gradient[i] = shared ? o.gradient[i - 1] : o.kept_total;
+      o.tangent[i] = shared ? o.tangent[i - 1] : o.kept_total + derivative_size(i, n);
+      if (!shared) o.kept_total += 2 * derivative_size(i, n);
+    }
+    o.pong = widest;
+    o.inner_workspace = 2 * widest;
+    for_each_index<depth>([&]<std::size_t I>() {
+      using layer = typename Pack::template layer_type<I>;
+      o.saved[I] = o.record_total;
+      o.saved_size[I] = saved_elements<layer, Layout, shapes[I]>(n);
+      o.record_total += slice(o.saved_size[I]);
+      o.kept[I] = o.kept_total;
+      o.kept_size[I] = kept_elements<layer, Layout, shapes[I]>(n);
+      o.kept_total += slice(o.kept_size[I]);
+      o.inner_workspace_size =
+          std::max(o.inner_workspace_size, slice(workspace_elements<layer, Layout, shapes[I]>(n)));
+    });
+    o.workspace_total = o.inner_workspace + o.inner_workspace_size;
+    return o;
+  }
+  static constexpr std::size_t record_size(int n) { return where(n).record_total; }
+  static constexpr std::size_t workspace_size(int n) { return where(n).workspace_total; }
+  static constexpr std::size_t kept_size(int n) { return where(n).kept_total; }
+  /// The output's memory, which in-place layers at the end work in as well.
+  static constexpr std::size_t output_size(int n) {
+    std::size_t first = depth;
+    while (first > 1 && Pack::slots[first - 1] == Pack::slots[depth]) --first;
+    return slot_size(first, n);
+  }
+
+ private:
+  static constexpr std::size_t size(std::size_t i, int n) {
+    return slice(Layout::elements(shapes[i], n));
+  }
+  /// Extents that share memory may need more or less of it in the backend's layout.
+  static constexpr std::size_t slot_size(std::size_t first, int n) {
+    std::size_t widest = 0;
+    for (std::size_t i = first; i <= depth && Pack::slots[i] == Pack::slots[first]; ++i)
+      widest = std::max(widest, size(i, n));
+    return widest;
+  }
+
+  /// Gradients and tangents on both sides of layer i may share memory: nothing reads them again but
+  /// layers with parameters and layers that bend.
+  static constexpr bool shares_derivative(std::size_t i) {
+    return Pack::in_place[i] && !Pack::bends[i] && param_offsets[i] == param_offsets[i + 1];
+  }
+  static constexpr std::size_t derivative_size(std::size_t first, int n) {
+    std::size_t widest = size(first, n);
+    for (std::size_t i = first; i + 1 < depth && shares_derivative(i); ++i)
+      widest = std::max(widest, size(i + 1, n));
+    return widest;
+  }
+};
+
+/// What one walk over a chain works on.
+template <Backend B>
+struct chain_frame {
+  const_batch_of<typename B::storage> x;  ///< the chain's input
+  batch_of<typename B::storage> y;        ///< and its output, memory of the caller's
+  std::span<const typename B::scalar> params;
+  std::span<typename B::scalar> buffers;
+  typename B::scalar* record{};     ///< chain_memory::record_size(n): from forward to backward
+  typename B::scalar* workspace{};  ///< chain_memory::workspace_size(n): scratch
+  typename B::scalar* kept{};  ///< chain_memory::kept_size(n): from backward to penalties; may be null
+  mode run_mode{mode::train};
+  stream_id random;
+};
+
+/// The passes of Pack on input extents In.
+template <hwc In, class Pack, Backend B>
+class chain : public chain_memory<In, Pack, typename B::storage::layout> {
+  using scalar = typename B::scalar;
+  using storage = typename B::storage;
+  using batch = batch_of<storage>;
+  using const_batch = const_batch_of<storage>;
+  using frame = chain_frame<B>;
+  using objects = typename Pack::objects;
+  static constexpr std::size_t depth = Pack::depth;
+  static constexpr auto shapes = Pack::shapes(In);
+  static constexpr auto param_offsets = Pack::param_offsets(In);
+  static constexpr auto buffer_offsets = Pack::buffer_offsets(In);
+  template <std::size_t I>
+  using layer_type = typename Pack::template layer_type<I>;
+
+ public:
+  using offsets = typename chain_memory<In, Pack, typename B::storage::layout>::offsets;
+
+  static batch activation(const offsets& o, const frame& f, std::size_t i) {
+    return {Pack::slots[i] == Pack::slots[depth] ? f.y.data : f.record + o.activation[i], f.x.n};
+  }
+
+  static void forward(const objects& layers, B& b, const offsets& o, const frame& f) {
+    for_each_index<depth>([&]<std::size_t I>() {
+      static_assert(
+          require_ops<B, typename layer_type<I>::template required_ops<shapes[I]>>::value,
+          "sequential: the backend lacks a kernel that one of the layers needs");
+      get<I>(layers).template forward<shapes[I]>(
+          b, forward_args<B>{input<I>(o, f), activation(o, f, I + 1), params<I>(f),
+                             f.buffers.subspan(buffer_offsets[I],
+                                               buffer_offsets[I + 1] - buffer_offsets[I]),
+                             saved<I>(o, f), f.run_mode, random<I>(f), inner_workspace(o, f)});
+    });
+  }
+
+  /// Overwrites dx unless null, adds to dparams unless empty. With f.kept, every inner gradient
+  /// stays there.
+  static void backward(const objects& layers, B& b, const offsets& o, const frame& f,
+                       const_batch dy, batch dx, std::span<scalar> dparams) {
+    const_batch current = dy;
+    scalar* owned = nullptr;  // current, where it may be overwritten
+    for_each_index_reversed<depth>([&]<std::size_t I>() {
+      constexpr bool inner = I > first_parameter_layer();
+      if (I < first_parameter_layer() && !dx.data) return;
+      batch here{};
+      if (I == 0) {
+        here = dx;
+      } else if (f.kept) {
+        here = {f.kept + o.gradient[I], f.x.n};
+      } else if (inner || dx.data) {
+        if (!Pack::in_place[I] || !owned) owned = other(o, f, owned);
+        here = {owned, f.x.n};
+      }
+      get<I>(layers).template backward<shapes[I]>(
+          b, backward_args<B>{input<I>(o, f), activation(o, f, I + 1), current, params<I>(f),
+                              saved<I>(o, f), here, gradients<I>(dparams), f.run_mode, random<I>(f),
+                              inner_workspace(o, f), kept<I>(o, f)});
+      current = here;
+    });
+  }
+
+  /// Overwrites ty; every inner tangent stays in f.kept. Must follow a backward that kept.
+  static void tangent(const objects& layers, B& b, const offsets& o, const frame& f, const_batch tx,
+                      batch ty) {
+    for_each_index<depth>([&]<std::size_t I>() {
+      get<I>(layers).template tangent<shapes[I]>(
+          b, tangent_args<B>{input<I>(o, f), activation(o, f, I + 1), tangent_at<I>(o, f, tx),
+                             I + 1 == depth ? ty : inner_tangent(o, f, I + 1), params<I>(f),
+                             saved<I>(o, f), f.run_mode, random<I>(f), inner_workspace(o, f),
+                             kept<I>(o, f)});
+    });
+  }
+
+  /// The one weight gradient of merged_args; m is the merged input of the chain, gy the gradient by
+  /// its output. Inner tangents are merged in place.
+  static void merged(const objects& layers, B& b, const offsets& o, const frame& f, const_batch m,
+                     const_batch gy, const scalar* seeds, std::span<scalar> dparams) {
+    for_each_index<depth>([&]<std::size_t I>() {
+      if constexpr (has_parameters<I>()) {
+        if (I > 0 && seeds) merge<shapes[I]>(b, input<I>(o, f), seeds, inner_tangent(o, f, I));
+        get<I>(layers).template merged_gradient<shapes[I]>(
+            b, merged_args<B>{input<I>(o, f), tangent_at<I>(o, f, m), gradient_at<I>(o, f, gy), seeds, params<I>(f),
+                              saved<I>(o, f), gradients<I>(dparams), f.run_mode, random<I>(f),
+                              inner_workspace(o, f), kept<I>(o, f)});
+      }
+    });
+  }
+
+  /// Derivatives of <gy, J tx> + <ey, y>; see second_order_args.
+  static void second_order(const objects& layers, B& b, const offsets& o, const frame& f,
+                           const second_order_args<B>& a) {
+    const_batch ey = a.ey;
+    scalar* owned = nullptr;
+    for_each_index_reversed<depth>([&]<std::size_t I>() {
+      using layer = layer_type<I>;
+      batch ex{};
+      if (I == 0) {
+        ex = a.ex;
+      } else if (!is_piecewise_linear<layer> || ey.data) {
+        owned = other(o, f, owned);
+        ex = {owned, f.x.n};
+      }
+      const second_order_args<B> at{input<I>(o, f),          activation(o, f, I + 1),
+                                    tangent_at<I>(o, f, a.tx), gradient_at<I>(o, f, a.gy),
+                                    ey,                      ex,
+                                    params<I>(f),            saved<I>(o, f),
+                                    gradients<I>(a.dparams), f.run_mode,
+                                    random<I>(f),            inner_workspace(o, f),
+                                    kept<I>(o, f)};
+      step_second_order<I>(layers, b, at);
+      ey = ex;
+    });
+  }
+
+  /// m += s_i x_i for every sample i.
+  template <hwc Shape>
+  static void merge(B& b, const_batch x, const scalar* seeds, batch m) {
+    launch(b, ops::accumulate_scaled<Shape>{}, {x, seeds, m});
+  }
+
+ private:
+  static constexpr std::size_t first_parameter_layer() {
+    std::size_t i = 0;
+    while (i < depth && param_offsets[i] == param_offsets[i + 1]) ++i;
+    return i;
+  }
+  template <std::size_t I>
+  static constexpr bool has_parameters() {
+    return param_offsets[I] != param_offsets[I + 1];
+  }
+
+  static scalar* other(const offsets& o, const frame& f, const scalar* one) {
+    return f.workspace + (one == f.workspace + o.ping ? o.pong : o.ping);
+  }
+  static std::span<scalar> inner_workspace(const offsets& o, const frame& f) {
+    return {f.workspace + o.inner_workspace, o.inner_workspace_size};
+  }
+  static batch inner_tangent(const offsets& o, const frame& f, std::size_t i) {
+    return {f.kept + o.tangent[i], f.x.n};
+  }
+  template <std::size_t I>
+  static const_batch input(const offsets& o, const frame& f) {
+    if constexpr (I == 0)
+      return f.x;
+    else
+      return activation(o, f, I);
+  }
+  template <std::size_t I>
+  static const_batch tangent_at(const offsets& o, const frame& f, const_batch outer) {
+    return I == 0 ? outer : const_batch(inner_tangent(o, f, I));
+  }
+  template <std::size_t I>
+  static const_batch gradient_at(const offsets& o, const frame& f, const_batch outer) {
+    return I + 1 == depth ? outer : const_batch{f.kept + o.gradient[I + 1], f.x.n};
+  }
+  template <std::size_t I>
+  static std::span<const scalar> params(const frame& f) {
+    return f.params.subspan(param_offsets[I], param_offsets[I + 1] - param_offsets[I]);
+  }
+  template <std::size_t I>
+  static std::span<scalar> gradients(std::span<scalar> all) {
+    if (all.empty()) return all;
+    return all.subspan(param_offsets[I], param_offsets[I + 1] - param_offsets[I]);
+  }
+  template <std::size_t I>
+  static std::span<scalar> saved(const offsets& o, const frame& f) {
+    return {f.record + o.saved[I], o.saved_size[I]};
+  }
+  template <std::size_t I>
+  static std::span<scalar> kept(const offsets& o, const frame& f) {
+    if (!f.kept) return {};
+    return {f.kept + o.kept[I], o.kept_size[I]};
+  }
+  template <std::size_t I>
+  static stream_id random(const frame& f) {
+    stream_id id = f.random;
+    id.salt += Pack::streams[I];
+    return id;
+  }
+
+  /// A piecewise linear layer's terms are those of its weight gradient and of its backward.
+  template <std::size_t I>
+  static void step_second_order(const objects& layers, B& b, const second_order_args<B>& a) {
+    const auto& layer = get<I>(layers);
+    if constexpr (is_piecewise_linear<layer_type<I>>) {
+      if constexpr (has_parameters<I>()) {
+        if (!a.dparams.empty())
+          layer.template merged_gradient<shapes[I]>(
+              b, merged_args<B>{a.x, a.tx, a.gy, nullptr, a.params, a.saved, a.dparams, a.run_mode,
+                                a.random, a.workspace, a.kept});
+      }
+      if (a.ey.data)
+        layer.template backward<shapes[I]>(
+            b, backward_args<B>{a.x, a.y, a.ey, a.params, a.saved, a.ex, a.dparams, a.run_mode,
+                                a.random, a.workspace, {}});
+    } else {
+      layer.template second_order<shapes[I]>(b, a);
+    }
+  }
+};
+
+}  // namespace gantry::nn
