@@ -116,7 +116,7 @@ def train(build):
 
 def write(path, values):
     header = {"__metadata__": {"torch": torch.__version__,
-                               "command": shlex.join(["python3", "make_steps.py"])}}
+                               "command": shlex.join(["python3", os.path.basename(sys.argv[0])])}}
     data = b""
     for name, value in values.items():
         numbers = value.contiguous().flatten().tolist()

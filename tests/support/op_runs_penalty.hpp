@@ -81,8 +81,13 @@ struct activation_second_order : run_options {
     const device_array<B> y(b, outputs), ex(b, static_cast<std::size_t>(n));
     const auto tx = numbers(b, n, 2), gy = numbers(b, n, 3), ey = numbers(b, n, 4);
     launch(b, ops::activation_second_order<Function>{},
-           {y.data(), tx.data(), gy.data(), option ? nullptr : ey.data(), ex.data(),
-            static_cast<std::size_t>(n), {}});
+           {y.data(),
+            tx.data(),
+            gy.data(),
+            option ? nullptr : ey.data(),
+            ex.data(),
+            static_cast<std::size_t>(n),
+            {}});
     return ex.read();
   }
 };
@@ -96,9 +101,9 @@ struct paired_term : run_options {
     const device_array<B> a(b, normal_floats(count, 1, poison)), ga(b, count), gb(b, count),
         sum(b, std::vector<float>{2.0f});
     const auto c = numbers(b, n, 2);
-    launch(b, ops::paired_term<Function>{},
-           {a.data(), c.data(), ga.data(), option ? nullptr : gb.data(), count, 0.3f, sum.data(),
-            {}});
+    launch(
+        b, ops::paired_term<Function>{},
+        {a.data(), c.data(), ga.data(), option ? nullptr : gb.data(), count, 0.3f, sum.data(), {}});
     return joined({sum.read(), ga.read(), option ? std::vector<float>{} : gb.read()});
   }
 };
@@ -112,8 +117,9 @@ struct relativistic_average_terms : run_options {
     const device_array<B> a(b, normal_floats(count, 1, poison)), ga(b, count), gb(b, count),
         sum(b, std::vector<float>{2.0f});
     const auto c = numbers(b, n, 2);
-    launch(b, ops::relativistic_average_terms<OnA, OnB>{},
-           {a.data(), c.data(), ga.data(), option ? nullptr : gb.data(), count, sum.data(), {}, {}});
+    launch(
+        b, ops::relativistic_average_terms<OnA, OnB>{},
+        {a.data(), c.data(), ga.data(), option ? nullptr : gb.data(), count, sum.data(), {}, {}});
     return joined({sum.read(), ga.read(), option ? std::vector<float>{} : gb.read()});
   }
 };

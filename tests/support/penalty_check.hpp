@@ -94,7 +94,8 @@ outcome check_penalty(const Net& net, const gradient_options& o = {}, Function f
   for (const bool with_loss : {false, true}) {
     penalty_probe<Net, Function> probe(net, o, with_loss, f);
     const auto g = probe.gradient();
-    all = all && check_slopes(probe.params, g, [&] { return probe.value(); }, o)
+    all = all && check_slopes(
+                     probe.params, g, [&] { return probe.value(); }, o)
                      .named(with_loss ? "penalty and loss" : "penalty");
   }
   return all;

@@ -7,7 +7,8 @@
 // run-time settings (slope, rate, epsilon). It owns no storage. All extents are constexpr functions
 // of the input's extents, so a network's offsets, bytes and FLOPs are constants of its type.
 //
-//   forward   overwrites y. It may write `saved` (kept until the backward of the same batch) and, in
+//   forward   overwrites y. It may write `saved` (kept until the backward of the same batch) and,
+//   in
 //             training mode, `buffers` (running statistics).
 //   backward  overwrites dx (skipped when dx.data is null) and adds to dparams (skipped when empty:
 //             the generator step needs D's input gradient, never its weight gradients). It must
@@ -62,7 +63,7 @@ struct backward_args {
   batch_of<typename B::storage> dx;       ///< data null: not wanted
   std::span<typename B::scalar> dparams;  ///< empty: not wanted
   mode run_mode{mode::train};
-  stream_id random;  ///< the same as in forward
+  stream_id random;                         ///< the same as in forward
   std::span<typename B::scalar> workspace;  ///< for layers made of layers: scratch of this call
   std::span<typename B::scalar> kept;  ///< the same: where inner gradients stay for a later tangent
 };

@@ -325,7 +325,7 @@ class md_gan::worker {
     if (!comm.receive(message::batch, host_, 0)) return order::stop;
     watch.lap(phase::wait);
     import(fake_);
-    const double generator_loss = 
+    const double generator_loss =
         discriminator_.feedback(view(real_), view(fake_), view(gradient_), iteration);
     launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
     backend_->synchronize();

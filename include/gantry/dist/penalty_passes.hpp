@@ -134,8 +134,7 @@ class penalty_passes {
 
 /// Objectives without penalties.
 template <class Net, class Objective, Backend B>
-  requires(!HasPenalties<Objective>)
-class penalty_passes<Net, Objective, B> {
+requires(!HasPenalties<Objective>) class penalty_passes<Net, Objective, B> {
  public:
   static constexpr std::size_t bytes(int, const Objective&) { return 0; }
   penalty_passes(B&, int, const Objective&) {}

@@ -158,7 +158,7 @@ class discriminator_player {
     loss_.discriminator(b, at(real_), at(fake_), loss_sum_.data());
     if constexpr (HasPenalties<loss_type>) {
       const typename penalties_type::step step{
-          state_.network,     state_.values(), state_.gradients(),
+          state_.network,   state_.values(), state_.gradients(),
           loss_sum_.data(), state_.step,     random(iteration, penalty_pass - local_step)};
       penalties_.backward(b, loss_, step, penalty_point::real, real, real_);
       penalties_.backward(b, loss_, step, penalty_point::fake, fake, fake_);
@@ -189,19 +189,15 @@ class discriminator_player {
   [[nodiscard]] state_type& state() { return state_; }
 
  private:
-  using penalties_type =
-      penalty_passes<typename T::discriminator_type, typename T::loss_type, B>;
+  using penalties_type = penalty_passes<typename T::discriminator_type, typename T::loss_type, B>;
   /// Numbers of forwards, for random streams; learning steps count from 0, penalties' forwards from
   /// penalty_pass downwards.
   static constexpr std::uint32_t feedback_pass = 0xFFFE, feedback_real_pass = 0xFFFD,
                                  penalty_pass = 0xFFFC;
 
   [[nodiscard]] stream_id random(std::uint32_t iteration, std::uint32_t pass) const {
-    return {.seed = seed_,
-            .step = iteration,
-            .worker = worker_,
-            .use = purpose::dropout,
-            .salt = pass};
+    return {
+        .seed = seed_, .step = iteration, .worker = worker_, .use = purpose::dropout, .salt = pass};
   }
   void forward(const_batch x, tape_type& tape, std::uint32_t iteration, std::uint32_t pass) {
     state_.network.forward(*backend_, state_.values(), x, tape, mode::train,

@@ -119,15 +119,27 @@ struct relativistic {
   void discriminator(B& b, const logits<B>& real, const logits<B>& fake,
                      typename B::scalar* sum) const {
     launch(b, ops::paired_term<cross_entropy_real>{},
-           {real.value, fake.value, real.gradient, fake.gradient, real.count,
-            1.0f / static_cast<float>(real.count), sum, {}});
+           {real.value,
+            fake.value,
+            real.gradient,
+            fake.gradient,
+            real.count,
+            1.0f / static_cast<float>(real.count),
+            sum,
+            {}});
   }
   template <Backend B>
   void generator(B& b, const logits<B>& real, const logits<B>& fake,
                  typename B::scalar* sum) const {
     launch(b, ops::paired_term<cross_entropy_real>{},
-           {fake.value, real.value, fake.gradient, nullptr, fake.count,
-            1.0f / static_cast<float>(fake.count), sum, {}});
+           {fake.value,
+            real.value,
+            fake.gradient,
+            nullptr,
+            fake.count,
+            1.0f / static_cast<float>(fake.count),
+            sum,
+            {}});
   }
   static constexpr bool generator_needs_real() { return true; }
   template <Backend B>

@@ -55,8 +55,8 @@ struct zero_centred {
   [[nodiscard]] constexpr float coefficient() const { return weight; }
 };
 
-/// weight E (|dD/dx| - 1)^2 around real samples (Kodali et al., arXiv 1705.07215, eq. 4, noise as in
-/// the authors' code).
+/// weight E (|dD/dx| - 1)^2 around real samples (Kodali et al., arXiv 1705.07215, eq. 4, noise as
+/// in the authors' code).
 struct dragan {
   static constexpr std::string_view name = "dragan";
   static constexpr penalty_point point = penalty_point::perturbed;

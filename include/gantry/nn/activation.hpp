@@ -15,8 +15,9 @@ template <class Derived, class Function>
 struct activation : parameter_free {
   static constexpr bool in_place = true;
   static constexpr bool backward_needs_output = true;
-  static constexpr bool piecewise_linear =
-      !requires(const Function& f, float y) { f.second_derivative(y); };
+  static constexpr bool piecewise_linear = !requires(const Function& f, float y) {
+    f.second_derivative(y);
+  };
   static constexpr hwc output_shape(hwc in) { return in; }
   template <hwc>
   static constexpr bool validate() {

@@ -135,7 +135,8 @@ struct chain_frame {
   std::span<typename B::scalar> buffers;
   typename B::scalar* record{};     ///< chain_memory::record_size(n): from forward to backward
   typename B::scalar* workspace{};  ///< chain_memory::workspace_size(n): scratch
-  typename B::scalar* kept{};  ///< chain_memory::kept_size(n): from backward to penalties; may be null
+  typename B::scalar*
+      kept{};  ///< chain_memory::kept_size(n): from backward to penalties; may be null
   mode run_mode{mode::train};
   stream_id random;
 };
@@ -165,14 +166,13 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
 
   static void forward(const objects& layers, B& b, const offsets& o, const frame& f) {
     for_each_index<depth>([&]<std::size_t I>() {
-      static_assert(
-          require_ops<B, typename layer_type<I>::template required_ops<shapes[I]>>::value,
-          "sequential: the backend lacks a kernel that one of the layers needs");
+      static_assert(require_ops<B, typename layer_type<I>::template required_ops<shapes[I]>>::value,
+                    "sequential: the backend lacks a kernel that one of the layers needs");
       get<I>(layers).template forward<shapes[I]>(
-          b, forward_args<B>{input<I>(o, f), activation(o, f, I + 1), params<I>(f),
-                             f.buffers.subspan(buffer_offsets[I],
-                                               buffer_offsets[I + 1] - buffer_offsets[I]),
-                             saved<I>(o, f), f.run_mode, random<I>(f), inner_workspace(o, f)});
+          b, forward_args<B>{
+                 input<I>(o, f), activation(o, f, I + 1), params<I>(f),
+                 f.buffers.subspan(buffer_offsets[I], buffer_offsets[I + 1] - buffer_offsets[I]),
+                 saved<I>(o, f), f.run_mode, random<I>(f), inner_workspace(o, f)});
     });
   }
 
@@ -222,9 +222,9 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
       if constexpr (has_parameters<I>()) {
         if (I > 0 && seeds) merge<shapes[I]>(b, input<I>(o, f), seeds, inner_tangent(o, f, I));
         get<I>(layers).template merged_gradient<shapes[I]>(
-            b, merged_args<B>{input<I>(o, f), tangent_at<I>(o, f, m), gradient_at<I>(o, f, gy), seeds, params<I>(f),
-                              saved<I>(o, f), gradients<I>(dparams), f.run_mode, random<I>(f),
-                              inner_workspace(o, f), kept<I>(o, f)});
+            b, merged_args<B>{input<I>(o, f), tangent_at<I>(o, f, m), gradient_at<I>(o, f, gy),
+                              seeds, params<I>(f), saved<I>(o, f), gradients<I>(dparams),
+                              f.run_mode, random<I>(f), inner_workspace(o, f), kept<I>(o, f)});
       }
     });
   }
@@ -243,12 +243,18 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
         owned = other(o, f, owned);
         ex = {owned, f.x.n};
       }
-      const second_order_args<B> at{input<I>(o, f),          activation(o, f, I + 1),
-                                    tangent_at<I>(o, f, a.tx), gradient_at<I>(o, f, a.gy),
-                                    ey,                      ex,
-                                    params<I>(f),            saved<I>(o, f),
-                                    gradients<I>(a.dparams), f.run_mode,
-                                    random<I>(f),            inner_workspace(o, f),
+      const second_order_args<B> at{input<I>(o, f),
+                                    activation(o, f, I + 1),
+                                    tangent_at<I>(o, f, a.tx),
+                                    gradient_at<I>(o, f, a.gy),
+                                    ey,
+                                    ex,
+                                    params<I>(f),
+                                    saved<I>(o, f),
+                                    gradients<I>(a.dparams),
+                                    f.run_mode,
+                                    random<I>(f),
+                                    inner_workspace(o, f),
                                     kept<I>(o, f)};
       step_second_order<I>(layers, b, at);
       ey = ex;
@@ -333,9 +339,17 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
                                 a.random, a.workspace, a.kept});
       }
       if (a.ey.data)
-        layer.template backward<shapes[I]>(
-            b, backward_args<B>{a.x, a.y, a.ey, a.params, a.saved, a.ex, a.dparams, a.run_mode,
-                                a.random, a.workspace, {}});
+        layer.template backward<shapes[I]>(b, backward_args<B>{a.x,
+                                                               a.y,
+                                                               a.ey,
+                                                               a.params,
+                                                               a.saved,
+                                                               a.ex,
+                                                               a.dparams,
+                                                               a.run_mode,
+                                                               a.random,
+                                                               a.workspace,
+                                                               {}});
     } else {
       layer.template second_order<shapes[I]>(b, a);
     }

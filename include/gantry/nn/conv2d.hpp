@@ -17,6 +17,7 @@ struct conv2d {
   static constexpr std::string_view name = "conv2d";
   static constexpr bool has_bias = Bias == bias::yes;
   static constexpr bool piecewise_linear = true;
+  static constexpr int weight_rows = Filters;  ///< outputs, the rows of the weight matrix
   nn::initialiser weight_init;
 
   static constexpr conv_geometry geometry(hwc in) { return {in, Filters, Kernel, Stride, Pad}; }

@@ -10,6 +10,7 @@
 #include "gantry/nn/conv_transpose2d.hpp"
 #include "gantry/nn/dropout.hpp"
 #include "gantry/nn/group_norm.hpp"
+#include "gantry/nn/grouped_conv2d.hpp"
 #include "gantry/nn/linear.hpp"
 #include "gantry/nn/minibatch_discrimination.hpp"
 #include "gantry/nn/pixel_norm.hpp"
@@ -17,3 +18,4 @@
 #include "gantry/nn/reshape.hpp"
 #include "gantry/nn/residual.hpp"
 #include "gantry/nn/sequential.hpp"
+#include "gantry/nn/spectral_norm.hpp"

@@ -19,6 +19,7 @@ struct linear {
   static constexpr bool flattens_samples = true;
   static constexpr bool has_bias = Bias == bias::yes;
   static constexpr bool piecewise_linear = true;
+  static constexpr int weight_rows = Out;  ///< outputs, the rows of the weight matrix
   nn::initialiser weight_init;
 
   static constexpr linear_geometry geometry(hwc in) { return {in, Out}; }

@@ -242,16 +242,15 @@ struct residual {
                 .kept = kept.data(),
                 .run_mode = run_mode,
                 .random = random};
-      shortcut = {.x = x,
-                  .y = keeps_output<shortcut_pack>
-                           ? batch{saved.data() + p.shortcut_output, x.n}
-                           : aside_,
-                  .params = shortcut_part<In>(params),
-                  .record = saved.data() + p.shortcut,
-                  .workspace = workspace.data(),
-                  .kept = kept.empty() ? nullptr : kept.data() + p.shortcut_kept,
-                  .run_mode = run_mode,
-                  .random = random};
+      shortcut = {
+          .x = x,
+          .y = keeps_output<shortcut_pack> ? batch{saved.data() + p.shortcut_output, x.n} : aside_,
+          .params = shortcut_part<In>(params),
+          .record = saved.data() + p.shortcut,
+          .workspace = workspace.data(),
+          .kept = kept.empty() ? nullptr : kept.data() + p.shortcut_kept,
+          .run_mode = run_mode,
+          .random = random};
       if (!buffers.empty()) {
         branch.buffers = buffers.first(branch_buffers(In));
         shortcut.buffers = buffers.subspan(branch_buffers(In));

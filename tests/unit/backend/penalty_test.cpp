@@ -53,8 +53,8 @@ void check_second_order() {
 TEST_CASE("penalty ops: value and derivative of a penalty") {
   sweep([]<hwc Shape>(run_options o) {
     CHECK(agrees_on_host(runs::gradient_penalty<Shape, gradient_norm::squared>{o}, single));
-    CHECK(agrees_on_host(runs::gradient_penalty<Shape, gradient_norm::distance_from_one>{o},
-                         single));
+    CHECK(
+        agrees_on_host(runs::gradient_penalty<Shape, gradient_norm::distance_from_one>{o}, single));
     o.poison = 0;
     CHECK(spreads_nan(runs::gradient_penalty<Shape, gradient_norm::squared>{o}, 2));
     CHECK(spreads_nan(runs::gradient_penalty<Shape, gradient_norm::distance_from_one>{o},

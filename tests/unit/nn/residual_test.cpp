@@ -37,7 +37,8 @@ TEST_CASE("residual: both gradients, in training and evaluation") {
     CHECK(test::check_gradients(on_image<widening, linear<2>>{}, o));
     CHECK(test::check_gradients(on_image<conv2d<3, 1>, nested, leaky_relu, linear<2>>{}, o));
     CHECK(test::check_gradients(on_image<activated, linear<2>>{}, o));
-    CHECK(test::check_gradients(on_image<dropping, conv2d<2, 1>, residual<path<conv2d<2, 1>, dropout>>>{}, o));
+    CHECK(test::check_gradients(
+        on_image<dropping, conv2d<2, 1>, residual<path<conv2d<2, 1>, dropout>>>{}, o));
     CHECK(test::check_gradients(on_image<normalised, normalised>{}, o));
   }
 }
@@ -52,8 +53,8 @@ TEST_CASE("residual: penalties go through both paths") {
   // Bends in one path only.
   CHECK(test::check_penalty(on_image<residual<path<conv2d<3, 1>>, path<conv2d<3, 1>, tanh_>>,
                                      conv2d<2, 1>, linear<1>>{}));
-  CHECK(test::check_penalty(on_image<residual<path<conv2d<3, 1>, tanh_, conv2d<3, 1>>>,
-                                     linear<1>>{}));
+  CHECK(test::check_penalty(
+      on_image<residual<path<conv2d<3, 1>, tanh_, conv2d<3, 1>>>, linear<1>>{}));
 }
 
 TEST_CASE("residual: a property of the paths is one of the block") {
@@ -64,8 +65,7 @@ TEST_CASE("residual: a property of the paths is one of the block") {
   CHECK(plain<3>::param_count({5, 4, 3}) == 2 * (3 * 3 * 3 * 3 + 3));
   CHECK(normalised::buffer_count({5, 4, 3}) == 6);
   CHECK(widening::output_shape({5, 4, 3}) == hwc{3, 2, 5});
-  CHECK(widening::flops({5, 4, 3}).forward ==
-        2.0 * 6 * (9 * 3 * 4 + 9 * 4 * 5 + 3 * 5));
+  CHECK(widening::flops({5, 4, 3}).forward == 2.0 * 6 * (9 * 3 * 4 + 9 * 4 * 5 + 3 * 5));
 }
 
 TEST_CASE("residual: tensors have names of their own and cover all parameters") {

@@ -46,9 +46,10 @@ void for_each_sample_run(basic_cpu<K>& b, int n, F&& f) {
 }  // namespace detail
 
 template <kernel_set K, hwc Shape>
-void launch(basic_cpu<K>& b, ops::accumulate_scaled<Shape>,
-            const typename ops::accumulate_scaled<Shape>::template params<
-                typename basic_cpu<K>::storage>& p) {
+void launch(
+    basic_cpu<K>& b, ops::accumulate_scaled<Shape>,
+    const typename ops::accumulate_scaled<Shape>::template params<typename basic_cpu<K>::storage>&
+        p) {
   using runs = detail::sample_runs<typename basic_cpu<K>::storage::layout, Shape>;
   detail::for_each_sample_run<Shape>(
       b, p.x.n, [x = p.x.data, y = p.y.data, scale = p.scale](std::size_t first, int i) {
@@ -132,9 +133,10 @@ void launch(
 
 /// A block of channels is a piece, as in channel_sum.
 template <kernel_set K, hwc Shape>
-void launch(basic_cpu<K>& b, ops::scaled_channel_sum<Shape>,
-            const typename ops::scaled_channel_sum<Shape>::template params<
-                typename basic_cpu<K>::storage>& p) {
+void launch(
+    basic_cpu<K>& b, ops::scaled_channel_sum<Shape>,
+    const typename ops::scaled_channel_sum<Shape>::template params<typename basic_cpu<K>::storage>&
+        p) {
   using layout = typename basic_cpu<K>::storage::layout;
   using walk = detail::channel_walk<layout, Shape>;
   using runs = detail::sample_runs<layout, Shape>;

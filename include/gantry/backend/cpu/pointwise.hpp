@@ -95,8 +95,8 @@ void launch(basic_cpu<K>& b, ops::activation_second_order<Function>,
   const auto q = p;
   if (q.ey)
     detail::for_each_element(b, q.count, [q](std::size_t i) {
-      q.ex[i] = q.ey[i] * q.f.derivative(q.y[i]) +
-                q.gy[i] * q.tx[i] * q.f.second_derivative(q.y[i]);
+      q.ex[i] =
+          q.ey[i] * q.f.derivative(q.y[i]) + q.gy[i] * q.tx[i] * q.f.second_derivative(q.y[i]);
     });
   else
     detail::for_each_element(b, q.count, [q](std::size_t i) {
@@ -147,8 +147,9 @@ void launch(
 }
 
 template <kernel_set K, class Function>
-void launch(basic_cpu<K>&, ops::paired_term<Function>,
-            const typename ops::paired_term<Function>::template params<typename basic_cpu<K>::storage>& p) {
+void launch(
+    basic_cpu<K>&, ops::paired_term<Function>,
+    const typename ops::paired_term<Function>::template params<typename basic_cpu<K>::storage>& p) {
   double sum = 0;
   for (std::size_t i = 0; i < p.count; ++i) {
     const double x = static_cast<double>(p.a[i]) - static_cast<double>(p.b[i]);
@@ -181,10 +182,8 @@ void launch(basic_cpu<K>&, ops::relativistic_average_terms<OnA, OnB>,
   for (std::size_t i = 0; i < p.count; ++i) {
     const double x = static_cast<double>(p.a[i]) - mean_b;
     const double y = static_cast<double>(p.b[i]) - mean_a;
-    if (p.gradient_a)
-      p.gradient_a[i] = static_cast<float>(share * (p.f.derivative(x) - slopes_b));
-    if (p.gradient_b)
-      p.gradient_b[i] = static_cast<float>(share * (p.g.derivative(y) - slopes_a));
+    if (p.gradient_a) p.gradient_a[i] = static_cast<float>(share * (p.f.derivative(x) - slopes_b));
+    if (p.gradient_b) p.gradient_b[i] = static_cast<float>(share * (p.g.derivative(y) - slopes_a));
   }
 }
 

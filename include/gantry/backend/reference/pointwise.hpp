@@ -116,8 +116,9 @@ void launch(
 }
 
 template <class T, class Function>
-void launch(reference<T>&, ops::paired_term<Function>,
-            const typename ops::paired_term<Function>::template params<typename reference<T>::storage>& p) {
+void launch(
+    reference<T>&, ops::paired_term<Function>,
+    const typename ops::paired_term<Function>::template params<typename reference<T>::storage>& p) {
   double sum = 0;
   for (std::size_t i = 0; i < p.count; ++i) {
     const double x = static_cast<double>(p.a[i]) - static_cast<double>(p.b[i]);
@@ -150,10 +151,8 @@ void launch(reference<T>&, ops::relativistic_average_terms<OnA, OnB>,
   for (std::size_t i = 0; i < p.count; ++i) {
     const double x = static_cast<double>(p.a[i]) - mean_b;
     const double y = static_cast<double>(p.b[i]) - mean_a;
-    if (p.gradient_a)
-      p.gradient_a[i] = static_cast<T>(share * (p.f.derivative(x) - slopes_b));
-    if (p.gradient_b)
-      p.gradient_b[i] = static_cast<T>(share * (p.g.derivative(y) - slopes_a));
+    if (p.gradient_a) p.gradient_a[i] = static_cast<T>(share * (p.f.derivative(x) - slopes_b));
+    if (p.gradient_b) p.gradient_b[i] = static_cast<T>(share * (p.g.derivative(y) - slopes_a));
   }
 }
 

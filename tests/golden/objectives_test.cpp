@@ -1,0 +1,200 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ten rounds of dist::standalone with gradient penalties, relativistic pairing and spectral
+// normalisation against PyTorch (create_graph=True), from the same weights and inputs:
+// make_objectives.py wrote the files.
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+#include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/backend/reference/reference.hpp"
+#include "gantry/comm/in_process.hpp"
+#include "gantry/dist/standalone.hpp"
+#include "gantry/io/safetensors.hpp"
+#include "gantry/loss/objectives.hpp"
+#include "gantry/loss/penalties.hpp"
+#include "gantry/nn/layers.hpp"
+#include "gantry/nn/torch_layout.hpp"
+#include "gantry/optim/optimizers.hpp"
+
+#include "support/compare.hpp"
+
+using namespace gantry;
+using test::tolerance;
+
+namespace {
+
+using generator =
+    sequential<latent<8>, linear<2 * 2 * 6>, reshape<2, 2, 6>, relu, conv_transpose2d<5, 4, 2, 1>,
+               relu, conv_transpose2d<3, 4, 2, 1>, tanh_>;
+template <class... Layers>
+using discriminator = sequential<image<8, 8, 3>, Layers...>;
+
+struct wgan_gp {
+  static constexpr const char* file = "objective_wgan_gp.safetensors";
+  using block =
+      residual<path<relu, conv2d<6, 3, 1, 1>, relu, conv2d<7, 3, 2, 1>>, path<conv2d<7, 1, 2>>>;
+  using topology =
+      gan<generator, discriminator<conv2d<6, 3, 2, 1>, leaky_relu, block, leaky_relu, linear<1>>,
+          loss::penalised<loss::critic, loss::wgan_gp>, optim::adam>;
+  static topology make() { return {}; }
+};
+
+struct relativistic_r1_r2 {
+  static constexpr const char* file = "objective_relativistic_r1_r2.safetensors";
+  using topology = gan<generator,
+                       discriminator<conv2d<6, 4, 2, 1>, leaky_relu, conv2d<8, 4, 2, 1>, leaky_relu,
+                                     linear<1, bias::no>>,
+                       loss::penalised<loss::relativistic, loss::r1, loss::r2>, optim::adam>;
+  static topology make() {
+    topology t;
+    t.loss.penalties = {loss::r1{.gamma = 1.0f}, loss::r2{.gamma = 0.5f}};
+    return t;
+  }
+};
+
+struct spectral_hinge {
+  static constexpr const char* file = "objective_spectral_hinge.safetensors";
+  using block =
+      residual<path<relu, spectral_norm<conv2d<7, 4, 2, 1>>>, path<spectral_norm<conv2d<7, 2, 2>>>>;
+  using topology = gan<generator,
+                       discriminator<spectral_norm<conv2d<6, 3, 1, 1>>, leaky_relu, block,
+                                     leaky_relu, spectral_norm<linear<1>>>,
+                       loss::hinge, optim::adam>;
+  static topology make() {
+    topology t;
+    t.discriminator.layer<1>().slope = t.discriminator.layer<3>().slope = 0.1f;
+    return t;
+  }
+};
+
+struct dragan {
+  static constexpr const char* file = "objective_dragan.safetensors";
+  using topology = gan<generator, discriminator<linear<12>, tanh_, linear<10>, softplus, linear<1>>,
+                       loss::penalised<loss::non_saturating, loss::dragan>, optim::adam>;
+  static topology make() { return {}; }
+};
+
+/// Batch k % pool of the file's real images.
+class file_source {
+ public:
+  explicit file_source(const io::safetensors_file& file)
+      : images_(file.find<float>("real")),
+        pool_(static_cast<std::size_t>(file.find("real")->shape[0])) {}
+  void read(std::uint32_t step, std::span<float> out, int) const {
+    std::ranges::copy(images_.subspan(step % pool_ * out.size(), out.size()), out.begin());
+  }
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(pool_); }
+
+ private:
+  std::span<const float> images_;
+  std::size_t pool_;
+};
+
+/// A network's arenas in PyTorch's names and layouts.
+template <class State, Backend B>
+class torch_view {
+ public:
+  torch_view(B& b, State& state, const io::safetensors_file& file, std::string letter)
+      : backend_(&b), state_(&state), file_(&file), letter_(std::move(letter)) {}
+
+  void load(const std::string& when) {
+    for (const tensor_info& info : network::tensors()) {
+      std::vector<float> storage(info.size());
+      nn::from_torch(info, file_->find<float>(key(when, info), info.shape),
+                     std::span<float>(storage));
+      backend_->upload(storage, arena(info) + info.offset);
+    }
+  }
+  test::outcome compare_values(const std::string& when, tolerance t) const {
+    test::outcome o = test::outcome::pass();
+    for (const tensor_info& info : network::tensors())
+      o = o && compare_tensor(arena(info), when, info, t);
+    return o;
+  }
+  test::outcome compare_gradients(tolerance t) const {
+    test::outcome o = test::outcome::pass();
+    for (const tensor_info& info : network::tensors())
+      if (!info.is_buffer) o = o && compare_tensor(state_->gradients().data(), "gradient", info, t);
+    return o;
+  }
+
+ private:
+  using network = std::remove_cvref_t<decltype(std::declval<State&>().network)>;
+  using scalar = typename B::scalar;
+  scalar* arena(const tensor_info& info) const {
+    return (info.is_buffer ? state_->values().buffers : state_->values().params).data();
+  }
+  std::string key(const std::string& when, const tensor_info& info) const {
+    return when + "." + letter_ + "." + info.name;
+  }
+  test::outcome compare_tensor(const scalar* all, const std::string& when, const tensor_info& info,
+                               tolerance t) const {
+    std::vector<float> storage(info.size()), torch(info.size());
+    backend_->download(all + info.offset, storage);
+    nn::to_torch(info, std::span<const float>(storage), std::span<float>(torch));
+    return test::compare(std::span<const float>(torch),
+                         file_->find<float>(key(when, info), info.shape), t)
+        .named(key(when, info));
+  }
+
+  B* backend_;
+  State* state_;
+  const io::safetensors_file* file_;
+  std::string letter_;
+};
+
+/// Two implementations in single precision.
+constexpr tolerance losses{5e-6, 2e-6}, gradients{2e-5, 5e-6};
+/// A step of Adam moves a weight by about 2e-4, where its gradient is nearly 0 less predictably.
+constexpr tolerance first_step{1e-6, 1e-6}, last_step{1e-5, 5e-6};
+
+template <class Case, Backend B>
+void check_rounds(B b) {
+  const std::filesystem::path path =
+      std::filesystem::path(GANTRY_SOURCE_DIR) / "tests/golden" / Case::file;
+  const io::safetensors_file file = io::safetensors_file::read(path);
+  using topology = typename Case::topology;
+  const int batch = static_cast<int>(file.find("real")->shape[1]);
+  const common_config<topology> common{.topology = Case::make(), .seed = 5, .batch = batch};
+  dist::standalone::node<topology, B, file_source> node(b, common, {}, file_source(file));
+  torch_view g(b, node.generator().state(), file, "G"),
+      d(b, node.discriminator().state(), file, "D");
+  g.load("initial");
+  d.load("initial");
+  auto world = comm::in_process(1, 1);
+  const auto expected = file.find<float>("losses");
+  REQUIRE(expected.size() == 20);
+  world.run([&](auto& comm) {
+    for (std::uint32_t k = 0; k < 10; ++k) {
+      CAPTURE(k);
+      const round_report r = node.round(comm, k);
+      CHECK(test::compare(std::vector<double>{r.discriminator_loss, r.generator_loss},
+                          std::vector<double>{expected[2 * k], expected[2 * k + 1]}, losses));
+      if (k == 0) {
+        CHECK(d.compare_gradients(gradients));
+        CHECK(g.compare_gradients(gradients));
+        CHECK(d.compare_values("step1", first_step));
+        CHECK(g.compare_values("step1", first_step));
+      }
+    }
+  });
+  CHECK(d.compare_values("step10", last_step));
+  CHECK(g.compare_values("step10", last_step));
+}
+
+template <class Case>
+void check_case() {
+  check_rounds<Case>(backend::cpu(2));
+  check_rounds<Case>(backend::cpu_eigen(1));
+  check_rounds<Case>(backend::reference<float>());
+}
+
+}  // namespace
+
+TEST_CASE("golden: WGAN-GP with a residual critic") { check_case<wgan_gp>(); }
+TEST_CASE("golden: relativistic pairing with R1 and R2") { check_case<relativistic_r1_r2>(); }
+TEST_CASE("golden: hinge with spectral normalisation") { check_case<spectral_hinge>(); }
+TEST_CASE("golden: DRAGAN with activations that bend") { check_case<dragan>(); }
