@@ -12,6 +12,7 @@
 #include "gantry/nn/group_norm.hpp"
 #include "gantry/nn/grouped_conv2d.hpp"
 #include "gantry/nn/linear.hpp"
+#include "gantry/nn/minibatch_deviation.hpp"
 #include "gantry/nn/minibatch_discrimination.hpp"
 #include "gantry/nn/pixel_norm.hpp"
 #include "gantry/nn/resample.hpp"
