@@ -16,6 +16,7 @@
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/io/png.hpp"
+#include "gantry/loss/auxiliary_classifier.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 #include "gantry/metrics/classifier_score.hpp"

@@ -22,6 +22,7 @@ struct standalone {
   class node {
    public:
     static constexpr hwc shape = T::sample_shape;
+    static_assert(require_labels<T, Source>::value, "see the message above");
 
     /// @throws usage_error for settings below 1
     node(B& b, const common_config<T>& common, const config& settings, Source source)
@@ -61,13 +62,18 @@ struct standalone {
       source_.read(iteration, host_, common_.batch);
       launch(*backend_, ops::import_samples<shape>{}, {host_.data(), real});
       watch.lap(phase::data);
+      const network_input<B> on_real(real, real_labels<T>(source_, iteration, common_.batch));
+      const auto fake = [&](int j) {
+        const auto batch = static_cast<std::size_t>(j);
+        return network_input<B>(fakes[batch], generator_.labels(batch));
+      };
       for (int l = 0; l < config_.local_steps; ++l)
-        report.discriminator_loss = discriminator_.learn(real, fakes[a.for_learning], iteration,
+        report.discriminator_loss = discriminator_.learn(on_real, fake(a.for_learning), iteration,
                                                          static_cast<std::uint32_t>(l));
       watch.lap(phase::discriminator);
       const auto j = static_cast<std::size_t>(a.for_feedback);
-      report.generator_loss =
-          discriminator_.feedback(real, fakes[j], generator_.image_gradient(j), iteration);
+      report.generator_loss = discriminator_.feedback(on_real, fake(a.for_feedback),
+                                                      generator_.image_gradient(j), iteration);
       watch.lap(phase::feedback);
       generator_.begin_update();
       generator_.learn(j);
