@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what ten training steps with penalties and other modern objectives leave behind in PyTorch:
-make_objectives.py [folder].
+"""Writes what ten training steps with penalties and other modern objectives leave behind in
+PyTorch: make_objectives.py [folder].
 
 A step is one round of dist::standalone: D on a real and a fake batch, then G through the updated D
 on the same fakes; penalties by torch.autograd.grad(create_graph=True). Latents and the numbers that
