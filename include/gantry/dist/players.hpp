@@ -78,21 +78,26 @@ class generator_player {
 
   /// Batch j of an iteration: latents, and for conditional networks classes, from the streams of
   /// (iteration, j), one forward in training mode.
+  /// `draw` tells several batches of one iteration that use the same tape apart.
   batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t iteration,
-                                         std::uint32_t j) {
+                                         std::uint32_t j, std::uint32_t draw = 0) {
+    const std::uint32_t stream = j | draw << 16;
     fill_normal(std::span<float>(host_latents_),
-                {.seed = seed, .step = iteration, .worker = j, .use = purpose::latent});
+                {.seed = seed, .step = iteration, .worker = stream, .use = purpose::latent});
     if constexpr (T::classes > 0) {
       random_sequence draw(
-          {.seed = seed, .step = iteration, .worker = j, .use = purpose::latent, .salt = 1});
+          {.seed = seed, .step = iteration, .worker = stream, .use = purpose::latent, .salt = 1});
       for (std::uint8_t& label : labels_[j])
         label = static_cast<std::uint8_t>(draw.below(T::classes));
     }
     const batch_of<typename B::storage> z{latents_[j].data(), batch_};
     launch(*backend_, ops::import_samples<latent_shape>{}, {host_latents_.data(), z});
-    state_.network.forward(
-        *backend_, state_.values(), {z, labels(j)}, *tapes_[j], mode::train,
-        {.seed = seed, .step = iteration, .worker = j, .use = purpose::dropout, .salt = 0xFFFF});
+    state_.network.forward(*backend_, state_.values(), {z, labels(j)}, *tapes_[j], mode::train,
+                           {.seed = seed,
+                            .step = iteration,
+                            .worker = stream,
+                            .use = purpose::dropout,
+                            .salt = 0xFFFF});
     return tapes_[j]->output();
   }
 
