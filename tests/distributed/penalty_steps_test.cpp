@@ -108,8 +108,7 @@ TEST_CASE("penalties: memory is as planned, and none where all are switched off"
     backend::cpu b(1);
     const dist::discriminator_player<t, backend::cpu> player(
         b, {.topology = each, .seed = 1, .batch = 5}, 0);
-    CHECK(b.meter().bytes() ==
-          dist::discriminator_player<t, backend::cpu>::bytes(5, each.loss));
+    CHECK(b.meter().bytes() == dist::discriminator_player<t, backend::cpu>::bytes(5, each.loss));
   }
   CHECK(dist::discriminator_player<t, backend::cpu>::bytes(5, without.loss) ==
         dist::discriminator_player<topology<loss::critic>, backend::cpu>::bytes(5));
