@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// EXPECT: grouped_conv2d: the number of channels that the previous layer gives must be a multiple of
-// EXPECT: the groups
+// EXPECT: grouped_conv2d: the number of channels that the previous layer gives must be
+// EXPECT: a multiple of the groups
 #include "gantry/nn/layers.hpp"
 
 using namespace gantry;
