@@ -16,6 +16,7 @@
 
 #include "gantry/io/json.hpp"
 #include "gantry/train/classifier_training.hpp"
+#include "gantry/train/data_hash.hpp"
 
 namespace gantry::train {
 
@@ -56,13 +57,11 @@ inline std::string percent(double share) {
 
 /// What has to agree for a trained classifier to be used again.
 inline io::tensor_metadata identity_of(const data::image_set& train, const classifier_settings& s) {
-  io::sha256 hash;
-  hash.update(std::as_bytes(std::span(train.pixels)));
-  hash.update(std::as_bytes(std::span(train.labels)));
   io::json::object recipe{
       {"passes", s.passes}, {"batch", s.batch}, {"rate", s.rate}, {"seed", std::to_string(s.seed)}};
   if (s.shift > 0) recipe.set("shift", s.shift);
-  return {{"training_data_sha256", hash.hex()}, {"training_settings", io::json::dump(recipe)}};
+  return {{"training_data_sha256", data_sha256(train)},
+          {"training_settings", io::json::dump(recipe)}};
 }
 
 }  // namespace detail
