@@ -7,14 +7,12 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <memory>
 #include <new>
 #include <unistd.h>
 
-#include "gantry/data/mnist.hpp"
 #include "gantry/data/partition.hpp"
-#include "gantry/data/transform.hpp"
 
+#include "data_sets.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
 
@@ -24,22 +22,6 @@ using namespace gantry;
 
 std::atomic<int> caught_signal{0};
 extern "C" void on_signal(int signal) { caught_signal.store(signal); }
-
-using image_set_ptr = std::shared_ptr<const data::image_set>;
-
-image_set_ptr load(const program_options& o, data::split part) {
-  return std::make_shared<const data::image_set>(
-      o.data == "mnist" ? data::mnist(o.data_dir, part) : data::fashion_mnist(o.data_dir, part));
-}
-
-/// The set in the extents of a preset: padded to 32 x 32, enlarged to 64 x 64, grey repeated for
-/// colour networks.
-image_set_ptr fit(const image_set_ptr& published, hwc shape) {
-  if (shape == hwc{published->height, published->width, published->channels}) return published;
-  const data::image_set sized = shape.h == 32 ? data::pad_to(*published, shape.h, shape.w)
-                                              : data::resize_bilinear(*published, shape.h, shape.w);
-  return std::make_shared<const data::image_set>(data::to_channels(sized, shape.c));
-}
 
 void print_plan(const program_options& o, const run_plan& p) {
   io::json::object all = configuration(o);
@@ -100,6 +82,7 @@ void require_memory(const program_options& o, const run_plan& p) {
 int run(program_options o) {
   const preset& networks =
       *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
+  require_fitting_images(o, networks.image);
   const run_plan plan = networks.plan(o);
   if (o.dry_run) {
     print_plan(o, plan);
@@ -115,10 +98,11 @@ int run(program_options o) {
     std::fflush(stdout);
   }
   o.resume_from = resolve_resume(o);
-  data_sets sets{.published_train = load(o, data::split::train),
-                 .published_test = load(o, data::split::test)};
-  sets.train = fit(sets.published_train, networks.image);
-  sets.test = fit(sets.published_test, networks.image);
+  data_sets sets = load_data(o, networks.image);
+  if (!o.quiet) {
+    std::printf("data: %s\ndata: %s\n", sets.train_facts.c_str(), sets.test_facts.c_str());
+    std::fflush(stdout);
+  }
   std::vector<data::shard> shards = data::partition(sets.train, data::iid{}, o.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
 

@@ -128,9 +128,10 @@ constexpr std::uint32_t most = 1u << 30;  // of iterations
 
 void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::string>& models) {
   app.option_defaults()->group("Data");
-  app.add_option("--data", o.data, "data set")->check(one_of({"fashion-mnist", "mnist"}));
+  app.add_option("--data", o.data, "data set")
+      ->check(one_of({"fashion-mnist", "mnist", "cifar10", "cifar100"}));
   app.add_option("--data-dir", o.data_dir,
-                 "folder of the IDX files; fashion-mnist defaults to the Debian package's");
+                 "folder of the published files; fashion-mnist defaults to the Debian package's");
 
   app.option_defaults()->group("GAN");
   app.add_option("--model", o.model, "networks")->check(one_of(models));

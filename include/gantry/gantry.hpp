@@ -8,6 +8,7 @@
 
 #include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/comm/in_process.hpp"
+#include "gantry/data/cifar.hpp"
 #include "gantry/data/mnist.hpp"
 #include "gantry/data/partition.hpp"
 #include "gantry/data/sampler.hpp"
