@@ -12,6 +12,7 @@
 #include "gantry/nn/dropout.hpp"
 #include "gantry/nn/group_norm.hpp"
 #include "gantry/nn/grouped_conv2d.hpp"
+#include "gantry/nn/learned_basis.hpp"
 #include "gantry/nn/linear.hpp"
 #include "gantry/nn/minibatch_deviation.hpp"
 #include "gantry/nn/minibatch_discrimination.hpp"
