@@ -5,6 +5,7 @@
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/group_norm.hpp"
 #include "gantry/backend/cpu/grouped_conv2d.hpp"
+#include "gantry/backend/cpu/kernel_fold.hpp"
 #include "gantry/backend/cpu/labels.hpp"
 #include "gantry/backend/cpu/learned_basis.hpp"
 #include "gantry/backend/cpu/minibatch.hpp"
