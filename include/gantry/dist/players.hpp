@@ -279,8 +279,10 @@ class discriminator_player {
     }
   }
   void classify(tape_type& tape, const logits<B>& on, const std::uint8_t* labels, float weight) {
-    launch(*backend_, ops::auxiliary_cross_entropy<loss_type::classes>{},
-           {tape.output(), labels, on.gradient, weight, tape.output_gradient(), loss_sum_.data()});
+    if constexpr (has_classifier)
+      launch(
+          *backend_, ops::auxiliary_cross_entropy<loss_type::classes>{},
+          {tape.output(), labels, on.gradient, weight, tape.output_gradient(), loss_sum_.data()});
   }
   void reset_loss() { launch(*backend_, ops::fill{}, {loss_sum_.data(), 1, 0.0f}); }
   double read_loss() {
