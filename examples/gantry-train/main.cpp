@@ -15,6 +15,8 @@
 #include "data_sets.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
+#include "run_folder.hpp"
+#include "sampling.hpp"
 
 namespace {
 
@@ -44,24 +46,22 @@ void print_plan(const program_options& o, const run_plan& p) {
   std::printf("%s\n", io::json::dump(all, 2).c_str());
 }
 
-/// The checkpoint that --resume names. @throws data_error if there is none
+/// The checkpoint that --resume names. Says which later ones are left aside because they are not
+/// complete. @throws data_error if there is none
 std::filesystem::path resolve_resume(const program_options& o) {
   if (o.resume.empty()) return {};
-  if (o.resume != "latest") {
-    if (std::filesystem::exists(std::filesystem::path(o.resume) / "MANIFEST.json")) return o.resume;
-    if (const auto found = train::latest_checkpoint(o.resume)) return *found;
-    throw data_error("expected a checkpoint at " + o.resume +
-                     " and found none; give a network-snapshot folder or the folder of a run");
-  }
-  if (const auto found = train::latest_checkpoint(o.outdir)) return *found;
-  throw data_error("expected a checkpoint in " + o.outdir.string() +
-                   " and found none; train without --resume first");
+  const auto found = require_checkpoint(o.resume == "latest" ? o.outdir.string() : o.resume);
+  for (const auto& later : incomplete_after(found))
+    std::fprintf(stderr,
+                 "gantry-train: %s has no MANIFEST.json and is left aside, resuming from %s\n",
+                 later.c_str(), found.c_str());
+  return found;
 }
 
-/// A new run never takes the place of a finished one by accident. @throws usage_error if it would
+/// A new run never takes the place of an earlier one by accident. @throws usage_error if it would
 void require_no_checkpoints(const program_options& o) {
-  if (!o.resume.empty() || o.overwrite || !std::filesystem::is_directory(o.outdir)) return;
-  if (const auto found = train::latest_checkpoint(o.outdir))
+  if (!o.resume.empty() || o.overwrite) return;
+  if (const auto found = any_checkpoint(o.outdir))
     throw usage_error("expected an --outdir without checkpoints, found " + found->string() +
                       "; give another --outdir, --resume latest or --overwrite");
 }
@@ -80,6 +80,10 @@ void require_memory(const program_options& o, const run_plan& p) {
 }
 
 int run(program_options o) {
+  if (o.sample > 0) {
+    draw_samples(o);
+    return static_cast<int>(exit_code::done);
+  }
   const preset& networks =
       *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
   require_fitting_images(o, networks.image);
