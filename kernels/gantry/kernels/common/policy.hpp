@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tuning is data: an aggregate per kind of kernel. An op's policy.hpp has a stateless selector that
+// returns one; kernels are templates on the selector's type.
+#pragma once
+
+namespace gantry::kernels {
+
+/// A kernel that touches every number of some arrays once.
+struct stream_policy {
+  int threads;                    ///< of a block
+  int width;                      ///< numbers that a thread moves with one instruction
+  int blocks_per_multiprocessor;  ///< more work than these have goes through a loop
+  friend constexpr bool operator==(const stream_policy&, const stream_policy&) = default;
+};
+
+/// Sixteen bytes at a time where all arrays allow that: memory is the limit, so the number of loads
+/// in flight counts and nothing else does.
+struct stream_policy_selector {
+  constexpr stream_policy operator()(bool aligned) const { return {256, aligned ? 4 : 1, 8}; }
+};
+
+}  // namespace gantry::kernels
