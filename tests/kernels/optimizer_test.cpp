@@ -4,7 +4,7 @@
 
 #include "gantry/kernels/optimizer/launch.cuh"
 
-#include "kernels/device.hpp"
+#include "kernels/device.cuh"
 
 using namespace gantry;
 using namespace gantry::test;

@@ -70,7 +70,5 @@ inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __fdiv_rn(float a, float b) { return a / b; }
-inline void sincospi(double x, double* sine, double* cosine) {
-  *sine = std::sin(std::numbers::pi * x);
-  *cosine = std::cos(std::numbers::pi * x);
-}
+inline double sinpi(double x) { return std::sin(std::numbers::pi * x); }
+inline double cospi(double x) { return std::cos(std::numbers::pi * x); }

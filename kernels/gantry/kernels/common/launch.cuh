@@ -14,6 +14,7 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/base/math.hpp"
+#include "gantry/kernels/common/policy.hpp"
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::kernels {
@@ -33,6 +34,10 @@ struct context {
   unsigned* tickets{};  ///< how many blocks have finished
   std::size_t ticket_count{};
 };
+
+/// A context whose products are computed in one way.
+template <gemm_math Math>
+struct math_context : context {};
 
 /// @throws error that names the call
 inline void check(cudaError_t status, const char* call) {

@@ -21,4 +21,8 @@ struct stream_policy_selector {
   constexpr stream_policy operator()(bool aligned) const { return {256, aligned ? 4 : 1, 8}; }
 };
 
+/// How the products of fp32 matrices are computed. Sums are fp32 everywhere. bf16x3 and bf16x6
+/// split every number into two or three bf16 parts and add up three or six products of parts.
+enum class gemm_math { fp32, tf32, bf16, bf16x3, bf16x6 };
+
 }  // namespace gantry::kernels

@@ -49,9 +49,8 @@ struct normal_body {
   __device__ static pair transform(std::uint32_t first, std::uint32_t second) {
     const auto exact = log(static_cast<double>(philox::to_unit(first)));
     const double radius = sqrt(-2.0 * static_cast<float>(exact));
-    double sine, cosine;
-    sincospi(2.0 * philox::to_unit(second), &sine, &cosine);  // exact quarters, no slow path
-    return {{static_cast<float>(radius * cosine), static_cast<float>(radius * sine)}};
+    const double turn = 2.0 * philox::to_unit(second);  // of pi: exact quarters, no slow path
+    return {{static_cast<float>(radius * cospi(turn)), static_cast<float>(radius * sinpi(turn))}};
   }
   template <int Width>
   __device__ void apply(std::size_t i) const {

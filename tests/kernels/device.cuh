@@ -39,14 +39,15 @@ class device_buffer {
   std::size_t shift_;
 };
 
-class device_backend {
+template <kernels::gemm_math Math>
+class device_backend_of {
  public:
   using scalar = float;
   using storage = kernels::device_storage;
   using buffer_type = device_buffer;
   static constexpr std::string_view name = "kernels";
 
-  explicit device_backend(std::size_t shift = 0) : shift_(shift) {
+  explicit device_backend_of(std::size_t shift = 0) : shift_(shift) {
     kernels::check(cudaMemsetAsync(tickets_.data(), 0, ticket_count * sizeof(unsigned)),
                    "cudaMemsetAsync");
   }
@@ -61,12 +62,14 @@ class device_backend {
   }
   void synchronize() { kernels::check(cudaDeviceSynchronize(), "A kernel"); }
   [[nodiscard]] const memory_meter& meter() const { return meter_; }
-  [[nodiscard]] kernels::context context() const {
-    return {.multiprocessors = 3,  // so few that loops over the grid turn more than once
-            .partials = partials_.data(),
-            .partial_count = partial_count,
-            .tickets = reinterpret_cast<unsigned*>(tickets_.data()),
-            .ticket_count = ticket_count};
+  [[nodiscard]] kernels::math_context<Math> context() const {
+    kernels::math_context<Math> c;
+    c.multiprocessors = 3;  // so few that loops over the grid turn more than once
+    c.partials = partials_.data();
+    c.partial_count = partial_count;
+    c.tickets = reinterpret_cast<unsigned*>(tickets_.data());
+    c.ticket_count = ticket_count;
+    return c;
   }
 
  private:
@@ -76,49 +79,53 @@ class device_backend {
   device_buffer partials_{partial_count, 0}, tickets_{ticket_count, 0};
 };
 
-template <class Op>
-void launch(device_backend& b, Op op,
+using device_backend = device_backend_of<kernels::gemm_math::fp32>;
+
+template <kernels::gemm_math Math, class Op>
+void launch(device_backend_of<Math>& b, Op op,
             const typename Op::template params<kernels::device_storage>& p) {
   launch(b.context(), op, p);
 }
-template <hwc Shape>
-void launch(device_backend& b, ops::import_samples<Shape>,
+template <kernels::gemm_math Math, hwc Shape>
+void launch(device_backend_of<Math>& b, ops::import_samples<Shape>,
             const kernels::params_of<ops::import_samples<Shape>>& p) {
   b.upload({p.source, nhwc::elements(Shape, p.y.n)}, p.y.data);
 }
-template <hwc Shape>
-void launch(device_backend& b, ops::export_samples<Shape>,
+template <kernels::gemm_math Math, hwc Shape>
+void launch(device_backend_of<Math>& b, ops::export_samples<Shape>,
             const kernels::params_of<ops::export_samples<Shape>>& p) {
   b.download(p.x.data, {p.target, nhwc::elements(Shape, p.x.n)});
   for (std::size_t i = 0; i < nhwc::elements(Shape, p.x.n); ++i) p.target[i] *= p.scale;
 }
 
 /// Two backends: packs of four, and arrays that allow none.
-inline device_backend& aligned_device() {
-  static auto& b = *new device_backend(0);
+template <kernels::gemm_math Math = kernels::gemm_math::fp32>
+device_backend_of<Math>& aligned_device() {
+  static auto& b = *new device_backend_of<Math>(0);
   return b;
 }
-inline device_backend& shifted_device() {
-  static auto& b = *new device_backend(1);
+template <kernels::gemm_math Math = kernels::gemm_math::fp32>
+device_backend_of<Math>& shifted_device() {
+  static auto& b = *new device_backend_of<Math>(1);
   return b;
 }
 
 /// The kernels agree with the reference in double, on arrays of both alignments; a second run gives
 /// the same bits.
-template <class Run>
+template <kernels::gemm_math Math = kernels::gemm_math::fp32, class Run>
 outcome agrees_on_device(const Run& run, tolerance t) {
   backend::reference<double> oracle;
-  const auto expected = run(oracle), found = run(aligned_device());
+  const auto expected = run(oracle), found = run(aligned_device<Math>());
   return compare(found, expected, t).named("aligned") &&
-         same_bits(run(aligned_device()), found).named("the second run") &&
-         compare(run(shifted_device()), expected, t).named("shifted by one number");
+         same_bits(run(aligned_device<Math>()), found).named("the second run") &&
+         compare(run(shifted_device<Math>()), expected, t).named("shifted by one number");
 }
 
 /// Where the oracle gives NaN, so do the kernels.
-template <class Run>
+template <kernels::gemm_math Math = kernels::gemm_math::fp32, class Run>
 outcome spreads_nan_on_device(const Run& run) {
   backend::reference<double> oracle;
-  const auto expected = run(oracle), found = run(aligned_device());
+  const auto expected = run(oracle), found = run(aligned_device<Math>());
   std::size_t count = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     if (!std::isnan(expected[i])) continue;
