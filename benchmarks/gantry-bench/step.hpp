@@ -42,26 +42,6 @@ common_config<topology<Preset>> common_of(const bench_settings& s) {
   return common;
 }
 
-/// FLOPs of products per sample that penalties add to a step of the discriminator: forward, input
-/// gradient, tangent and weight gradient at points of their own; the tangent, and the first layer's
-/// input gradient, at a batch that is there anyway.
-template <class D, class Objective>
-constexpr double penalty_flops() {
-  if constexpr (requires(Objective o) { o.penalties; }) {
-    return []<class... P>(const std::tuple<P...>*) {
-      const auto one = [](penalty_point at) {
-        constexpr flop_count d = D::flops;
-        if (at == penalty_point::real || at == penalty_point::fake)
-          return d.forward + D::first_input_gradient_flops;
-        return 2 * d.forward + d.input_gradient + d.weight_gradient;
-      };
-      return (0.0 + ... + one(P::point));
-    }(static_cast<const decltype(Objective::penalties)*>(nullptr));
-  } else {
-    return 0;
-  }
-}
-
 /// FLOPs of products per sample that the mathematics of a step needs: no weight gradients of D in
 /// G's step, no input gradients of first layers.
 template <class Preset>
@@ -71,7 +51,7 @@ constexpr double useful_flops(bool critic_only) {
   const double learn =
       d.forward + d.weight_gradient + d.input_gradient - discriminator::first_input_gradient_flops;
   const double step =
-      2 * learn + penalty_flops<discriminator, typename objective_of<Preset>::type>();
+      2 * learn + dist::penalty_flops<discriminator, typename objective_of<Preset>::type>();
   if (critic_only) return step;
   return step + g.forward + d.forward + d.input_gradient + g.weight_gradient + g.input_gradient -
          Preset::generator::first_input_gradient_flops;

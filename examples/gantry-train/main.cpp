@@ -85,7 +85,7 @@ int run(program_options o) {
     return static_cast<int>(exit_code::done);
   }
   const preset& networks =
-      *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
+      *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
   require_fitting_images(o, networks.image);
   const run_plan plan = networks.plan(o);
   if (o.dry_run) {
@@ -142,9 +142,9 @@ int fail(const std::string& sentence, exit_code code) {
 
 int main(int argc, char** argv) {
   try {
-    std::vector<std::string> names;
-    for (const preset& p : presets()) names.emplace_back(p.name);
-    const auto options = parse_options(argc, argv, names);
+    std::vector<model_info> models;
+    for (const preset& p : presets()) models.push_back(p.about);
+    const auto options = parse_options(argc, argv, models);
     return options ? run(*options) : static_cast<int>(exit_code::done);
   } catch (const error& e) {
     return fail(e.what(), e.code());

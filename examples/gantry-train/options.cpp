@@ -113,6 +113,34 @@ gantry::train::planned_stop resolve_stop(const std::string& text, int workers) {
   return {*worker, *iteration};
 }
 
+/// A preset with an objective of its own is trained with it, and with its source's settings where
+/// no flag says otherwise. @throws usage_error
+void use_model(const CLI::App& app, const model_info& m, program_options& o) {
+  if (!m.objective.empty()) {
+    if (app.count("--loss") > 0)
+      throw usage_error(
+          "--loss was expected with networks that have no objective of their own and "
+          "came with " +
+          m.name + ", which is trained with " + m.objective + "; leave it out");
+    o.loss = m.objective;
+  }
+  if (!m.has_penalties && app.count("--penalty") > 0)
+    throw usage_error(
+        "--penalty was expected with networks whose objective has a gradient penalty "
+        "and came with " +
+        m.name + "; leave it out");
+  if (!m.has_settings) return;
+  const auto recommend = [&](const char* flag, auto& value, auto recommended) {
+    if (app.count(flag) == 0) value = recommended;
+  };
+  recommend("--lr-g", o.rate_g, m.settings.rate_g);
+  recommend("--lr-d", o.rate_d, m.settings.rate_d);
+  recommend("--beta1", o.beta1, m.settings.beta1);
+  recommend("--beta2", o.beta2, m.settings.beta2);
+  if (o.strategy == "standalone")
+    recommend("--critic-steps", o.critic_steps, m.settings.critic_steps);
+}
+
 /// A flag that is given has to change something. @throws usage_error
 void require_effect(const CLI::App& app, const program_options& o) {
   const auto only_with = [&](const char* flag, const char* other, const std::string& needed,
@@ -128,6 +156,7 @@ void require_effect(const CLI::App& app, const program_options& o) {
   for (const char* flag :
        {"--swap", "--swap-every", "--swap-moments", "--swap-keep-statistics", "--stop-worker"})
     only_with(flag, "--strategy", "md_gan", o.strategy);
+  only_with("--critic-steps", "--strategy", "standalone", o.strategy);
 }
 
 void resolve(program_options& o) {
@@ -165,6 +194,8 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
       ->check(one_of({"saturating", "non_saturating", "least_squares", "hinge", "wasserstein"}));
   app.add_option("--clip", o.clip, "bound of the weights under --loss wasserstein")
       ->check(positive());
+  app.add_option("--penalty", o.penalty, "weight of the model's gradient penalties")
+      ->check(positive());
   app.add_option("--optimizer", o.optimizer, "optimizer of both players")
       ->check(one_of({"adam", "rmsprop", "sgd"}));
   app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")->check(positive());
@@ -191,7 +222,10 @@ void add_distribution_flags(CLI::App& app, program_options& o) {
       ->check(from_to(1, 4096));
   app.add_option("--k", o.k_text,
                  "generated batches per iteration: a number, or log for ceil(ln workers)");
-  app.add_option("--local-steps", o.local_steps, "discriminator steps per iteration")
+  app.add_option("--local-steps", o.local_steps, "discriminator steps on the same batches")
+      ->check(from_to(1, 1000));
+  app.add_option("--critic-steps", o.critic_steps,
+                 "discriminator steps per iteration, each on new batches (standalone)")
       ->check(from_to(1, 1000));
   app.add_option("--swap-every", o.swap_every,
                  "epochs between swaps (1, 0.5), iterations (500it), or never");
@@ -257,17 +291,17 @@ std::string explanation(const CLI::App& app, const CLI::ParseError& e) {
 }  // namespace
 
 std::optional<program_options> parse_options(int argc, const char* const* argv,
-                                             const std::vector<std::string>& models) {
+                                             const std::vector<model_info>& models) {
   program_options o;
-  o.model = models.empty() ? o.model : models.front();
-  for (const std::string& m : models)
-    if (m == "dcgan28") o.model = m;
+  std::vector<std::string> names;
+  for (const model_info& m : models) names.push_back(m.name);
+  if (!names.empty() && std::ranges::find(names, o.model) == names.end()) o.model = names.front();
   CLI::App app{"Trains a generative adversarial network on one or several workers.",
                "gantry-train"};
   app.get_formatter()->column_width(34);
   app.option_defaults()->always_capture_default();
   app.set_version_flag("--version", "gantry-train 0.1.0");
-  add_gan_flags(app, o, models);
+  add_gan_flags(app, o, names);
   add_distribution_flags(app, o);
   add_output_flags(app, o);
   try {
@@ -278,6 +312,8 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
     return std::nullopt;
   }
   o.model_given = app.count("--model") > 0;
+  for (const model_info& m : models)
+    if (m.name == o.model) use_model(app, m, o);
   require_effect(app, o);
   resolve(o);
   return o;
@@ -299,6 +335,8 @@ gantry::io::json::object configuration(const program_options& o) {
                              {"ema", shortest(o.ema)},
                              {"k", o.k},
                              {"local_steps", o.local_steps}};
+  if (o.critic_steps != 1) c.set("critic_steps", o.critic_steps);
+  if (o.penalty) c.set("penalty", shortest(*o.penalty));
   if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
   if (o.strategy == "md_gan") {
     c.set("swap", o.swap);

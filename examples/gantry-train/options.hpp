@@ -10,7 +10,16 @@
 
 #include "gantry/dist/swap.hpp"
 #include "gantry/io/json.hpp"
+#include "gantry/models/recommended.hpp"
 #include "gantry/train/trainer.hpp"
+
+/// What a preset of networks brings along.
+struct model_info {
+  std::string name;
+  std::string objective;  ///< its own, or empty: chosen by --loss
+  gantry::models::recommended settings;
+  bool has_settings{false}, has_penalties{false};
+};
 
 /// What the flags of gantry-train say, checked and resolved.
 struct program_options {
@@ -36,7 +45,8 @@ struct program_options {
   std::uint64_t seed{0};
   std::filesystem::path outdir{"runs/gantry-train"};
   int threads{0};
-  int local_steps{1};
+  int local_steps{1}, critic_steps{1};
+  std::optional<float> penalty;  ///< weight of gradient penalties in place of the preset's
   float rate_g{2e-4f}, rate_d{2e-4f}, beta1{0.5f}, beta2{0.999f}, clip{0.01f};
   float ema{0.999f};
   bool moments_travel{false}, statistics_stay{false};
@@ -57,7 +67,7 @@ struct program_options {
 /// Reads the command line. @returns nothing if help or the version was printed. @throws
 /// gantry::usage_error
 std::optional<program_options> parse_options(int argc, const char* const* argv,
-                                             const std::vector<std::string>& models);
+                                             const std::vector<model_info>& models);
 
 /// The settings that decide the result: what config.json of a checkpoint holds and a resume must
 /// match.

@@ -27,7 +27,7 @@ struct run_plan {
 };
 
 struct preset {
-  const char* name;
+  model_info about;
   gantry::hwc image;
   run_plan (*plan)(const program_options&);
   gantry::train::run_result (*train)(const program_options&, std::vector<gantry::data::shard>,

@@ -28,7 +28,7 @@ const preset& preset_of(const std::filesystem::path& checkpoint, const program_o
                      " was expected to have been made with model = \"" + o.model +
                      "\" and was made with \"" + name + "\"; leave out --model");
   const auto found =
-      std::ranges::find_if(presets(), [&](const preset& p) { return name == p.name; });
+      std::ranges::find_if(presets(), [&](const preset& p) { return name == p.about.name; });
   if (found == presets().end())
     throw data_error("the checkpoint " + checkpoint.string() +
                      " was expected to be of a model that this build has and is of " + name +
@@ -55,6 +55,6 @@ void draw_samples(const program_options& o) {
   const std::filesystem::path path = o.outdir / "samples.png";
   io::write_file_atomic(path, io::encode_png(grid));
   if (!o.quiet)
-    std::printf("%d samples of %s from %s: %s\n", o.sample, networks.name, checkpoint.c_str(),
+    std::printf("%d samples of %s from %s: %s\n", o.sample, networks.about.name, checkpoint.c_str(),
                 path.c_str());
 }

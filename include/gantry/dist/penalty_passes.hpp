@@ -19,6 +19,26 @@ concept HasPenalties = requires(const L& l) {
   l.penalties;
 };
 
+/// FLOPs of products per sample that penalties add to a step of the discriminator: forward, input
+/// gradient, tangent and weight gradient at points of their own; the tangent, and the first layer's
+/// input gradient, at a batch that is there anyway.
+template <class D, class Objective>
+constexpr double penalty_flops() {
+  if constexpr (requires(Objective o) { o.penalties; }) {
+    return []<class... P>(const std::tuple<P...>*) {
+      const auto one = [](penalty_point at) {
+        constexpr flop_count d = D::flops;
+        if (at == penalty_point::real || at == penalty_point::fake)
+          return d.forward + D::first_input_gradient_flops;
+        return 2 * d.forward + d.input_gradient + d.weight_gradient;
+      };
+      return (0.0 + ... + one(P::point));
+    }(static_cast<const decltype(Objective::penalties)*>(nullptr));
+  } else {
+    return 0;
+  }
+}
+
 /// What an objective demands of a discriminator's type, each a sentence.
 template <class Net, class B>
 struct require_penalty_passes {

@@ -11,16 +11,10 @@
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 #include "gantry/models/presets.hpp"
+#include "gantry/models/recommended.hpp"
 #include "gantry/models/resnet.hpp"
 
 namespace gantry::models {
-
-/// What the source of a preset trains it with: Adam's settings, and discriminator steps per
-/// generator step.
-struct recommended {
-  float rate_g{2e-4f}, rate_d{2e-4f}, beta1{0.5f}, beta2{0.999f};
-  int critic_steps{1};
-};
 
 /// dcgan28 with the auxiliary classifier of ACGAN (Odena et al., arXiv 1610.09585) for ten classes.
 struct acgan28 {
