@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <ranges>
 #include <string_view>
 
 #include "gantry/base/error.hpp"
@@ -102,7 +101,9 @@ bool goes_on_in(const fs::path& folder, const fs::path& checkpoint) {
 fs::path require_checkpoint(const fs::path& folder) {
   if (is_complete(folder)) return folder;
   std::string found = "none";
-  for (const auto& [iteration, path] : checkpoints_in(folder) | std::views::reverse) {
+  auto checkpoints = checkpoints_in(folder);
+  std::ranges::reverse(checkpoints);
+  for (const auto& [iteration, path] : checkpoints) {
     if (is_complete(path)) return path;
     if (found == "none")
       found = "none that is complete (no MANIFEST.json in " + path.string() + ")";
