@@ -30,12 +30,13 @@ struct gemm_policy {
 enum class gemm_size { large, small };
 
 /// Two tiles per kind of arithmetic. A large one reads each operand half as often; a small one
-/// makes four times as many blocks. fp32 has 64 sums and as many factors in flight per thread, so
-/// one block has to do; the others' registers are cut so that two or three fit without a spill.
+/// makes four times as many blocks. fp32 and bf16x3 keep the units busy with one block's
+/// independent products; the others' registers are cut so that two or three blocks fit, unspilled.
 constexpr gemm_policy gemm_policy_of(gemm_math m, gemm_size s) {
   if (s == gemm_size::small) return {64, 64, 16, 32, 32, 3};
   if (m == gemm_math::bf16x6) return {128, 64, 16, 32, 32, 2};
   if (m == gemm_math::fp32) return {128, 128, 8, 64, 32, 1};
+  if (m == gemm_math::bf16x3) return {128, 128, 16, 64, 32, 1};
   return {128, 128, 16, 64, 32, 2};
 }
 
