@@ -30,3 +30,16 @@ function(gantry_add_simt_test)
                                        ENVIRONMENT "${GANTRY_TEST_ENVIRONMENT};${mode}")
   endforeach()
 endfunction()
+
+# What nvcc makes of the kernels (skipped where there is none), and, on request, whether the tests
+# notice when a barrier, a fence or a mask is taken away.
+function(gantry_add_kernel_gates)
+  set(scripts "${PROJECT_SOURCE_DIR}/tests/kernels")
+  add_test(NAME kernels_cubins COMMAND Python3::Interpreter -B "${scripts}/check_cubins.py")
+  set_tests_properties(kernels_cubins PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 PROCESSORS 2
+                                                 TIMEOUT ${GANTRY_TIMEOUT_kernels})
+  add_custom_target(
+    gantry_kernel_mutants
+    COMMAND Python3::Interpreter -B "${scripts}/mutants.py" "${CMAKE_CXX_COMPILER}"
+    USES_TERMINAL)
+endfunction()

@@ -34,7 +34,7 @@ template <gemm_math Math>
 void check_arithmetic() {
   check_layer<Math, linear_geometry{{1, 1, 1}, 1}>({1});
   check_layer<Math, linear_geometry{{1, 1, 300}, 10}>({5});      // small, the depth is shared
-  check_layer<Math, linear_geometry{{1, 1, 20}, 300}>({1, 17});  // large
+  check_layer<Math, linear_geometry{{1, 1, 70}, 400}>({1, 67});  // large
   check_layer<Math, linear_geometry{{3, 5, 7}, 33}>({2, 70});    // no extent is a multiple of 4
   const run_options poisoned{.n = 3, .poison = 150};
   CHECK(
@@ -77,5 +77,7 @@ static_assert(kernels::select_gemm({4096, 4096, 1024}, gemm_math::bf16, 132) ==
               kernels::gemm_choice{gemm_size::large, 1});
 static_assert(kernels::select_gemm({64, 1024, 784}, gemm_math::tf32, 132) ==
               kernels::gemm_choice{gemm_size::small, 6});
+static_assert(kernels::select_gemm({100000, 64, 1024}, gemm_math::bf16, 132) ==
+              kernels::gemm_choice{gemm_size::small, 1});
 static_assert(kernels::select_gemm({64, 10, 64}, gemm_math::fp32, 132) ==
               kernels::gemm_choice{gemm_size::small, 1});

@@ -17,8 +17,10 @@ struct linear_and_activation {
 namespace detail {
 
 /// Starts the kernel that `kernel<selector>` names for a problem, by the tile and the split that
-/// its shape gets; a split needs partials and tickets, and is smaller where there are few.
-template <gemm_math Math, class Problem, class KernelOf>
+/// its shape gets; a split needs partials and tickets, and is smaller where there are few. Most:
+/// the extents that are known at compile time, so that no kernel is built that no launch would
+/// choose.
+template <gemm_shape Most, gemm_math Math, class Problem, class KernelOf>
 void start_product(const math_context<Math>& c, const gemm_shape& shape, Problem problem,
                    KernelOf kernel_of) {
   if (shape.rows == 0) return;
@@ -40,19 +42,19 @@ void start_product(const math_context<Math>& c, const gemm_shape& shape, Problem
           {grid, static_cast<unsigned>(p.threads()), sizeof(typename tile::shared_storage)},
           problem);
   };
-  if (choice.size == gemm_size::large)
-    go(gemm_selector<Math, gemm_size::large>{});
-  else
-    go(gemm_selector<Math, gemm_size::small>{});
+  if constexpr (is_worth_large(Most, Math)) {
+    if (choice.size == gemm_size::large) return go(gemm_selector<Math, gemm_size::large>{});
+  }
+  go(gemm_selector<Math, gemm_size::small>{});
 }
 
-template <gemm_math Math, class Left, class Right, class Result>
+template <gemm_shape Most, gemm_math Math, class Left, class Right, class Result>
 void start_gemm(const math_context<Math>& c, const Left& left, const Right& right,
                 const Result& result) {
   using problem = gemm_problem<Left, Right, Result>;
-  start_product(c, {left.lines, right.lines, left.depth},
-                problem{left, right, result, left.depth, {}},
-                []<class Selector>(Selector) { return gemm_kernel<Selector, problem>; });
+  start_product<Most>(c, {left.lines, right.lines, left.depth},
+                      problem{left, right, result, left.depth, {}},
+                      []<class Selector>(Selector) { return gemm_kernel<Selector, problem>; });
 }
 
 template <bool AlongDepth>
@@ -72,8 +74,9 @@ void launch(const math_context<Math>& c, const linear_and_activation<G, Function
   const auto& p = a.linear;
   auto y = detail::result(p.y.data, p.x.n, G.out, a.f);
   y.bias = p.bias;
-  detail::start_gemm(c, detail::matrix<true>(p.x.data, p.x.n, G.in.size()),
-                     detail::matrix<true>(p.weight, G.out, G.in.size()), y);
+  detail::start_gemm<gemm_shape{any_extent, G.out, G.in.size()}>(
+      c, detail::matrix<true>(p.x.data, p.x.n, G.in.size()),
+      detail::matrix<true>(p.weight, G.out, G.in.size()), y);
 }
 
 template <gemm_math Math, linear_geometry G>
@@ -87,8 +90,9 @@ void launch(const math_context<Math>& c, ops::linear_backward_data<G>,
             const params_of<ops::linear_backward_data<G>>& p) {
   auto dx = detail::result(p.dx.data, p.dy.n, G.in.size(), identity{});
   dx.accumulate = p.accumulate;
-  detail::start_gemm(c, detail::matrix<true>(p.dy.data, p.dy.n, G.out),
-                     detail::matrix<false>(p.weight, G.in.size(), G.out), dx);
+  detail::start_gemm<gemm_shape{any_extent, G.in.size(), G.out}>(
+      c, detail::matrix<true>(p.dy.data, p.dy.n, G.out),
+      detail::matrix<false>(p.weight, G.in.size(), G.out), dx);
 }
 
 template <gemm_math Math, linear_geometry G>
@@ -96,8 +100,9 @@ void launch(const math_context<Math>& c, ops::linear_backward_weights<G>,
             const params_of<ops::linear_backward_weights<G>>& p) {
   auto dweight = detail::result(p.dweight, G.out, G.in.size(), identity{});
   dweight.accumulate = true;
-  detail::start_gemm(c, detail::matrix<false>(p.dy.data, G.out, p.dy.n),
-                     detail::matrix<false>(p.x.data, G.in.size(), p.x.n), dweight);
+  detail::start_gemm<gemm_shape{G.out, G.in.size(), any_extent}>(
+      c, detail::matrix<false>(p.dy.data, G.out, p.dy.n),
+      detail::matrix<false>(p.x.data, G.in.size(), p.x.n), dweight);
 }
 
 }  // namespace gantry::kernels

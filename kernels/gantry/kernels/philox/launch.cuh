@@ -36,7 +36,10 @@ inline void fill_uniform(const context& c, const draw& d) {
 /// N(0, 1): the numbers of gantry::fill_normal, up to the last digits of the device's log, sin,
 /// cos.
 inline void fill_normal(const context& c, const draw& d) {
-  detail::start_philox(c, normal_body{d.y, d.count, d.stream}, allow_packs(d.y));
+  if (d.count == 0) return;
+  const std::size_t blocks = ceil_div(d.count, std::size_t{4});
+  start(c, philox_kernel<philox_policy_selector, false, normal_body>,
+        stream_size(c, blocks, philox_policy_selector{}(false)), {d.y, d.count, blocks, d.stream});
 }
 
 template <hwc Shape>

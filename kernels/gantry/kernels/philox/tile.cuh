@@ -36,31 +36,34 @@ struct uniform_body {
   }
 };
 
+/// A thread takes a block of the generator, four numbers: one loop without a tail of its own, for
+/// a second copy of this code would turn the library's functions into calls through local memory.
 struct normal_body {
   float* y;
-  std::size_t count;
+  std::size_t numbers;
+  std::size_t count;  ///< blocks
   device_stream stream;
 
   /// Box-Muller on a pair of words. fill_normal takes the logarithm in float; the one in double,
   /// rounded, is the same number wherever the host's library rounds correctly.
-  struct pair {
-    float v[2];
-  };
-  __device__ static pair transform(std::uint32_t first, std::uint32_t second) {
+  __device__ static pack<2> transform(std::uint32_t first, std::uint32_t second) {
     const auto exact = log(static_cast<double>(philox::to_unit(first)));
     const double radius = sqrt(-2.0 * static_cast<float>(exact));
     const double turn = 2.0 * philox::to_unit(second);  // of pi: exact quarters, no slow path
     return {{static_cast<float>(radius * cospi(turn)), static_cast<float>(radius * sinpi(turn))}};
   }
   template <int Width>
-  __device__ void apply(std::size_t i) const {
-    const philox::block words = stream.block(i / 4);
-    if constexpr (Width == 1) {
-      const unsigned first = i % 4 / 2 * 2;
-      y[i] = transform(words[first], words[first + 1]).v[i % 2];
-    } else {
-      const pair a = transform(words[0], words[1]), b = transform(words[2], words[3]);
-      store(y + i, pack<4>{{a.v[0], a.v[1], b.v[0], b.v[1]}});
+  __device__ void apply(std::size_t block) const {
+    static_assert(Width == 1, "the unit of this body is a block of the generator");
+    const philox::block words = stream.block(block);
+    std::uint32_t first = words[0], second = words[1];
+#pragma unroll 1
+    for (std::size_t i = block * 4; i < block * 4 + 4; i += 2) {
+      const auto two = transform(first, second);
+      if (i < numbers) y[i] = two.v[0];
+      if (i + 1 < numbers) y[i + 1] = two.v[1];
+      first = words[2];
+      second = words[3];
     }
   }
 };
