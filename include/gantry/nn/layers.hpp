@@ -21,6 +21,7 @@
 #include "gantry/nn/resample.hpp"
 #include "gantry/nn/reshape.hpp"
 #include "gantry/nn/residual.hpp"
+#include "gantry/nn/self_attention.hpp"
 #include "gantry/nn/sequential.hpp"
 #include "gantry/nn/spectral_norm.hpp"
 #include "gantry/nn/upsampled_conv2d.hpp"

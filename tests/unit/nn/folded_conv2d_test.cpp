@@ -51,7 +51,8 @@ test::outcome agrees_with_the_pair(int n) {
   test::network_probe<fused> a(fused{}, {.n = n});
   test::network_probe<pair> b(pair{}, {.n = n});
   b.params = a.params;
-  const auto found = a.gradients(), expected = b.gradients();
+  const auto found = a.gradients();
+  const auto expected = b.gradients();
   constexpr test::tolerance exact{1e-12, 1e-12};
   return test::compare(a.output(), b.output(), exact).named("y") &&
          test::compare(found.dx, expected.dx, exact).named("dx") &&

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "gantry/backend/cpu/attention.hpp"
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/group_norm.hpp"
 #include "gantry/backend/cpu/grouped_conv2d.hpp"

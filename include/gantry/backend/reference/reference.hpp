@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "gantry/backend/reference/attention.hpp"
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/backend/reference/group_norm.hpp"
 #include "gantry/backend/reference/grouped_conv2d.hpp"
