@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "gantry/backend/cpu/augment.hpp"
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/minibatch.hpp"
 #include "gantry/backend/cpu/norm.hpp"

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "gantry/backend/reference/augment.hpp"
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/backend/reference/norm.hpp"
 #include "gantry/backend/reference/penalty.hpp"
