@@ -27,6 +27,7 @@ struct program_options {
   std::string swap_every{"1"};
   std::string k_text{"1"};
   std::string resume;
+  std::string from;  ///< where --sample finds a checkpoint
   std::vector<std::string> stop_worker;
 
   int workers{4};
@@ -41,9 +42,11 @@ struct program_options {
   bool moments_travel{false}, statistics_stay{false};
   std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0};
   int metric_samples{2000};
+  int sample{0};  ///< images to draw instead of training; 0: train
   bool dry_run{false}, quiet{false}, overwrite{false};
 
-  // Resolved from the texts above.
+  // Resolved from the command line.
+  bool model_given{false};
   int k{1};
   gantry::dist::swap_interval swap_interval;
   gantry::dist::swap_rule swap_rule{};

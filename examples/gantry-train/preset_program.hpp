@@ -4,6 +4,7 @@
 // Strategies for one preset of networks; included by one translation unit per preset.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -117,5 +118,33 @@ struct preset_program {
                                                std::move(sources), options);
   }
 
-  static preset entry() { return {Networks::name.data(), topology::sample_shape, &plan, &train}; }
+  static void generate(const program_options& o, const std::filesystem::path& file,
+                       std::span<const float> latents, std::span<float> images) {
+    using net = typename Networks::generator;
+    using layout = typename backend::storage::layout;
+    constexpr gantry::hwc latent = topology::latent_shape, image = topology::sample_shape;
+    constexpr int chunk = 64;
+    std::vector<float> weights(net::param_count), statistics(net::buffer_count);
+    gantry::train::read_network<net>(file, weights, statistics);
+    backend b(o.threads);
+    auto params = b.allocate(weights.size()), buffers = b.allocate(statistics.size());
+    b.upload(weights, params.data());
+    b.upload(statistics, buffers.data());
+    auto input = b.allocate(layout::elements(latent, chunk));
+    typename net::template tape<backend> tape(b, chunk);
+    const int count = static_cast<int>(latents.size()) / latent.size();
+    for (int first = 0; first < count; first += chunk) {
+      const gantry::batch_of<typename backend::storage> z{input.data(),
+                                                          std::min(chunk, count - first)};
+      launch(b, gantry::ops::import_samples<latent>{}, {latents.data() + first * latent.size(), z});
+      net{}.forward(b, {params.span(), buffers.span()}, z, tape, gantry::mode::evaluate, {});
+      launch(b, gantry::ops::export_samples<image>{},
+             {tape.output(), images.data() + first * image.size(), 1.0f});
+    }
+    b.synchronize();
+  }
+
+  static preset entry() {
+    return {Networks::name.data(), topology::sample_shape, &plan, &train, &generate};
+  }
 };

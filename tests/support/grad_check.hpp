@@ -35,6 +35,15 @@ struct gradient_options {
   double kink_share{0.01};  ///< of the coordinates at most this share may be skipped for kinks
 };
 
+/// Labels of n samples, all classes of a network in turn.
+template <class Net>
+std::vector<std::uint8_t> some_labels(int n) {
+  std::vector<std::uint8_t> labels;
+  for (int i = 0; i < n; ++i)
+    labels.push_back(static_cast<std::uint8_t>(5 * i % std::max(1, Net::plan::pack::classes)));
+  return labels;
+}
+
 inline std::vector<double> normal_doubles(std::size_t count, std::uint64_t seed,
                                           std::uint32_t salt) {
   std::vector<double> values(count);
@@ -105,7 +114,7 @@ class network_probe {
 
   void forward() {
     buffers = kept_buffers_;
-    net.forward(backend_, values(), input(), tape_, options.run_mode, random_);
+    net.forward(backend_, values(), {input(), labels_.data()}, tape_, options.run_mode, random_);
   }
 
   /// Forward and backward into poisoned outputs; `want` chooses what is asked for.
@@ -187,6 +196,7 @@ class network_probe {
   backend_type backend_;
   tape_type tape_;
   std::vector<double> kept_buffers_;
+  std::vector<std::uint8_t> labels_ = some_labels<Net>(options.n);
   stream_id random_{.seed = options.seed, .use = purpose::dropout};
 };
 

@@ -53,8 +53,9 @@ class penalty_probe {
   std::vector<double> gradient() {
     std::vector<double> dparams(params.size());
     input_gradient();
-    net.penalty_backward(backend_, values(), input(), tape_, tangents_, {g_.data(), options.n},
-                         with_loss_ ? seeds_.data() : nullptr, std::span(dparams));
+    net.penalty_backward(
+        backend_, tape_, tangents_,
+        {values(), input(), {g_.data(), options.n}, with_loss_ ? seeds_.data() : nullptr, dparams});
     return dparams;
   }
 
@@ -71,7 +72,7 @@ class penalty_probe {
     moved_ = buffers_;
     double sum = 0;
     const batch_of<storage> g{g_.data(), options.n};
-    net.forward(backend_, values(), input(), tape_, options.run_mode,
+    net.forward(backend_, values(), {input(), labels_.data()}, tape_, options.run_mode,
                 {.seed = options.seed, .use = purpose::dropout});
     net.input_gradient(backend_, values(), input(), tape_, tangents_, g);
     launch(backend_, ops::gradient_penalty<Net::input_shape, Function>{},
@@ -85,6 +86,7 @@ class penalty_probe {
   typename Net::template tape<backend_type> tape_;
   typename Net::template tangent_tape<backend_type> tangents_;
   std::vector<double> x_, seeds_, buffers_, moved_, g_;
+  std::vector<std::uint8_t> labels_ = some_labels<Net>(options.n);
 };
 
 /// Every component of the parameter gradient, with and without a loss beside the penalty.

@@ -25,12 +25,14 @@
 //                    kinks): adds to dparams what x (x) gy gives, see merged_args.
 //   second_order     layers that are not piecewise linear: the derivatives of <gy, J(x) tx>.
 // A layer without them trains in every network that no penalty is asked of. Layers whose output for
-// one sample depends on the others of the batch say `couples_samples`.
+// one sample depends on the others of the batch say `couples_samples`; layers that read a class
+// label per sample say how many `classes` there are.
 #pragma once
 
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -53,6 +55,7 @@ struct forward_args {
   mode run_mode{mode::train};
   stream_id random;  ///< for layers that draw numbers; unique per step, worker, pass and layer
   std::span<typename B::scalar> workspace;  ///< for layers made of layers: scratch of this call
+  const std::uint8_t* labels{};             ///< for layers with classes: one per sample
 };
 
 template <Backend B>
@@ -66,6 +69,7 @@ struct backward_args {
   stream_id random;                         ///< the same as in forward
   std::span<typename B::scalar> workspace;  ///< for layers made of layers: scratch of this call
   std::span<typename B::scalar> kept;  ///< the same: where inner gradients stay for a later tangent
+  const std::uint8_t* labels{};
 };
 
 /// The derivative of forward along tx; x, y, saved and random are those of the forward.
@@ -78,6 +82,7 @@ struct tangent_args {
   mode run_mode{mode::train};
   stream_id random;
   std::span<typename B::scalar> workspace, kept;
+  const std::uint8_t* labels{};
 };
 
 /// One weight gradient for two terms (Gulrajani et al., arXiv 1704.00028, differentiated once more
@@ -94,6 +99,7 @@ struct merged_args {
   mode run_mode{mode::train};
   stream_id random;
   std::span<typename B::scalar> workspace, kept;
+  const std::uint8_t* labels{};
 };
 
 /// Derivatives of F = <gy, J(x) tx> + <ey, y(x)>: overwrites ex with dF/dx unless its data is null
@@ -108,6 +114,7 @@ struct second_order_args {
   mode run_mode{mode::train};
   stream_id random;
   std::span<typename B::scalar> workspace, kept;
+  const std::uint8_t* labels{};
 };
 
 /// FLOPs of one sample, 2 per multiply-add of products (norms and activations are not counted).

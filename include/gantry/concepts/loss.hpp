@@ -20,6 +20,15 @@ struct logits {
   std::size_t count{};
 };
 
+/// Numbers per sample in which a discriminator for this objective ends.
+template <class L>
+inline constexpr int outputs_of = [] {
+  if constexpr (requires { L::outputs; })
+    return L::outputs;
+  else
+    return 1;
+}();
+
 /// An adversarial objective. Each call overwrites the gradients with the derivative of the mean
 /// loss over the batch and adds the loss to *sum (in the backend's memory). `generator` writes the
 /// gradient of `fake` only; `real` is filled if generator_needs_real() says so. `constrain` runs

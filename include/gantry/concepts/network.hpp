@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,29 @@ template <Backend B>
 struct network_view {
   std::span<typename B::scalar> params;
   std::span<typename B::scalar> buffers;
+};
+
+/// What goes into a network: a batch, and one class label per sample for networks with classes.
+template <Backend B>
+struct network_input {
+  using storage = typename B::storage;
+  network_input(const_batch_of<storage> x, const std::uint8_t* y = nullptr)
+      : samples(x), labels(y) {}
+  network_input(batch_of<storage> x, const std::uint8_t* y = nullptr) : samples(x), labels(y) {}
+  network_input(const typename B::scalar* data, int n) : samples{data, n} {}
+  const_batch_of<storage> samples;
+  const std::uint8_t* labels{};
+};
+
+/// The function <v, dD/dx> + sum_i s_i D(x_i) of a network's parameters, and where its derivative
+/// is added.
+template <Backend B>
+struct penalty_terms {
+  network_view<B> values;
+  const_batch_of<typename B::storage> x;
+  batch_of<typename B::storage> v;    ///< overwritten
+  const typename B::scalar* seeds{};  ///< s, one per sample; null means zero
+  std::span<typename B::scalar> gradients;
 };
 
 /// A network as a type: extents and counts are constants, `tape<B>` holds what one batch leaves for
@@ -38,7 +62,7 @@ concept RunsOn = Network<N> && Backend<B> &&
     requires(const N& net, B& b, network_view<B> values, const_batch_of<typename B::storage> x,
              batch_of<typename B::storage> dx, typename N::template tape<B>& tape,
              std::span<typename B::scalar> gradients, mode run_mode, const stream_id& id) {
-  { net.forward(b, values, x, tape, run_mode, id) } -> std::same_as<void>;
+  { net.forward(b, values, network_input<B>(x), tape, run_mode, id) } -> std::same_as<void>;
   { net.backward(b, values, x, tape, gradients, dx) } -> std::same_as<void>;
   { tape.output() } -> std::same_as<batch_of<typename B::storage>>;
   { tape.output_gradient() } -> std::same_as<batch_of<typename B::storage>>;

@@ -76,27 +76,28 @@ class penalty_passes {
     const scalar* seeds = t.output_gradient().data;
     for_each_due(o, s, [&](const auto& p, float weight, std::uint32_t) {
       if (p.point != at) return;
-      penalise(b, p, weight, s, x, t, seeds);
+      penalise(b, p, weight, s, {x, t, seeds});
       seeds = nullptr;
     });
     if (seeds) s.network.backward(b, s.values, x, t, s.gradients, {});
   }
 
-  /// Penalties at points that are neither batch; t is free for their forward.
-  void elsewhere(B& b, const Objective& o, const step& s, const_batch real, const_batch fake,
-                 tape_type& t) {
+  /// Penalties at points that are neither batch, with the real samples' labels; t is free for their
+  /// forward.
+  void elsewhere(B& b, const Objective& o, const step& s, const network_input<B>& real,
+                 const_batch fake, tape_type& t) {
     for_each_due(o, s, [&](const auto& p, float weight, std::uint32_t index) {
       if (p.point == penalty_point::real || p.point == penalty_point::fake) return;
-      const batch x{points_.data(), real.n};
+      const batch x{points_.data(), fake.n};
       stream_id id = s.random;
       id.use = purpose::penalty;
       id.salt = id.salt * 16 + index;
       if (p.point == penalty_point::interpolates)
-        launch(b, ops::interpolate<shape>{}, {real, fake, x, id});
+        launch(b, ops::interpolate<shape>{}, {real.samples, fake, x, id});
       else if constexpr (requires { p.radius; })
-        launch(b, ops::perturb<shape>{}, {real, x, p.radius, id});
-      s.network.forward(b, s.values, x, t, mode::train, s.random);
-      penalise(b, p, weight, s, x, t, nullptr);
+        launch(b, ops::perturb<shape>{}, {real.samples, x, p.radius, id});
+      s.network.forward(b, s.values, {x, real.labels}, t, mode::train, s.random);
+      penalise(b, p, weight, s, {x, t, nullptr});
     });
   }
 
@@ -115,14 +116,18 @@ class penalty_passes {
     std::apply([&](const auto&... p) { (visit(p, index++), ...); }, o.penalties);
   }
 
+  struct forwarded {
+    const_batch x;
+    tape_type& tape;
+    const scalar* seeds;
+  };
   template <class P>
-  void penalise(B& b, const P& p, float weight, const step& s, const_batch x, tape_type& t,
-                const scalar* seeds) {
-    const batch g{gradient_.data(), x.n};
-    s.network.input_gradient(b, s.values, x, t, *tangents_, g);
+  void penalise(B& b, const P& p, float weight, const step& s, const forwarded& at) {
+    const batch g{gradient_.data(), at.x.n};
+    s.network.input_gradient(b, s.values, at.x, at.tape, *tangents_, g);
     launch(b, ops::gradient_penalty<shape, decltype(p.function())>{},
            {g, g, weight, s.sum, p.function()});
-    s.network.penalty_backward(b, s.values, x, t, *tangents_, g, seeds, s.gradients);
+    s.network.penalty_backward(b, at.tape, *tangents_, {s.values, at.x, g, at.seeds, s.gradients});
   }
 
   typename B::buffer_type points_, gradient_;

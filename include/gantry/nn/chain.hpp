@@ -126,19 +126,15 @@ class chain_memory {
   }
 };
 
-/// What one walk over a chain works on.
-template <Backend B>
-struct chain_frame {
-  const_batch_of<typename B::storage> x;  ///< the chain's input
-  batch_of<typename B::storage> y;        ///< and its output, memory of the caller's
-  std::span<const typename B::scalar> params;
-  std::span<typename B::scalar> buffers;
-  typename B::scalar* record{};     ///< chain_memory::record_size(n): from forward to backward
-  typename B::scalar* workspace{};  ///< chain_memory::workspace_size(n): scratch
-  typename B::scalar*
-      kept{};  ///< chain_memory::kept_size(n): from backward to penalties; may be null
-  mode run_mode{mode::train};
-  stream_id random;
+/// Names the layer in the first line of the compiler's message.
+template <class Layer, hwc In, Backend B>
+struct require_tangent {
+  static_assert(
+      requires(const Layer& l, B& b, const tangent_args<B>& a) { l.template tangent<In>(b, a); },
+      "a gradient penalty needs the tangent pass of every layer of the discriminator, and "
+      "this one has none; write tangent and merged_gradient or second_order for it "
+      "(concepts/layer.hpp), or use other layers");
+  static constexpr bool value = true;
 };
 
 /// The passes of Pack on input extents In.
@@ -148,7 +144,6 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
   using storage = typename B::storage;
   using batch = batch_of<storage>;
   using const_batch = const_batch_of<storage>;
-  using frame = chain_frame<B>;
   using objects = typename Pack::objects;
   static constexpr std::size_t depth = Pack::depth;
   static constexpr auto shapes = Pack::shapes(In);
@@ -160,26 +155,42 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
  public:
   using offsets = typename chain_memory<In, Pack, typename B::storage::layout>::offsets;
 
-  static batch activation(const offsets& o, const frame& f, std::size_t i) {
-    return {Pack::slots[i] == Pack::slots[depth] ? f.y.data : f.record + o.activation[i], f.x.n};
+  /// What one walk works on.
+  struct frame {
+    const objects& layers;
+    offsets where;
+    const_batch x;  ///< the chain's input
+    batch y;        ///< and its output, memory of the caller's
+    std::span<const scalar> params;
+    std::span<scalar> buffers;
+    scalar* record{};     ///< record_size(n) scalars: from forward to backward
+    scalar* workspace{};  ///< workspace_size(n) scalars: scratch
+    scalar* kept{};       ///< kept_size(n) scalars: from backward to penalties; may be null
+    mode run_mode{mode::train};
+    stream_id random{};
+    const std::uint8_t* labels{};
+  };
+
+  static batch activation(const frame& f, std::size_t i) {
+    return {Pack::slots[i] == Pack::slots[depth] ? f.y.data : f.record + f.where.activation[i],
+            f.x.n};
   }
 
-  static void forward(const objects& layers, B& b, const offsets& o, const frame& f) {
+  static void forward(B& b, const frame& f) {
     for_each_index<depth>([&]<std::size_t I>() {
       static_assert(require_ops<B, typename layer_type<I>::template required_ops<shapes[I]>>::value,
                     "sequential: the backend lacks a kernel that one of the layers needs");
-      get<I>(layers).template forward<shapes[I]>(
+      get<I>(f.layers).template forward<shapes[I]>(
           b, forward_args<B>{
-                 input<I>(o, f), activation(o, f, I + 1), params<I>(f),
+                 input<I>(f), activation(f, I + 1), params<I>(f),
                  f.buffers.subspan(buffer_offsets[I], buffer_offsets[I + 1] - buffer_offsets[I]),
-                 saved<I>(o, f), f.run_mode, random<I>(f), inner_workspace(o, f)});
+                 saved<I>(f), f.run_mode, random<I>(f), inner_workspace(f), f.labels});
     });
   }
 
   /// Overwrites dx unless null, adds to dparams unless empty. With f.kept, every inner gradient
   /// stays there.
-  static void backward(const objects& layers, B& b, const offsets& o, const frame& f,
-                       const_batch dy, batch dx, std::span<scalar> dparams) {
+  static void backward(B& b, const frame& f, const_batch dy, batch dx, std::span<scalar> dparams) {
     const_batch current = dy;
     scalar* owned = nullptr;  // current, where it may be overwritten
     for_each_index_reversed<depth>([&]<std::size_t I>() {
@@ -189,49 +200,48 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
       if (I == 0) {
         here = dx;
       } else if (f.kept) {
-        here = {f.kept + o.gradient[I], f.x.n};
+        here = {f.kept + f.where.gradient[I], f.x.n};
       } else if (inner || dx.data) {
-        if (!Pack::in_place[I] || !owned) owned = other(o, f, owned);
+        if (!Pack::in_place[I] || !owned) owned = other(f, owned);
         here = {owned, f.x.n};
       }
-      get<I>(layers).template backward<shapes[I]>(
-          b, backward_args<B>{input<I>(o, f), activation(o, f, I + 1), current, params<I>(f),
-                              saved<I>(o, f), here, gradients<I>(dparams), f.run_mode, random<I>(f),
-                              inner_workspace(o, f), kept<I>(o, f)});
+      get<I>(f.layers).template backward<shapes[I]>(
+          b, backward_args<B>{input<I>(f), activation(f, I + 1), current, params<I>(f), saved<I>(f),
+                              here, gradients<I>(dparams), f.run_mode, random<I>(f),
+                              inner_workspace(f), kept<I>(f), f.labels});
       current = here;
     });
   }
 
   /// Overwrites ty; every inner tangent stays in f.kept. Must follow a backward that kept.
-  static void tangent(const objects& layers, B& b, const offsets& o, const frame& f, const_batch tx,
-                      batch ty) {
+  static void tangent(B& b, const frame& f, const_batch tx, batch ty) {
     for_each_index<depth>([&]<std::size_t I>() {
-      get<I>(layers).template tangent<shapes[I]>(
-          b, tangent_args<B>{input<I>(o, f), activation(o, f, I + 1), tangent_at<I>(o, f, tx),
-                             I + 1 == depth ? ty : inner_tangent(o, f, I + 1), params<I>(f),
-                             saved<I>(o, f), f.run_mode, random<I>(f), inner_workspace(o, f),
-                             kept<I>(o, f)});
+      static_assert(require_tangent<layer_type<I>, shapes[I], B>::value, "see the message above");
+      get<I>(f.layers).template tangent<shapes[I]>(
+          b,
+          tangent_args<B>{input<I>(f), activation(f, I + 1), tangent_at<I>(f, tx),
+                          I + 1 == depth ? ty : inner_tangent(f, I + 1), params<I>(f), saved<I>(f),
+                          f.run_mode, random<I>(f), inner_workspace(f), kept<I>(f), f.labels});
     });
   }
 
   /// The one weight gradient of merged_args; m is the merged input of the chain, gy the gradient by
   /// its output. Inner tangents are merged in place.
-  static void merged(const objects& layers, B& b, const offsets& o, const frame& f, const_batch m,
-                     const_batch gy, const scalar* seeds, std::span<scalar> dparams) {
+  static void merged(B& b, const frame& f, const_batch m, const_batch gy, const scalar* seeds,
+                     std::span<scalar> dparams) {
     for_each_index<depth>([&]<std::size_t I>() {
       if constexpr (has_parameters<I>()) {
-        if (I > 0 && seeds) merge<shapes[I]>(b, input<I>(o, f), seeds, inner_tangent(o, f, I));
-        get<I>(layers).template merged_gradient<shapes[I]>(
-            b, merged_args<B>{input<I>(o, f), tangent_at<I>(o, f, m), gradient_at<I>(o, f, gy),
-                              seeds, params<I>(f), saved<I>(o, f), gradients<I>(dparams),
-                              f.run_mode, random<I>(f), inner_workspace(o, f), kept<I>(o, f)});
+        if (I > 0 && seeds) merge<shapes[I]>(b, input<I>(f), seeds, inner_tangent(f, I));
+        get<I>(f.layers).template merged_gradient<shapes[I]>(
+            b, merged_args<B>{input<I>(f), tangent_at<I>(f, m), gradient_at<I>(f, gy), seeds,
+                              params<I>(f), saved<I>(f), gradients<I>(dparams), f.run_mode,
+                              random<I>(f), inner_workspace(f), kept<I>(f), f.labels});
       }
     });
   }
 
   /// Derivatives of <gy, J tx> + <ey, y>; see second_order_args.
-  static void second_order(const objects& layers, B& b, const offsets& o, const frame& f,
-                           const second_order_args<B>& a) {
+  static void second_order(B& b, const frame& f, const second_order_args<B>& a) {
     const_batch ey = a.ey;
     scalar* owned = nullptr;
     for_each_index_reversed<depth>([&]<std::size_t I>() {
@@ -240,23 +250,24 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
       if (I == 0) {
         ex = a.ex;
       } else if (!is_piecewise_linear<layer> || ey.data) {
-        owned = other(o, f, owned);
+        owned = other(f, owned);
         ex = {owned, f.x.n};
       }
-      const second_order_args<B> at{input<I>(o, f),
-                                    activation(o, f, I + 1),
-                                    tangent_at<I>(o, f, a.tx),
-                                    gradient_at<I>(o, f, a.gy),
+      const second_order_args<B> at{input<I>(f),
+                                    activation(f, I + 1),
+                                    tangent_at<I>(f, a.tx),
+                                    gradient_at<I>(f, a.gy),
                                     ey,
                                     ex,
                                     params<I>(f),
-                                    saved<I>(o, f),
+                                    saved<I>(f),
                                     gradients<I>(a.dparams),
                                     f.run_mode,
                                     random<I>(f),
-                                    inner_workspace(o, f),
-                                    kept<I>(o, f)};
-      step_second_order<I>(layers, b, at);
+                                    inner_workspace(f),
+                                    kept<I>(f),
+                                    f.labels};
+      step_second_order<I>(b, f, at);
       ey = ex;
     });
   }
@@ -278,29 +289,29 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
     return param_offsets[I] != param_offsets[I + 1];
   }
 
-  static scalar* other(const offsets& o, const frame& f, const scalar* one) {
-    return f.workspace + (one == f.workspace + o.ping ? o.pong : o.ping);
+  static scalar* other(const frame& f, const scalar* one) {
+    return f.workspace + (one == f.workspace + f.where.ping ? f.where.pong : f.where.ping);
   }
-  static std::span<scalar> inner_workspace(const offsets& o, const frame& f) {
-    return {f.workspace + o.inner_workspace, o.inner_workspace_size};
+  static std::span<scalar> inner_workspace(const frame& f) {
+    return {f.workspace + f.where.inner_workspace, f.where.inner_workspace_size};
   }
-  static batch inner_tangent(const offsets& o, const frame& f, std::size_t i) {
-    return {f.kept + o.tangent[i], f.x.n};
+  static batch inner_tangent(const frame& f, std::size_t i) {
+    return {f.kept + f.where.tangent[i], f.x.n};
   }
   template <std::size_t I>
-  static const_batch input(const offsets& o, const frame& f) {
+  static const_batch input(const frame& f) {
     if constexpr (I == 0)
       return f.x;
     else
-      return activation(o, f, I);
+      return activation(f, I);
   }
   template <std::size_t I>
-  static const_batch tangent_at(const offsets& o, const frame& f, const_batch outer) {
-    return I == 0 ? outer : const_batch(inner_tangent(o, f, I));
+  static const_batch tangent_at(const frame& f, const_batch outer) {
+    return I == 0 ? outer : const_batch(inner_tangent(f, I));
   }
   template <std::size_t I>
-  static const_batch gradient_at(const offsets& o, const frame& f, const_batch outer) {
-    return I + 1 == depth ? outer : const_batch{f.kept + o.gradient[I + 1], f.x.n};
+  static const_batch gradient_at(const frame& f, const_batch outer) {
+    return I + 1 == depth ? outer : const_batch{f.kept + f.where.gradient[I + 1], f.x.n};
   }
   template <std::size_t I>
   static std::span<const scalar> params(const frame& f) {
@@ -312,13 +323,13 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
     return all.subspan(param_offsets[I], param_offsets[I + 1] - param_offsets[I]);
   }
   template <std::size_t I>
-  static std::span<scalar> saved(const offsets& o, const frame& f) {
-    return {f.record + o.saved[I], o.saved_size[I]};
+  static std::span<scalar> saved(const frame& f) {
+    return {f.record + f.where.saved[I], f.where.saved_size[I]};
   }
   template <std::size_t I>
-  static std::span<scalar> kept(const offsets& o, const frame& f) {
+  static std::span<scalar> kept(const frame& f) {
     if (!f.kept) return {};
-    return {f.kept + o.kept[I], o.kept_size[I]};
+    return {f.kept + f.where.kept[I], f.where.kept_size[I]};
   }
   template <std::size_t I>
   static stream_id random(const frame& f) {
@@ -329,27 +340,23 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
 
   /// A piecewise linear layer's terms are those of its weight gradient and of its backward.
   template <std::size_t I>
-  static void step_second_order(const objects& layers, B& b, const second_order_args<B>& a) {
-    const auto& layer = get<I>(layers);
+  static void step_second_order(B& b, const frame& f, const second_order_args<B>& a) {
+    const auto& layer = get<I>(f.layers);
     if constexpr (is_piecewise_linear<layer_type<I>>) {
       if constexpr (has_parameters<I>()) {
         if (!a.dparams.empty())
           layer.template merged_gradient<shapes[I]>(
               b, merged_args<B>{a.x, a.tx, a.gy, nullptr, a.params, a.saved, a.dparams, a.run_mode,
-                                a.random, a.workspace, a.kept});
+                                a.random, a.workspace, a.kept, a.labels});
       }
-      if (a.ey.data)
-        layer.template backward<shapes[I]>(b, backward_args<B>{a.x,
-                                                               a.y,
-                                                               a.ey,
-                                                               a.params,
-                                                               a.saved,
-                                                               a.ex,
-                                                               a.dparams,
-                                                               a.run_mode,
-                                                               a.random,
-                                                               a.workspace,
-                                                               {}});
+      if (a.ey.data) {
+        backward_args<B> g{a.x, a.y, a.ey, a.params, a.saved, a.ex, a.dparams};
+        g.run_mode = a.run_mode;
+        g.random = a.random;
+        g.workspace = a.workspace;
+        g.labels = a.labels;
+        layer.template backward<shapes[I]>(b, g);
+      }
     } else {
       layer.template second_order<shapes[I]>(b, a);
     }

@@ -4,6 +4,7 @@
 // The walk over a list of layers at compile time: extents, offsets, which activations share memory.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <tuple>
@@ -38,6 +39,15 @@ template <class L>
 inline constexpr bool is_coupling = requires {
   requires L::couples_samples;
 };
+
+/// Classes that a layer's labels may be of; 0 for layers without labels.
+template <class L>
+inline constexpr int class_count = [] {
+  if constexpr (requires { L::classes; })
+    return L::classes;
+  else
+    return 0;
+}();
 
 /// Random streams a layer uses; layers made of layers have more than one.
 template <class L>
@@ -143,6 +153,7 @@ struct layer_pack {
   static constexpr std::array<bool, depth> bends{!is_piecewise_linear<Layers>...};
   static constexpr bool piecewise_linear = (is_piecewise_linear<Layers> && ...);
   static constexpr bool couples_samples = (is_coupling<Layers> || ...);
+  static constexpr int classes = std::max({0, class_count<Layers>...});
 
   /// First random stream of each layer.
   static constexpr per_boundary<std::uint32_t> streams = [] {

@@ -29,6 +29,7 @@ struct residual {
   static constexpr std::string_view name = "residual";
   static constexpr bool piecewise_linear =
       branch_pack::piecewise_linear && shortcut_pack::piecewise_linear;
+  static constexpr int classes = std::max(branch_pack::classes, shortcut_pack::classes);
   static constexpr bool couples_samples =
       branch_pack::couples_samples || shortcut_pack::couples_samples;
   static constexpr std::uint32_t stream_count =
@@ -97,29 +98,26 @@ struct residual {
                       (identity || shortcut_chain<In, B>::output_size(1) ==
                                        slice(count<B, output_shape(In)>(1))),
                   "residual<path<...>, path<...>>: a path may not end in reshape or flatten");
-    const frames<In, B> f(a.x, a.y, a.params, a.buffers, a.saved, a.workspace, {}, a.run_mode,
-                          a.random);
-    branch_chain<In, B>::forward(branch, b, f.branch_where, f.branch);
+    const frames<In, B> f(*this, a);
+    branch_chain<In, B>::forward(b, f.branch);
     if constexpr (keeps_output<branch_pack>)
       launch(b, ops::copy{}, {f.branch.y.data, a.y.data, count<B, output_shape(In)>(a.x.n)});
     if constexpr (identity) {
       add<In>(b, a.x, a.y);
     } else {
-      shortcut_chain<In, B>::forward(shortcut, b, f.shortcut_where, f.shortcut);
+      shortcut_chain<In, B>::forward(b, f.shortcut);
       add<output_shape(In)>(b, f.shortcut.y, a.y);
     }
   }
 
   template <hwc In, Backend B>
   void backward(B& b, const backward_args<B>& a) const {
-    const frames<In, B> f(a.x, {}, a.params, {}, a.saved, a.workspace, a.kept, a.run_mode,
-                          a.random);
-    branch_chain<In, B>::backward(branch, b, f.branch_where, f.branch, a.dy, a.dx,
-                                  branch_part<In>(a.dparams));
+    const frames<In, B> f(*this, a);
+    branch_chain<In, B>::backward(b, f.branch, a.dy, a.dx, branch_part<In>(a.dparams));
     if constexpr (identity) {
       if (a.dx.data) add<In>(b, a.dy, a.dx);
     } else {
-      shortcut_chain<In, B>::backward(shortcut, b, f.shortcut_where, f.shortcut, a.dy,
+      shortcut_chain<In, B>::backward(b, f.shortcut, a.dy,
                                       a.dx.data ? f.aside() : batch_of<typename B::storage>{},
                                       shortcut_part<In>(a.dparams));
       if (a.dx.data) add<In>(b, f.aside(), a.dx);
@@ -128,43 +126,38 @@ struct residual {
 
   template <hwc In, Backend B>
   void tangent(B& b, const tangent_args<B>& a) const {
-    const frames<In, B> f(a.x, {}, a.params, {}, a.saved, a.workspace, a.kept, a.run_mode,
-                          a.random);
-    branch_chain<In, B>::tangent(branch, b, f.branch_where, f.branch, a.tx, a.ty);
+    const frames<In, B> f(*this, a);
+    branch_chain<In, B>::tangent(b, f.branch, a.tx, a.ty);
     if constexpr (identity) {
       add<In>(b, a.tx, a.ty);
     } else {
-      shortcut_chain<In, B>::tangent(shortcut, b, f.shortcut_where, f.shortcut, a.tx, f.aside());
+      shortcut_chain<In, B>::tangent(b, f.shortcut, a.tx, f.aside());
       add<output_shape(In)>(b, f.aside(), a.ty);
     }
   }
 
   template <hwc In, Backend B>
   void merged_gradient(B& b, const merged_args<B>& a) const {
-    const frames<In, B> f(a.x, {}, a.params, {}, a.saved, a.workspace, a.kept, a.run_mode,
-                          a.random);
-    branch_chain<In, B>::merged(branch, b, f.branch_where, f.branch, a.m, a.gy, a.seeds,
-                                branch_part<In>(a.dparams));
-    shortcut_chain<In, B>::merged(shortcut, b, f.shortcut_where, f.shortcut, a.m, a.gy, a.seeds,
-                                  shortcut_part<In>(a.dparams));
+    const frames<In, B> f(*this, a);
+    branch_chain<In, B>::merged(b, f.branch, a.m, a.gy, a.seeds, branch_part<In>(a.dparams));
+    shortcut_chain<In, B>::merged(b, f.shortcut, a.m, a.gy, a.seeds, shortcut_part<In>(a.dparams));
   }
 
   template <hwc In, Backend B>
   void second_order(B& b, const second_order_args<B>& a) const {
-    const frames<In, B> f(a.x, {}, a.params, {}, a.saved, a.workspace, a.kept, a.run_mode,
-                          a.random);
+    const frames<In, B> f(*this, a);
     second_order_args<B> inner = a;
     inner.dparams = branch_part<In>(a.dparams);
     // A piecewise linear path gives nothing to ex where ey is zero, and leaves it as it is.
     const bool by_branch = a.ey.data || !branch_pack::piecewise_linear;
     const bool by_shortcut = a.ey.data || !shortcut_pack::piecewise_linear;
-    branch_chain<In, B>::second_order(branch, b, f.branch_where, f.branch, inner);
+    branch_chain<In, B>::second_order(b, f.branch, inner);
     if constexpr (identity) {
       if (a.ex.data && a.ey.data) add<In>(b, a.ey, a.ex);
     } else {
       inner.dparams = shortcut_part<In>(a.dparams);
       if (a.ex.data && by_branch) inner.ex = f.aside();
-      shortcut_chain<In, B>::second_order(shortcut, b, f.shortcut_where, f.shortcut, inner);
+      shortcut_chain<In, B>::second_order(b, f.shortcut, inner);
       if (a.ex.data && by_branch && by_shortcut) add<In>(b, f.aside(), a.ex);
     }
   }
@@ -223,48 +216,52 @@ struct residual {
     return p;
   }
 
+  /// The walks over both paths, from the arguments of any pass of the block.
   template <hwc In, Backend B>
   struct frames {
     using scalar = typename B::scalar;
     using batch = batch_of<typename B::storage>;
-    frames(const_batch_of<typename B::storage> x, batch y, std::span<const scalar> params,
-           std::span<scalar> buffers, std::span<scalar> saved, std::span<scalar> workspace,
-           std::span<scalar> kept, mode run_mode, const stream_id& random)
-        : branch_where(branch_chain<In, B>::where(x.n)),
-          shortcut_where(shortcut_chain<In, B>::where(x.n)) {
-      const layout_plan p = memory<typename B::storage::layout, In>(x.n);
-      aside_ = {workspace.data() + p.aside, x.n};
-      branch = {.x = x,
-                .y = keeps_output<branch_pack> ? batch{saved.data() + p.branch_output, x.n} : y,
-                .params = branch_part<In>(params),
-                .record = saved.data(),
-                .workspace = workspace.data(),
-                .kept = kept.data(),
-                .run_mode = run_mode,
-                .random = random};
-      shortcut = {
-          .x = x,
-          .y = keeps_output<shortcut_pack> ? batch{saved.data() + p.shortcut_output, x.n} : aside_,
-          .params = shortcut_part<In>(params),
-          .record = saved.data() + p.shortcut,
-          .workspace = workspace.data(),
-          .kept = kept.empty() ? nullptr : kept.data() + p.shortcut_kept,
-          .run_mode = run_mode,
-          .random = random};
-      if (!buffers.empty()) {
-        branch.buffers = buffers.first(branch_buffers(In));
-        shortcut.buffers = buffers.subspan(branch_buffers(In));
-      }
+    template <class Args>
+    frames(const residual& block, const Args& a)
+        : plan(memory<typename B::storage::layout, In>(a.x.n)),
+          scratch{a.workspace.data() + plan.aside, a.x.n},
+          branch{.layers = block.branch, .where = branch_chain<In, B>::where(a.x.n)},
+          shortcut{.layers = block.shortcut, .where = shortcut_chain<In, B>::where(a.x.n)} {
+      const auto fill = [&](auto& f) {
+        f.x = a.x;
+        f.workspace = a.workspace.data();
+        f.run_mode = a.run_mode;
+        f.random = a.random;
+        f.labels = a.labels;
+      };
+      fill(branch);
+      fill(shortcut);
       shortcut.random.salt += branch_pack::streams.back();
+      branch.params = branch_part<In>(a.params);
+      shortcut.params = shortcut_part<In>(a.params);
+      branch.record = a.saved.data();
+      shortcut.record = a.saved.data() + plan.shortcut;
+      shortcut.y = scratch;
+      if constexpr (requires { a.buffers; }) {
+        branch.y = a.y;
+        branch.buffers = a.buffers.first(branch_buffers(In));
+        shortcut.buffers = a.buffers.subspan(branch_buffers(In));
+      }
+      if (keeps_output<branch_pack>) branch.y = {a.saved.data() + plan.branch_output, a.x.n};
+      if (keeps_output<shortcut_pack>) shortcut.y = {a.saved.data() + plan.shortcut_output, a.x.n};
+      if constexpr (requires { a.kept; }) {
+        if (!a.kept.empty()) {
+          branch.kept = a.kept.data();
+          shortcut.kept = a.kept.data() + plan.shortcut_kept;
+        }
+      }
     }
-    [[nodiscard]] batch aside() const { return aside_; }
+    [[nodiscard]] batch aside() const { return scratch; }
 
-    typename branch_chain<In, B>::offsets branch_where;
-    typename shortcut_chain<In, B>::offsets shortcut_where;
-    nn::chain_frame<B> branch, shortcut;
-
-   private:
-    batch aside_;
+    layout_plan plan;
+    batch scratch;
+    typename branch_chain<In, B>::frame branch;
+    typename shortcut_chain<In, B>::frame shortcut;
   };
 
   template <Backend B, hwc Shape>

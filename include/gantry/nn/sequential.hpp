@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct sequential {
   static constexpr std::size_t param_count = plan::param_offsets.back();
   static constexpr std::size_t buffer_count = plan::buffer_offsets.back();
   static constexpr flop_count flops = plan::flops;
+  /// Classes of the labels that the layers read; 0 where none does.
+  static constexpr int classes = plan::pack::classes;
   /// FLOPs per sample of the first layer's input gradient, which no training step of this network
   /// alone needs.
   static constexpr double first_input_gradient_flops = plan::first_input_gradient_flops;
@@ -83,13 +86,13 @@ struct sequential {
     });
   }
 
-  /// Runs the batch x through all layers. x must stay valid until the backward; the result is
-  /// tape.output().
+  /// Runs the batch x through all layers. x and labels, one per sample for networks with classes,
+  /// must stay valid until the backward; the result is tape.output().
   template <Backend B>
-  void forward(B& b, network_view<B> values, const_batch_of<typename B::storage> x, tape<B>& t,
-               mode run_mode, const stream_id& random) const {
-    t.begin(x.n, run_mode, random);
-    chain<B>::forward(layers_, b, t.where(), t.frame(x, values));
+  void forward(B& b, network_view<B> values, const std::type_identity_t<network_input<B>>& x,
+               tape<B>& t, mode run_mode, const stream_id& random) const {
+    t.begin(x.samples.n, run_mode, random, x.labels);
+    chain<B>::forward(b, t.frame(layers_, x.samples, values));
   }
 
   /// Back-propagates tape.output_gradient(). Parameter gradients are added to `gradients` (skipped
@@ -98,8 +101,7 @@ struct sequential {
   template <Backend B>
   void backward(B& b, network_view<B> values, const_batch_of<typename B::storage> x, tape<B>& t,
                 std::span<typename B::scalar> gradients, batch_of<typename B::storage> dx) const {
-    chain<B>::backward(layers_, b, t.where(), t.frame(x, values), t.output_gradient(), dx,
-                       gradients);
+    chain<B>::backward(b, t.frame(layers_, x, values), t.output_gradient(), dx, gradients);
   }
 
   /// dx = the gradient of the sum of all outputs by x: per sample dD/dx. The gradients between the
@@ -108,33 +110,29 @@ struct sequential {
   void input_gradient(B& b, network_view<B> values, const_batch_of<typename B::storage> x,
                       tape<B>& t, tangent_tape<B>& tangents,
                       batch_of<typename B::storage> dx) const {
-    auto frame = t.frame(x, values);
+    auto frame = t.frame(layers_, x, values);
     frame.kept = tangents.kept();
-    chain<B>::backward(layers_, b, t.where(), frame, tangents.ones(x.n), dx, {});
+    chain<B>::backward(b, frame, tangents.ones(x.n), dx, {});
   }
 
-  /// Adds to `gradients` the derivative by the parameters of <v, dD/dx> + sum_i s_i D(x_i), after
-  /// input_gradient. `seeds` holds s, one number per sample; null means zero. Overwrites v. With v
-  /// the derivative of a penalty by dD/dx and s that of a loss by D(x) this is the gradient of both
-  /// (design: forward-mode over the adjoint; one weight gradient per layer where the network is
-  /// piecewise linear).
+  /// Adds the derivative of `terms` by the parameters, after input_gradient. With v the derivative
+  /// of a penalty by dD/dx and s that of a loss by D(x) this is the gradient of both: a tangent
+  /// forward and, where the network is piecewise linear, one weight gradient per layer.
   template <Backend B>
-  void penalty_backward(B& b, network_view<B> values, const_batch_of<typename B::storage> x,
-                        tape<B>& t, tangent_tape<B>& tangents, batch_of<typename B::storage> v,
-                        const typename B::scalar* seeds,
-                        std::span<typename B::scalar> gradients) const {
-    auto frame = t.frame(x, values);
+  void penalty_backward(B& b, tape<B>& t, tangent_tape<B>& tangents,
+                        const penalty_terms<B>& terms) const {
+    auto frame = t.frame(layers_, terms.x, terms.values);
     frame.kept = tangents.kept();
-    const auto& where = t.where();
-    const auto ones = tangents.ones(x.n);
-    chain<B>::tangent(layers_, b, where, frame, v, tangents.output(x.n));
+    const int n = terms.x.n;
+    const auto ones = tangents.ones(n);
+    chain<B>::tangent(b, frame, terms.v, tangents.output(n));
     if constexpr (plan::pack::piecewise_linear) {
-      if (seeds) chain<B>::template merge<input_shape>(b, x, seeds, v);
-      chain<B>::merged(layers_, b, where, frame, v, ones, seeds, gradients);
+      if (terms.seeds) chain<B>::template merge<input_shape>(b, terms.x, terms.seeds, terms.v);
+      chain<B>::merged(b, frame, terms.v, ones, terms.seeds, terms.gradients);
     } else {
-      second_order_args<B> a{.tx = v, .gy = ones, .dparams = gradients};
-      a.ey = {seeds, x.n};
-      chain<B>::second_order(layers_, b, where, frame, a);
+      second_order_args<B> a{.tx = terms.v, .gy = ones, .dparams = terms.gradients};
+      a.ey = {terms.seeds, n};
+      chain<B>::second_order(b, frame, a);
     }
   }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "gantry/nn/parts.hpp"
+#include "gantry/nn/plan.hpp"
 #include "gantry/ops/pointwise.hpp"
 #include "gantry/ops/spectral_norm.hpp"
 
@@ -37,10 +38,10 @@ struct spectral_norm {
     return slice(param_count(in)) + slice(rows) + slice(static_cast<std::size_t>(columns(in))) +
            slice(1);
   }
-  /// The gradient by the divided weights.
-  template <class, hwc In>
-  static constexpr std::size_t workspace_elements(int) {
-    return slice(param_count(In));
+  /// The gradient by the divided weights, behind what the layer itself needs.
+  template <class Layout, hwc In>
+  static constexpr std::size_t workspace_elements(int n) {
+    return slice(nn::workspace_elements<Layer, Layout, In>(n)) + slice(param_count(In));
   }
   static constexpr flop_count flops(hwc in) { return Layer::flops(in); }
   template <hwc In>
@@ -164,7 +165,7 @@ struct spectral_norm {
                             F&& run) {
     if (dparams.empty()) return run();
     const std::span<T> target = dparams;
-    dparams = workspace.first(param_count(In));
+    dparams = workspace.last(slice(param_count(In))).first(param_count(In));
     launch(b, ops::fill{}, {dparams.data(), dparams.size(), 0.0f});
     run();
     const auto s = parts<In>(saved);

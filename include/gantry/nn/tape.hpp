@@ -46,14 +46,15 @@ class tape {
   batch_of<storage> output_gradient() { return {output_gradient_, n_}; }
 
   // What follows is called by the network.
-  void begin(int n, mode run_mode, const stream_id& random) {
+  void begin(int n, mode run_mode, const stream_id& random, const std::uint8_t* labels = nullptr) {
     expects(n > 0 && n <= capacity_, "a batch is larger than the tape it is to be recorded on");
     if (n != n_) where_ = chain::where(n);
     n_ = n;
     mode_ = run_mode;
     random_ = random;
+    labels_ = labels;
   }
-  batch_of<storage> activation(std::size_t i) { return chain::activation(where_, frame({}), i); }
+  batch_of<storage> activation(std::size_t i) { return chain::activation(frame({}, {}, {}), i); }
   std::span<typename B::scalar> saved(std::size_t i) {
     return {memory_.data() + where_.saved[i], where_.saved_size[i]};
   }
@@ -63,16 +64,20 @@ class tape {
     id.salt = id.salt * 256;
     return id;
   }
-  [[nodiscard]] const typename chain::offsets& where() const { return where_; }
-  chain_frame<B> frame(const_batch_of<storage> x, network_view<B> values = {}) {
-    return {.x = {x.data, n_},
+
+  typename chain::frame frame(const typename Net::plan::pack::objects& layers,
+                              const_batch_of<storage> x, network_view<B> values) {
+    return {.layers = layers,
+            .where = where_,
+            .x = {x.data, n_},
             .y = output(),
             .params = values.params,
             .buffers = values.buffers,
             .record = memory_.data(),
             .workspace = workspace_,
             .run_mode = mode_,
-            .random = random()};
+            .random = random(),
+            .labels = labels_};
   }
 
  private:
@@ -86,6 +91,7 @@ class tape {
   int capacity_{}, n_{};
   mode mode_{mode::train};
   stream_id random_;
+  const std::uint8_t* labels_{};
 };
 
 /// What the gradient by a network's input leaves behind for the passes of a penalty: the gradient

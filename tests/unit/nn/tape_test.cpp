@@ -55,9 +55,9 @@ TEST_CASE("tape: slices do not overlap, except where layers work in place") {
     add(t.activation(i).data, nhwc::elements(net::shape(i), n));
   for (const std::size_t i : {1u, 3u}) add(t.saved(i).data(), t.saved(i).size());
   add(t.output_gradient().data, n);
-  const float* workspace = t.frame({}).workspace;
-  add(workspace + t.where().ping, n * 82);
-  add(workspace + t.where().pong, n * 82);
+  const float* workspace = t.frame({}, {}, {}).workspace;
+  add(workspace + t.frame({}, {}, {}).where.ping, n * 82);
+  add(workspace + t.frame({}, {}, {}).where.pong, n * 82);
   std::ranges::sort(ranges);
   for (std::size_t i = 1; i < ranges.size(); ++i) CHECK(ranges[i - 1].second <= ranges[i].first);
   CHECK(t.saved(0).empty());

@@ -1,0 +1,73 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <utility>
+
+#include "gantry/backend/reference/backend.hpp"
+#include "gantry/ops/minibatch_deviation.hpp"
+
+namespace gantry::backend {
+
+namespace detail {
+
+/// Mean and sqrt(variance + 1e-8) of number k over a group.
+template <hwc Shape, class T>
+std::pair<double, double> deviation_of(const T* x, const sample_groups& groups, int group, int k) {
+  double sum = 0, square = 0;
+  for (int i = group; i < groups.n; i += groups.count())
+    sum += x[static_cast<std::size_t>(i) * Shape.size() + k];
+  const double mean = sum / groups.members(group);
+  for (int i = group; i < groups.n; i += groups.count()) {
+    const double d = x[static_cast<std::size_t>(i) * Shape.size() + k] - mean;
+    square += d * d;
+  }
+  return {mean, std::sqrt(square / groups.members(group) + 1e-8)};
+}
+
+}  // namespace detail
+
+template <class T, hwc Shape, int Size>
+void launch(reference<T>&, ops::minibatch_deviation_forward<Shape, Size>,
+            const typename ops::minibatch_deviation_forward<Shape, Size>::template params<
+                typename reference<T>::storage>& p) {
+  const sample_groups groups{p.x.n, Size};
+  for (int i = 0; i < p.x.n; ++i) {
+    double sum = 0;
+    for (int k = 0; k < Shape.size(); ++k)
+      sum += detail::deviation_of<Shape>(p.x.data, groups, groups.group_of(i), k).second;
+    for (int pixel = 0; pixel < Shape.pixels(); ++pixel) {
+      const std::size_t row = static_cast<std::size_t>(i) * Shape.pixels() + pixel;
+      T* y = p.y.data + row * (Shape.c + 1);
+      for (int c = 0; c < Shape.c; ++c) y[c] = p.x.data[row * Shape.c + c];
+      y[Shape.c] = static_cast<T>(sum / Shape.size());
+    }
+  }
+}
+
+template <class T, hwc Shape, int Size>
+void launch(reference<T>&, ops::minibatch_deviation_backward<Shape, Size>,
+            const typename ops::minibatch_deviation_backward<Shape, Size>::template params<
+                typename reference<T>::storage>& p) {
+  const sample_groups groups{p.x.n, Size};
+  for (int group = 0; group < groups.count(); ++group) {
+    double slope = 0;
+    for (int i = group; i < p.x.n; i += groups.count())
+      for (int pixel = 0; pixel < Shape.pixels(); ++pixel)
+        slope += p.dy.data[(static_cast<std::size_t>(i) * Shape.pixels() + pixel) * (Shape.c + 1) +
+                           Shape.c];
+    for (int k = 0; k < Shape.size(); ++k) {
+      const auto [mean, deviation] = detail::deviation_of<Shape>(p.x.data, groups, group, k);
+      const double factor = slope / (deviation * groups.members(group) * Shape.size());
+      for (int i = group; i < p.x.n; i += groups.count()) {
+        const std::size_t at = static_cast<std::size_t>(i) * Shape.size() + k;
+        const std::size_t row = static_cast<std::size_t>(i) * Shape.pixels() + k / Shape.c;
+        p.dx.data[at] = static_cast<T>(p.dy.data[row * (Shape.c + 1) + k % Shape.c] +
+                                       factor * (p.x.data[at] - mean));
+      }
+    }
+  }
+}
+
+}  // namespace gantry::backend
