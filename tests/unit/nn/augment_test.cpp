@@ -5,6 +5,7 @@
 #include "gantry/nn/layers.hpp"
 
 #include "support/penalty_check.hpp"
+#include "support/tangent_check.hpp"
 
 using namespace gantry;
 using test::check_gradients;
@@ -100,7 +101,10 @@ TEST_CASE_TEMPLATE("augment: gradients and penalties", layer, augment_color, aug
   for (const float probability : {1.0f, 0.5f}) {
     const auto net = with_probability<front>(probability);
     const auto mixed = with_probability<inside>(probability);
+    layer alone;
+    alone.probability = probability;
     for (const int n : {1, 2, 5}) {
+      CHECK(test::check_tangents<hwc{5, 4, 3}>(alone, {.n = n}));
       CHECK(check_gradients(net, {.n = n}));
       CHECK(check_gradients(mixed, {.n = n}));
     }
