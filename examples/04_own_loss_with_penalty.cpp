@@ -49,7 +49,8 @@ struct lipschitz {
   float weight{5.0f};
   int every{1};
   static constexpr one_sided function() { return {}; }
-  [[nodiscard]] constexpr float coefficient() const { return weight; }
+  [[nodiscard]] constexpr float coefficient(std::int64_t) const { return weight; }
+  [[nodiscard]] constexpr bool is_on() const { return weight != 0; }
 };
 
 }  // namespace mine

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/base/adaptive_probability.hpp"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/data/cifar.hpp"
 #include "gantry/data/mnist.hpp"

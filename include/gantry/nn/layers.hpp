@@ -5,6 +5,7 @@
 #pragma once
 
 #include "gantry/nn/activation.hpp"
+#include "gantry/nn/augment.hpp"
 #include "gantry/nn/batch_norm.hpp"
 #include "gantry/nn/conditional.hpp"
 #include "gantry/nn/conv2d.hpp"

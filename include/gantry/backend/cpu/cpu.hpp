@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/backend/cpu/attention.hpp"
+#include "gantry/backend/cpu/augment.hpp"
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/group_norm.hpp"
 #include "gantry/backend/cpu/grouped_conv2d.hpp"

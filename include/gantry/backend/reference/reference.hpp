@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/backend/reference/attention.hpp"
+#include "gantry/backend/reference/augment.hpp"
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/backend/reference/group_norm.hpp"
 #include "gantry/backend/reference/grouped_conv2d.hpp"
