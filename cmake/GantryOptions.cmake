@@ -11,7 +11,9 @@ option(GANTRY_NATIVE "Compile the programs for this machine's CPU" ${PROJECT_IS_
 option(GANTRY_WERROR "Treat warnings as errors" OFF)
 option(GANTRY_CUDA "Enable the CUDA language and build .cu files" OFF)
 set(GANTRY_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
-set(GANTRY_ALL_PRESETS mlp28 cnn28 dcgan28 dcgan32 dcgan64)
+set(GANTRY_ALL_PRESETS
+    mlp28 cnn28 dcgan28 dcgan32 dcgan64 acgan28 wgan_gp32 wgan_gp32_narrow sngan32 sngan32_narrow
+    wcgan32 r3gan32 r3gan32_narrow biggan64 biggan64_narrow)
 set(GANTRY_PRESETS "${GANTRY_ALL_PRESETS}" CACHE STRING "GAN presets built into gantry-train")
 
 string(REPLACE "," ";" GANTRY_SANITIZE "${GANTRY_SANITIZE}")

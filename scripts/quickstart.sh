@@ -27,7 +27,6 @@ default --workers 4
 default --k log
 default --batch 16
 default --iterations 2000
-default --swap-every 1
 
 # An --outdir of the caller decides; otherwise every run gets its own folder.
 outdir=""

@@ -14,6 +14,7 @@ struct bench_settings {
   int batch{64}, threads{1}, steps{0}, warmup{3}, workers{4};
   double seconds{5};
   bool minimal_filtering{true};
+  bool critic_only{false};  ///< a step is that of the discriminator alone
 };
 
 /// Times of one kind of work, and its cost per call.

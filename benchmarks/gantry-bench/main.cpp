@@ -53,6 +53,7 @@ io::json::object line_of(const bench_settings& s) {
   line.set("model", s.model);
   line.set("kernels", s.kernels);
   line.set("minimal_filtering", s.minimal_filtering);
+  if (s.critic_only) line.set("critic_only", true);
   line.set("precision", s.precision);
   line.set("batch", s.batch);
   line.set("threads", s.threads);
@@ -165,6 +166,7 @@ void add_options(CLI::App& app, bench_settings& s) {
   app.add_option("--kernels", s.kernels, "who computes the products")
       ->check(one_of({"own", "eigen"}));
   app.add_option("--minimal-filtering", s.minimal_filtering, "Winograd's form where it fits");
+  app.add_flag("--critic-only", s.critic_only, "step: only that of the discriminator");
   app.add_option("--device", s.device, "where")->check(one_of({"cpu"}));
   app.add_option("--precision", s.precision, "of products")->check(one_of({"fp32"}));
 }

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "gantry/gantry.hpp"
+#include "gantry/models/modern.hpp"
 
 #include "bench.hpp"
 
@@ -16,19 +17,44 @@ namespace bench {
 
 using namespace gantry;
 
+/// The preset's own objective, or that of DCGAN.
+template <class Preset>
+struct objective_of {
+  using type = loss::non_saturating;
+};
+template <class Preset>
+requires requires { typename Preset::objective; }
+struct objective_of<Preset> {
+  using type = typename Preset::objective;
+};
+
 template <class Preset>
 using topology = gan<typename Preset::generator, typename Preset::discriminator,
-                     loss::non_saturating, optim::adam>;
+                     typename objective_of<Preset>::type, optim::adam>;
+
+template <class Preset>
+common_config<topology<Preset>> common_of(const bench_settings& s) {
+  common_config<topology<Preset>> common{.seed = 1, .batch = s.batch};
+  if constexpr (requires {
+                  Preset::configure(common.topology.generator, common.topology.discriminator);
+                })
+    Preset::configure(common.topology.generator, common.topology.discriminator);
+  return common;
+}
 
 /// FLOPs of products per sample that the mathematics of a step needs: no weight gradients of D in
 /// G's step, no input gradients of first layers.
 template <class Preset>
-constexpr double useful_flops() {
-  constexpr flop_count d = Preset::discriminator::flops, g = Preset::generator::flops;
-  const double learn = d.forward + d.weight_gradient + d.input_gradient -
-                       Preset::discriminator::first_input_gradient_flops;
-  return 2 * learn + g.forward + d.forward + d.input_gradient + g.weight_gradient +
-         g.input_gradient - Preset::generator::first_input_gradient_flops;
+constexpr double useful_flops(bool critic_only) {
+  using discriminator = typename Preset::discriminator;
+  constexpr flop_count d = discriminator::flops, g = Preset::generator::flops;
+  const double learn =
+      d.forward + d.weight_gradient + d.input_gradient - discriminator::first_input_gradient_flops;
+  const double step =
+      2 * learn + dist::penalty_flops<discriminator, typename objective_of<Preset>::type>();
+  if (critic_only) return step;
+  return step + g.forward + d.forward + d.input_gradient + g.weight_gradient + g.input_gradient -
+         Preset::generator::first_input_gradient_flops;
 }
 
 /// Calls f until the settings are met; the first calls are not counted.
@@ -78,26 +104,29 @@ timings time_step(const bench_settings& s) {
   using t = topology<Preset>;
   using layout = typename B::storage::layout;
   B b = make_backend<B>(s);
-  common_config<t> common{};
-  common.batch = s.batch;
-  common.seed = 1;
+  const common_config<t> common = common_of<Preset>(s);
   dist::generator_player<t, B> generator(b, common, 1);
   dist::discriminator_player<t, B> discriminator(b, common, 0);
   const auto memory = numbers(b, layout::elements(t::sample_shape, s.batch), 1);
-  const batch_of<typename B::storage> real{memory.data(), s.batch};
+  const std::vector<std::uint8_t> labels(static_cast<std::size_t>(s.batch));
+  const network_input<B> real(batch_of<typename B::storage>{memory.data(), s.batch}, labels.data());
   std::uint32_t iteration = 0;
+  const auto fake = [&] { return network_input<B>(generator.images(0), generator.labels(0)); };
+  if (s.critic_only) generator.generate(common.seed, 0, 0);
   timings found = measure(s, [&] {
-    const auto fake = generator.generate(common.seed, iteration, 0);
-    discriminator.learn(real, fake, iteration, 0);
-    discriminator.feedback(real, fake, generator.image_gradient(0), iteration);
-    generator.begin_update();
-    generator.learn(0);
-    generator.update();
+    if (!s.critic_only) generator.generate(common.seed, iteration, 0);
+    discriminator.learn(real, fake(), iteration, 0);
+    if (!s.critic_only) {
+      discriminator.feedback(real, fake(), generator.image_gradient(0), iteration);
+      generator.begin_update();
+      generator.learn(0);
+      generator.update();
+    }
     ++iteration;
   });
-  found.flops = useful_flops<Preset>() * s.batch;
+  found.flops = useful_flops<Preset>(s.critic_only) * s.batch;
   found.planned_bytes = dist::generator_player<t, B>::bytes(s.batch, 1) +
-                        dist::discriminator_player<t, B>::bytes(s.batch) +
+                        dist::discriminator_player<t, B>::bytes(s.batch, common.topology.loss) +
                         allocation_bytes<float>(layout::elements(t::sample_shape, s.batch));
   found.measured_bytes = b.meter().peak();
   return found;
@@ -120,6 +149,7 @@ void time_layer(const bench_settings& s, B& b, const char* network,
   const auto saved = b.allocate(nn::saved_elements<layer_type, layout, in>(s.batch));
   const auto workspace = b.allocate(nn::workspace_elements<layer_type, layout, in>(s.batch));
   const layer_type layer{};
+  const std::vector<std::uint8_t> labels(static_cast<std::size_t>(s.batch));
   const auto forward = [&] {
     layer.template forward<in>(b, forward_args<B>{{x.data(), s.batch},
                                                   {y.data(), s.batch},
@@ -128,7 +158,8 @@ void time_layer(const bench_settings& s, B& b, const char* network,
                                                   saved.span(),
                                                   mode::train,
                                                   {.seed = 1},
-                                                  workspace.span()});
+                                                  workspace.span(),
+                                                  labels.data()});
   };
   const auto backward = [&](bool data, bool weights) {
     layer.template backward<in>(
@@ -142,7 +173,8 @@ void time_layer(const bench_settings& s, B& b, const char* network,
                             mode::train,
                             {.seed = 1},
                             workspace.span(),
-                            {}});
+                            {},
+                            labels.data()});
   };
   const flop_count flops = layer_type::flops(in);
   const auto add = [&](const char* pass, double per_sample, auto&& run) {

@@ -7,16 +7,16 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <memory>
 #include <new>
 #include <unistd.h>
 
-#include "gantry/data/mnist.hpp"
 #include "gantry/data/partition.hpp"
-#include "gantry/data/transform.hpp"
 
+#include "data_sets.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
+#include "run_folder.hpp"
+#include "sampling.hpp"
 
 namespace {
 
@@ -24,22 +24,6 @@ using namespace gantry;
 
 std::atomic<int> caught_signal{0};
 extern "C" void on_signal(int signal) { caught_signal.store(signal); }
-
-using image_set_ptr = std::shared_ptr<const data::image_set>;
-
-image_set_ptr load(const program_options& o, data::split part) {
-  return std::make_shared<const data::image_set>(
-      o.data == "mnist" ? data::mnist(o.data_dir, part) : data::fashion_mnist(o.data_dir, part));
-}
-
-/// The set in the extents of a preset: padded to 32 x 32, enlarged to 64 x 64, grey repeated for
-/// colour networks.
-image_set_ptr fit(const image_set_ptr& published, hwc shape) {
-  if (shape == hwc{published->height, published->width, published->channels}) return published;
-  const data::image_set sized = shape.h == 32 ? data::pad_to(*published, shape.h, shape.w)
-                                              : data::resize_bilinear(*published, shape.h, shape.w);
-  return std::make_shared<const data::image_set>(data::to_channels(sized, shape.c));
-}
 
 void print_plan(const program_options& o, const run_plan& p) {
   io::json::object all = configuration(o);
@@ -62,24 +46,22 @@ void print_plan(const program_options& o, const run_plan& p) {
   std::printf("%s\n", io::json::dump(all, 2).c_str());
 }
 
-/// The checkpoint that --resume names. @throws data_error if there is none
+/// The checkpoint that --resume names. Says which later ones are left aside because they are not
+/// complete. @throws data_error if there is none
 std::filesystem::path resolve_resume(const program_options& o) {
   if (o.resume.empty()) return {};
-  if (o.resume != "latest") {
-    if (std::filesystem::exists(std::filesystem::path(o.resume) / "MANIFEST.json")) return o.resume;
-    if (const auto found = train::latest_checkpoint(o.resume)) return *found;
-    throw data_error("expected a checkpoint at " + o.resume +
-                     " and found none; give a network-snapshot folder or the folder of a run");
-  }
-  if (const auto found = train::latest_checkpoint(o.outdir)) return *found;
-  throw data_error("expected a checkpoint in " + o.outdir.string() +
-                   " and found none; train without --resume first");
+  const auto found = require_checkpoint(o.resume == "latest" ? o.outdir.string() : o.resume);
+  for (const auto& later : incomplete_after(found))
+    std::fprintf(stderr,
+                 "gantry-train: %s has no MANIFEST.json and is left aside, resuming from %s\n",
+                 later.c_str(), found.c_str());
+  return found;
 }
 
-/// A new run never takes the place of a finished one by accident. @throws usage_error if it would
+/// A new run never takes the place of an earlier one by accident. @throws usage_error if it would
 void require_no_checkpoints(const program_options& o) {
-  if (!o.resume.empty() || o.overwrite || !std::filesystem::is_directory(o.outdir)) return;
-  if (const auto found = train::latest_checkpoint(o.outdir))
+  if (!o.resume.empty() || o.overwrite) return;
+  if (const auto found = any_checkpoint(o.outdir))
     throw usage_error("expected an --outdir without checkpoints, found " + found->string() +
                       "; give another --outdir, --resume latest or --overwrite");
 }
@@ -98,8 +80,13 @@ void require_memory(const program_options& o, const run_plan& p) {
 }
 
 int run(program_options o) {
+  if (o.sample > 0) {
+    draw_samples(o);
+    return static_cast<int>(exit_code::done);
+  }
   const preset& networks =
-      *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.name; });
+      *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+  require_fitting_images(o, networks.image);
   const run_plan plan = networks.plan(o);
   if (o.dry_run) {
     print_plan(o, plan);
@@ -115,10 +102,11 @@ int run(program_options o) {
     std::fflush(stdout);
   }
   o.resume_from = resolve_resume(o);
-  data_sets sets{.published_train = load(o, data::split::train),
-                 .published_test = load(o, data::split::test)};
-  sets.train = fit(sets.published_train, networks.image);
-  sets.test = fit(sets.published_test, networks.image);
+  data_sets sets = load_data(o, networks.image);
+  if (!o.quiet) {
+    std::printf("data: %s\ndata: %s\n", sets.train_facts.c_str(), sets.test_facts.c_str());
+    std::fflush(stdout);
+  }
   std::vector<data::shard> shards = data::partition(sets.train, data::iid{}, o.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
 
@@ -154,9 +142,9 @@ int fail(const std::string& sentence, exit_code code) {
 
 int main(int argc, char** argv) {
   try {
-    std::vector<std::string> names;
-    for (const preset& p : presets()) names.emplace_back(p.name);
-    const auto options = parse_options(argc, argv, names);
+    std::vector<model_info> models;
+    for (const preset& p : presets()) models.push_back(p.about);
+    const auto options = parse_options(argc, argv, models);
     return options ? run(*options) : static_cast<int>(exit_code::done);
   } catch (const error& e) {
     return fail(e.what(), e.code());

@@ -15,6 +15,16 @@ namespace {
 
 using gantry::usage_error;
 
+/// The number that a float is meant to be: of those that read back as the same float, the one with
+/// the fewest decimal digits. 0.1f is 0.1 and not 0.10000000149011612.
+double shortest(float x) {
+  char text[32];
+  const auto written = std::to_chars(text, text + sizeof text, x);
+  double number{};
+  std::from_chars(text, written.ptr, number);
+  return number;
+}
+
 /// All of `text` as a number, or nothing.
 template <class Number>
 std::optional<Number> number_in(std::string_view text) {
@@ -103,6 +113,52 @@ gantry::train::planned_stop resolve_stop(const std::string& text, int workers) {
   return {*worker, *iteration};
 }
 
+/// A preset with an objective of its own is trained with it, and with its source's settings where
+/// no flag says otherwise. @throws usage_error
+void use_model(const CLI::App& app, const model_info& m, program_options& o) {
+  if (!m.objective.empty()) {
+    if (app.count("--loss") > 0)
+      throw usage_error(
+          "--loss was expected with networks that have no objective of their own and "
+          "came with " +
+          m.name + ", which is trained with " + m.objective + "; leave it out");
+    o.loss = m.objective;
+  }
+  if (!m.has_penalties && app.count("--penalty") > 0)
+    throw usage_error(
+        "--penalty was expected with networks whose objective has a gradient penalty "
+        "and came with " +
+        m.name + "; leave it out");
+  if (!m.has_settings) return;
+  const auto recommend = [&](const char* flag, auto& value, auto recommended) {
+    if (app.count(flag) == 0) value = recommended;
+  };
+  recommend("--lr-g", o.rate_g, m.settings.rate_g);
+  recommend("--lr-d", o.rate_d, m.settings.rate_d);
+  recommend("--beta1", o.beta1, m.settings.beta1);
+  recommend("--beta2", o.beta2, m.settings.beta2);
+  if (o.strategy == "standalone")
+    recommend("--critic-steps", o.critic_steps, m.settings.critic_steps);
+}
+
+/// A flag that is given has to change something. @throws usage_error
+void require_effect(const CLI::App& app, const program_options& o) {
+  const auto only_with = [&](const char* flag, const char* other, const std::string& needed,
+                             const std::string& found) {
+    if (app.count(flag) > 0 && found != needed)
+      throw usage_error(std::string(flag) + " was expected with " + other + " " + needed +
+                        " and came with " + found + "; leave it out or use " + other + " " +
+                        needed);
+  };
+  only_with("--clip", "--loss", "wasserstein", o.loss);
+  for (const char* flag : {"--beta1", "--beta2"})
+    only_with(flag, "--optimizer", "adam", o.optimizer);
+  for (const char* flag :
+       {"--swap", "--swap-every", "--swap-moments", "--swap-keep-statistics", "--stop-worker"})
+    only_with(flag, "--strategy", "md_gan", o.strategy);
+  only_with("--critic-steps", "--strategy", "standalone", o.strategy);
+}
+
 void resolve(program_options& o) {
   if (o.strategy == "standalone") o.workers = 1;
   o.k = resolve_k(o);
@@ -111,10 +167,9 @@ void resolve(program_options& o) {
         "--k of the standalone strategy was expected to be 1 (both players see the same fakes) or "
         "2 (each its own) and is " +
         o.k_text);
-  if (o.strategy == "standalone" && !o.stop_worker.empty())
-    throw usage_error(
-        "--stop-worker was expected with a strategy that has workers and came with standalone; "
-        "leave it out or use --strategy md_gan");
+  if (o.strategy == "md_gan" && o.k > o.workers)
+    throw usage_error("--k was expected to be at most the " + std::to_string(o.workers) +
+                      " of --workers and is " + o.k_text + "; lower it or take more workers");
   o.swap_interval = resolve_interval(o.swap_every);
   o.swap_rule = o.swap == "ring"    ? gantry::dist::swap_rule::ring
                 : o.swap == "pairs" ? gantry::dist::swap_rule::pairs
@@ -128,15 +183,18 @@ constexpr std::uint32_t most = 1u << 30;  // of iterations
 
 void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::string>& models) {
   app.option_defaults()->group("Data");
-  app.add_option("--data", o.data, "data set")->check(one_of({"fashion-mnist", "mnist"}));
+  app.add_option("--data", o.data, "data set")
+      ->check(one_of({"fashion-mnist", "mnist", "cifar10", "cifar100"}));
   app.add_option("--data-dir", o.data_dir,
-                 "folder of the IDX files; fashion-mnist defaults to the Debian package's");
+                 "folder of the published files; fashion-mnist defaults to the Debian package's");
 
   app.option_defaults()->group("GAN");
   app.add_option("--model", o.model, "networks")->check(one_of(models));
   app.add_option("--loss", o.loss, "objective")
       ->check(one_of({"saturating", "non_saturating", "least_squares", "hinge", "wasserstein"}));
   app.add_option("--clip", o.clip, "bound of the weights under --loss wasserstein")
+      ->check(positive());
+  app.add_option("--penalty", o.penalty, "weight of the model's gradient penalties")
       ->check(positive());
   app.add_option("--optimizer", o.optimizer, "optimizer of both players")
       ->check(one_of({"adam", "rmsprop", "sgd"}));
@@ -164,7 +222,10 @@ void add_distribution_flags(CLI::App& app, program_options& o) {
       ->check(from_to(1, 4096));
   app.add_option("--k", o.k_text,
                  "generated batches per iteration: a number, or log for ceil(ln workers)");
-  app.add_option("--local-steps", o.local_steps, "discriminator steps per iteration")
+  app.add_option("--local-steps", o.local_steps, "discriminator steps on the same batches")
+      ->check(from_to(1, 1000));
+  app.add_option("--critic-steps", o.critic_steps,
+                 "discriminator steps per iteration, each on new batches (standalone)")
       ->check(from_to(1, 1000));
   app.add_option("--swap-every", o.swap_every,
                  "epochs between swaps (1, 0.5), iterations (500it), or never");
@@ -196,7 +257,17 @@ void add_output_flags(CLI::App& app, program_options& o) {
       ->check(from_to(1u, most));
   app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
       ->check(from_to(0u, most));
-  app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest");
+  auto* resume =
+      app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest");
+  auto* sample = app.add_option("--sample", o.sample,
+                                "do not train: draw so many images with the generator of --from "
+                                "and this --seed into samples.png in --outdir")
+                     ->check(from_to(1, 10000))
+                     ->excludes(resume);
+  auto* from = app.add_option("--from", o.from,
+                              "checkpoint for --sample: its folder, or the folder of a run")
+                   ->needs(sample);
+  sample->needs(from);
   app.add_flag("--overwrite", o.overwrite,
                "start anew in an --outdir that holds checkpoints; what the earlier run left there "
                "is removed");
@@ -220,17 +291,17 @@ std::string explanation(const CLI::App& app, const CLI::ParseError& e) {
 }  // namespace
 
 std::optional<program_options> parse_options(int argc, const char* const* argv,
-                                             const std::vector<std::string>& models) {
+                                             const std::vector<model_info>& models) {
   program_options o;
-  o.model = models.empty() ? o.model : models.front();
-  for (const std::string& m : models)
-    if (m == "dcgan28") o.model = m;
+  std::vector<std::string> names;
+  for (const model_info& m : models) names.push_back(m.name);
+  if (!names.empty() && std::ranges::find(names, o.model) == names.end()) o.model = names.front();
   CLI::App app{"Trains a generative adversarial network on one or several workers.",
                "gantry-train"};
   app.get_formatter()->column_width(34);
   app.option_defaults()->always_capture_default();
   app.set_version_flag("--version", "gantry-train 0.1.0");
-  add_gan_flags(app, o, models);
+  add_gan_flags(app, o, names);
   add_distribution_flags(app, o);
   add_output_flags(app, o);
   try {
@@ -240,6 +311,10 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
     app.exit(e);
     return std::nullopt;
   }
+  o.model_given = app.count("--model") > 0;
+  for (const model_info& m : models)
+    if (m.name == o.model) use_model(app, m, o);
+  require_effect(app, o);
   resolve(o);
   return o;
 }
@@ -253,14 +328,16 @@ gantry::io::json::object configuration(const program_options& o) {
                              {"seed", o.seed},
                              {"loss", o.loss},
                              {"optimizer", o.optimizer},
-                             {"lr_g", static_cast<double>(o.rate_g)},
-                             {"lr_d", static_cast<double>(o.rate_d)},
-                             {"beta1", static_cast<double>(o.beta1)},
-                             {"beta2", static_cast<double>(o.beta2)},
-                             {"ema", static_cast<double>(o.ema)},
+                             {"lr_g", shortest(o.rate_g)},
+                             {"lr_d", shortest(o.rate_d)},
+                             {"beta1", shortest(o.beta1)},
+                             {"beta2", shortest(o.beta2)},
+                             {"ema", shortest(o.ema)},
                              {"k", o.k},
                              {"local_steps", o.local_steps}};
-  if (o.loss == "wasserstein") c.set("clip", static_cast<double>(o.clip));
+  if (o.critic_steps != 1) c.set("critic_steps", o.critic_steps);
+  if (o.penalty) c.set("penalty", shortest(*o.penalty));
+  if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
   if (o.strategy == "md_gan") {
     c.set("swap", o.swap);
     c.set("swap_every", o.swap_every);

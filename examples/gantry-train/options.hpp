@@ -10,7 +10,16 @@
 
 #include "gantry/dist/swap.hpp"
 #include "gantry/io/json.hpp"
+#include "gantry/models/recommended.hpp"
 #include "gantry/train/trainer.hpp"
+
+/// What a preset of networks brings along.
+struct model_info {
+  std::string name;
+  std::string objective;  ///< its own, or empty: chosen by --loss
+  gantry::models::recommended settings;
+  bool has_settings{false}, has_penalties{false};
+};
 
 /// What the flags of gantry-train say, checked and resolved.
 struct program_options {
@@ -27,6 +36,7 @@ struct program_options {
   std::string swap_every{"1"};
   std::string k_text{"1"};
   std::string resume;
+  std::string from;  ///< where --sample finds a checkpoint
   std::vector<std::string> stop_worker;
 
   int workers{4};
@@ -35,15 +45,18 @@ struct program_options {
   std::uint64_t seed{0};
   std::filesystem::path outdir{"runs/gantry-train"};
   int threads{0};
-  int local_steps{1};
+  int local_steps{1}, critic_steps{1};
+  std::optional<float> penalty;  ///< weight of gradient penalties in place of the preset's
   float rate_g{2e-4f}, rate_d{2e-4f}, beta1{0.5f}, beta2{0.999f}, clip{0.01f};
   float ema{0.999f};
   bool moments_travel{false}, statistics_stay{false};
   std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0};
   int metric_samples{2000};
+  int sample{0};  ///< images to draw instead of training; 0: train
   bool dry_run{false}, quiet{false}, overwrite{false};
 
-  // Resolved from the texts above.
+  // Resolved from the command line.
+  bool model_given{false};
   int k{1};
   gantry::dist::swap_interval swap_interval;
   gantry::dist::swap_rule swap_rule{};
@@ -54,7 +67,7 @@ struct program_options {
 /// Reads the command line. @returns nothing if help or the version was printed. @throws
 /// gantry::usage_error
 std::optional<program_options> parse_options(int argc, const char* const* argv,
-                                             const std::vector<std::string>& models);
+                                             const std::vector<model_info>& models);
 
 /// The settings that decide the result: what config.json of a checkpoint holds and a resume must
 /// match.

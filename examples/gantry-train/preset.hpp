@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,11 +27,14 @@ struct run_plan {
 };
 
 struct preset {
-  const char* name;
+  model_info about;
   gantry::hwc image;
   run_plan (*plan)(const program_options&);
   gantry::train::run_result (*train)(const program_options&, std::vector<gantry::data::shard>,
                                      const gantry::train::run_options&);
+  /// Images ([n][h][w][c]) of latents ([n][latent]) by a generator in a file.
+  void (*generate)(const program_options&, const std::filesystem::path& file,
+                   std::span<const float> latents, std::span<float> images);
 };
 
 /// All presets of this build.

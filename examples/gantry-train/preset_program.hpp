@@ -4,6 +4,7 @@
 // Strategies for one preset of networks; included by one translation unit per preset.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -13,16 +14,29 @@
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/loss/objectives.hpp"
-#include "gantry/models/presets.hpp"
+#include "gantry/models/modern.hpp"
 #include "gantry/optim/optimizers.hpp"
 
 #include "preset.hpp"
 
+/// The objective of a preset: its own, or the one that --loss names.
+template <class Networks>
+struct objective_of {
+  using type = gantry::loss::one_of<gantry::loss::saturating, gantry::loss::non_saturating,
+                                    gantry::loss::least_squares, gantry::loss::hinge,
+                                    gantry::loss::wasserstein>;
+  static constexpr bool own = false;
+};
+template <class Networks>
+requires requires { typename Networks::objective; }
+struct objective_of<Networks> {
+  using type = typename Networks::objective;
+  static constexpr bool own = true;
+};
+
 template <class Networks>
 struct preset_program {
-  using objective = gantry::loss::one_of<gantry::loss::saturating, gantry::loss::non_saturating,
-                                         gantry::loss::least_squares, gantry::loss::hinge,
-                                         gantry::loss::wasserstein>;
+  using objective = typename objective_of<Networks>::type;
   using optimizer =
       gantry::optim::one_of<gantry::optim::adam, gantry::optim::rmsprop, gantry::optim::sgd>;
   using topology = gantry::gan<typename Networks::generator, typename Networks::discriminator,
@@ -34,11 +48,27 @@ struct preset_program {
 
   static objective chosen_loss(const program_options& o) {
     using namespace gantry::loss;
-    if (o.loss == "saturating") return {saturating{}};
-    if (o.loss == "least_squares") return {least_squares{}};
-    if (o.loss == "hinge") return {hinge{}};
-    if (o.loss == "wasserstein") return {wasserstein{{}, o.clip}};
-    return {non_saturating{}};
+    if constexpr (objective_of<Networks>::own) {
+      objective own{};
+      if constexpr (requires { Networks::make_objective(); }) own = Networks::make_objective();
+      if constexpr (requires { own.penalties; })
+        if (o.penalty)
+          std::apply([&](auto&... p) { (set_weight(p, *o.penalty), ...); }, own.penalties);
+      return own;
+    } else {
+      if (o.loss == "saturating") return {saturating{}};
+      if (o.loss == "least_squares") return {least_squares{}};
+      if (o.loss == "hinge") return {hinge{}};
+      if (o.loss == "wasserstein") return {wasserstein{{}, o.clip}};
+      return {non_saturating{}};
+    }
+  }
+  template <class Penalty>
+  static void set_weight(Penalty& p, float value) {
+    if constexpr (requires { p.gamma; })
+      p.gamma = value;
+    else
+      p.weight = value;
   }
   static optimizer chosen_optimizer(const program_options& o, float rate) {
     using namespace gantry::optim;
@@ -48,6 +78,8 @@ struct preset_program {
   }
   static gantry::common_config<topology> common(const program_options& o) {
     gantry::common_config<topology> c{.seed = o.seed, .batch = o.batch};
+    if constexpr (requires { Networks::configure(c.topology.generator, c.topology.discriminator); })
+      Networks::configure(c.topology.generator, c.topology.discriminator);
     c.topology.loss = chosen_loss(o);
     c.topology.discriminator_optimizer = chosen_optimizer(o, o.rate_d);
     c.topology.generator_optimizer = {chosen_optimizer(o, o.rate_g), o.ema};
@@ -62,7 +94,7 @@ struct preset_program {
             .statistics_travel = !o.statistics_stay};
   }
   static standalone::config standalone_config(const program_options& o) {
-    return {.fakes = o.k, .local_steps = o.local_steps};
+    return {.fakes = o.k, .local_steps = o.local_steps, .critic_steps = o.critic_steps};
   }
 
   static run_plan plan(const program_options& o) {
@@ -76,28 +108,32 @@ struct preset_program {
     constexpr gantry::flop_count g = generator::flops, d = discriminator::flops;
     const double learning = d.forward + d.input_gradient -
                             discriminator::first_input_gradient_flops + d.weight_gradient;
-    p.worker_flops = o.batch * (2.0 * o.local_steps * learning + d.forward + d.input_gradient);
+    const double steps = static_cast<double>(o.local_steps) * o.critic_steps;
+    p.worker_flops =
+        o.batch *
+        (steps * (2.0 * learning + gantry::dist::penalty_flops<discriminator, objective>()) +
+         d.forward + d.input_gradient);
     const double learned = std::min(o.k, o.workers);
     p.lead_flops =
         o.batch *
-        (o.k * g.forward +
+        (o.k * o.critic_steps * g.forward +
          learned * (g.input_gradient - generator::first_input_gradient_flops + g.weight_gradient));
     if (o.strategy == "standalone") {
       p.lead_flops += p.worker_flops;
       p.worker_flops = 0;
-      p.lead_memory =
-          standalone::node<topology, backend, source>::bytes(o.batch, standalone_config(o));
+      p.lead_memory = standalone::node<topology, backend, source>::bytes(
+          o.batch, standalone_config(o), chosen_loss(o));
       return p;
     }
     using server = md_gan::server<topology, backend>;
     using worker = md_gan::worker<topology, backend, source>;
     const md_gan::config c = md_gan_config(o);
     const std::size_t image_bytes = static_cast<std::size_t>(p.image.size()) * sizeof(float);
-    p.bytes_down = 2 * b * image_bytes * workers;
+    p.bytes_down = 2 * md_gan::packed_batch<topology>(o.batch) * sizeof(float) * workers;
     p.bytes_up = b * image_bytes * workers;
     p.bytes_swap = workers > 1 ? md_gan::packet_size<topology>(c) * sizeof(float) * workers : 0;
     p.lead_memory = server::bytes(o.batch, c) + server::message_bytes(o.batch, c);
-    p.worker_memory = worker::bytes(o.batch) + worker::message_bytes(o.batch, c);
+    p.worker_memory = worker::bytes(o.batch, chosen_loss(o)) + worker::message_bytes(o.batch, c);
     return p;
   }
 
@@ -117,5 +153,45 @@ struct preset_program {
                                                std::move(sources), options);
   }
 
-  static preset entry() { return {Networks::name.data(), topology::sample_shape, &plan, &train}; }
+  static void generate(const program_options& o, const std::filesystem::path& file,
+                       std::span<const float> latents, std::span<float> images) {
+    using net = typename Networks::generator;
+    using layout = typename backend::storage::layout;
+    constexpr gantry::hwc latent = topology::latent_shape, image = topology::sample_shape;
+    constexpr int chunk = 64;
+    std::vector<float> weights(net::param_count), statistics(net::buffer_count);
+    gantry::train::read_network<net>(file, weights, statistics);
+    backend b(o.threads);
+    auto params = b.allocate(weights.size()), buffers = b.allocate(statistics.size());
+    b.upload(weights, params.data());
+    b.upload(statistics, buffers.data());
+    auto input = b.allocate(layout::elements(latent, chunk));
+    typename net::template tape<backend> tape(b, chunk);
+    const int count = static_cast<int>(latents.size()) / latent.size();
+    std::vector<std::uint8_t> labels(chunk);
+    for (int first = 0; first < count; first += chunk) {
+      const gantry::batch_of<typename backend::storage> z{input.data(),
+                                                          std::min(chunk, count - first)};
+      launch(b, gantry::ops::import_samples<latent>{}, {latents.data() + first * latent.size(), z});
+      for (int i = 0; i < chunk; ++i)
+        labels[static_cast<std::size_t>(i)] =
+            static_cast<std::uint8_t>((first + i) % std::max(1, net::classes));
+      net{}.forward(b, {params.span(), buffers.span()}, {z, labels.data()}, tape,
+                    gantry::mode::evaluate, {});
+      launch(b, gantry::ops::export_samples<image>{},
+             {tape.output(), images.data() + first * image.size(), 1.0f});
+    }
+    b.synchronize();
+  }
+
+  static preset entry() {
+    model_info about{.name = std::string(Networks::name)};
+    if constexpr (objective_of<Networks>::own) {
+      about.objective = objective::name;
+      about.settings = Networks::settings;
+      about.has_settings = true;
+      about.has_penalties = gantry::dist::HasPenalties<objective>;
+    }
+    return {about, topology::sample_shape, &plan, &train, &generate};
+  }
 };

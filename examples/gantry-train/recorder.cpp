@@ -2,16 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <functional>
 #include <optional>
 
-#include "gantry/backend/cpu/cpu.hpp"
-#include "gantry/data/mnist.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/io/png.hpp"
-#include "gantry/train/classifier.hpp"
-#include "gantry/train/evaluator.hpp"
 
 #include "recorder.hpp"
 #include "run_folder.hpp"
@@ -48,20 +42,6 @@ phase_times phases_of(const io::json::value& object) {
   return times;
 }
 
-/// Where a trained classifier is kept: beside the data, in the user's cache, or in the run's
-/// folder.
-std::vector<std::filesystem::path> cache_folders(const program_options& o) {
-  std::vector<std::filesystem::path> folders;
-  folders.push_back(o.data_dir.empty() ? std::filesystem::path(data::debian_fashion_mnist)
-                                       : o.data_dir);
-  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg && *xdg)
-    folders.emplace_back(std::filesystem::path(xdg) / "gantry");
-  else if (const char* home = std::getenv("HOME"); home && *home)
-    folders.emplace_back(std::filesystem::path(home) / ".cache" / "gantry");
-  folders.push_back(o.outdir);
-  return folders;
-}
-
 }  // namespace
 
 std::string fixed(double value, int digits) {
@@ -69,19 +49,6 @@ std::string fixed(double value, int digits) {
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
 }
-
-/// The classifier with its own backend, and the statistics of the real images.
-struct recorder::scores {
-  scores(const program_options& o, const run_plan& plan, const data_sets& data,
-         const std::function<void(const std::string&)>& note)
-      : backend(o.threads),
-        evaluator(train::classifier<backend::cpu>::load_or_train(
-                      backend, *data.published_train, *data.published_test, cache_folders(o), note),
-                  *data.test, {.latent = plan.latent.size()}) {}
-
-  backend::cpu backend;
-  train::evaluator<backend::cpu> evaluator;
-};
 
 recorder::recorder(const program_options& options, const run_plan& plan, data_sets data)
     : options_(options), plan_(plan), data_(std::move(data)) {
@@ -91,8 +58,6 @@ recorder::recorder(const program_options& options, const run_plan& plan, data_se
   latents_.resize(static_cast<std::size_t>(grid_count) * plan.latent.size());
   fill_normal(std::span<float>(latents_), {.seed = options.seed, .use = purpose::fixed_latent});
 }
-
-recorder::~recorder() = default;
 
 double recorder::seconds() const {
   const std::chrono::duration<double> here = std::chrono::steady_clock::now() - start_;
@@ -117,13 +82,12 @@ void recorder::on_start(const train::round_view& view) {
   if (is_new) write_grid(view, "fakes_init.png");
   if (options_.metrics == "fid") {
     fid_log_ = std::make_unique<io::line_log>(options_.outdir / "metric-fid.jsonl");
-    scores_ = std::make_unique<scores>(options_, plan_, data_,
-                                       [this](const std::string& text) { print(text); });
-    const auto& network = scores_->evaluator.network();
-    print("scores: FID and classifier score by " + network.name() + ", accuracy " +
-          fixed(100 * network.accuracy(), 2) + " %, SHA-256 " + network.hash().substr(0, 12));
-    score_features_ = network.name() + ", accuracy " + fixed(100 * network.accuracy(), 2) +
-                      " %, SHA-256 " + network.hash().substr(0, 16);
+    scorer_ = make_scorer(options_, plan_, data_, [this](const std::string& text) { print(text); });
+    const std::string name =
+        scorer_->network_name() + ", accuracy " + fixed(100 * scorer_->accuracy(), 2) + " %";
+    print("scores: FID and classifier score by " + name + ", SHA-256 " +
+          scorer_->network_hash().substr(0, 12));
+    score_features_ = name + ", SHA-256 " + scorer_->network_hash().substr(0, 16);
     if (is_new) score(view);
   }
   interval_start_ = seconds();
@@ -189,8 +153,7 @@ void recorder::write_grid(const train::round_view& view, const std::string& name
 }
 
 void recorder::score(const train::round_view& view) {
-  const auto result =
-      scores_->evaluator.evaluate(view.sample, options_.metric_samples, options_.seed);
+  const auto result = scorer_->evaluate(view.sample, options_.metric_samples, options_.seed);
   io::json::object line{{"iteration", view.iteration}, {"seconds", seconds()}};
   const io::json::object figures = train::to_json(result);
   for (const auto& [key, value] : figures.members())
@@ -249,9 +212,9 @@ void recorder::on_round(const train::round_view& view) {
     char name[32];
     std::snprintf(name, sizeof name, "fakes%06u.png", view.iteration);
     write_grid(view, name);
-    if (scores_ && (view.iteration % options_.metric_every == 0 || last)) score(view);
+    if (scorer_ && (view.iteration % options_.metric_every == 0 || last)) score(view);
     write_report(nullptr);
-  } else if (scores_ && view.iteration % options_.metric_every == 0) {
+  } else if (scorer_ && view.iteration % options_.metric_every == 0) {
     score(view);
   }
   interval_start_ += seconds() - before;  // pictures and scores are not training time

@@ -9,20 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "gantry/data/image_set.hpp"
 #include "gantry/io/file.hpp"
 #include "gantry/io/progress.hpp"
 #include "gantry/io/report.hpp"
 
+#include "data_sets.hpp"
 #include "options.hpp"
 #include "preset.hpp"
-
-/// The data set as published, which the classifier reads, and in the extents of the networks; the
-/// same object where the extents agree.
-struct data_sets {
-  std::shared_ptr<const gantry::data::image_set> published_train{}, published_test{}, train{},
-      test{};
-};
+#include "scores.hpp"
 
 /// "12.50" for (12.5, 2).
 std::string fixed(double value, int digits);
@@ -31,7 +25,6 @@ std::string fixed(double value, int digits);
 class recorder {
  public:
   recorder(const program_options& options, const run_plan& plan, data_sets data);
-  ~recorder();
 
   void on_start(const gantry::train::round_view& view);
   void on_round(const gantry::train::round_view& view);
@@ -39,8 +32,6 @@ class recorder {
   void finish(const gantry::train::run_result& result);
 
  private:
-  struct scores;
-
   void read_earlier(std::uint32_t iteration);
   void write_grid(const gantry::train::round_view& view, const std::string& name);
   void write_reals();
@@ -60,7 +51,7 @@ class recorder {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::unique_ptr<gantry::io::progress> progress_;
   std::unique_ptr<gantry::io::line_log> stats_log_, fid_log_;
-  std::unique_ptr<scores> scores_;
+  std::unique_ptr<scorer> scorer_;
   std::string score_features_;
   std::vector<float> latents_;
   std::vector<gantry::io::picture> pictures_;

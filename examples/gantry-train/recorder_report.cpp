@@ -50,6 +50,8 @@ void recorder::add_facts(io::report& page, const train::run_result* result) cons
   const io::json::object settings = configuration(options_);
   for (const auto& [key, value] : settings.members())
     page.facts.push_back({key, value.is_string() ? value.as_string() : io::json::dump(value)});
+  page.facts.push_back({"training data", data_.train_facts});
+  page.facts.push_back({"test data", data_.test_facts});
   page.facts.push_back({"generator parameters", std::to_string(plan_.generator_params)});
   page.facts.push_back({"discriminator parameters", std::to_string(plan_.discriminator_params)});
   if (!score_features_.empty())

@@ -52,12 +52,27 @@ bool is_leftover(std::string_view name) {
   return is_page_or_log(target) || picture_iteration(target) || target == "write-check";
 }
 
-bool is_stale(std::string_view name, std::optional<std::uint32_t> iteration) {
+bool is_complete(const fs::path& checkpoint) { return fs::exists(checkpoint / "MANIFEST.json"); }
+
+bool is_stale(const fs::path& path, std::optional<std::uint32_t> iteration) {
+  const std::string name = path.filename().string();
   if (is_leftover(name)) return true;
   if (is_page_or_log(name)) return !iteration;
-  auto made_at = picture_iteration(name);
-  if (!made_at) made_at = checkpoint_iteration(name);
-  return made_at && (!iteration || *made_at > *iteration);
+  if (const auto saved_at = checkpoint_iteration(name))
+    return !iteration || (*saved_at > *iteration && is_complete(path));
+  const auto drawn_at = picture_iteration(name);
+  return drawn_at && (!iteration || *drawn_at > *iteration);
+}
+
+/// Checkpoints of a run by iteration, complete or not.
+std::vector<std::pair<std::uint32_t, fs::path>> checkpoints_in(const fs::path& folder) {
+  std::vector<std::pair<std::uint32_t, fs::path>> found;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(folder, missing))
+    if (const auto iteration = checkpoint_iteration(entry.path().filename().string()))
+      found.emplace_back(*iteration, entry.path());
+  std::ranges::sort(found);
+  return found;
 }
 
 std::string counted(int n, const std::string& what) {
@@ -83,6 +98,34 @@ bool goes_on_in(const fs::path& folder, const fs::path& checkpoint) {
          fs::equivalent(fs::canonical(checkpoint).parent_path(), folder, missing);
 }
 
+fs::path require_checkpoint(const fs::path& folder) {
+  if (is_complete(folder)) return folder;
+  std::string found = "none";
+  auto checkpoints = checkpoints_in(folder);
+  std::ranges::reverse(checkpoints);
+  for (const auto& [iteration, path] : checkpoints) {
+    if (is_complete(path)) return path;
+    if (found == "none")
+      found = "none that is complete (no MANIFEST.json in " + path.string() + ")";
+  }
+  throw data_error("expected a checkpoint at " + folder.string() + " and found " + found +
+                   "; give a network-snapshot folder or the folder of a run that has saved one");
+}
+
+std::vector<fs::path> incomplete_after(const fs::path& checkpoint) {
+  const fs::path whole = fs::canonical(checkpoint);
+  const auto iteration = checkpoint_iteration(whole.filename().string());
+  std::vector<fs::path> later;
+  for (const auto& [saved_at, path] : checkpoints_in(whole.parent_path()))
+    if (iteration && saved_at > *iteration && !is_complete(path)) later.push_back(path);
+  return later;
+}
+
+std::optional<fs::path> any_checkpoint(const fs::path& folder) {
+  const auto found = checkpoints_in(folder);
+  return found.empty() ? std::nullopt : std::optional(found.back().second);
+}
+
 std::string clear_run_folder(const fs::path& folder, std::optional<std::uint32_t> iteration) {
   if (iteration)
     for (const std::string_view log : logs)
@@ -93,7 +136,7 @@ std::string clear_run_folder(const fs::path& folder, std::optional<std::uint32_t
       });
   std::vector<fs::path> stale;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (is_stale(entry.path().filename().string(), iteration)) stale.push_back(entry.path());
+    if (is_stale(entry.path(), iteration)) stale.push_back(entry.path());
   int checkpoints = 0, files = 0;
   for (const fs::path& path : stale) {
     ++(checkpoint_iteration(path.filename().string()) ? checkpoints : files);

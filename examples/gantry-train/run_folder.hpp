@@ -17,8 +17,19 @@
 /// Whether a run that resumes from this checkpoint goes on in the folder that holds it.
 bool goes_on_in(const std::filesystem::path& folder, const std::filesystem::path& checkpoint);
 
-/// Removes what an earlier run wrote behind this iteration, or without one all that it wrote; what
-/// gantry-train does not write itself stays. @returns a line about it, empty if there was nothing
+/// The checkpoint in a folder: the folder itself, or the latest complete one of the run in it.
+/// @throws gantry::data_error if there is none
+std::filesystem::path require_checkpoint(const std::filesystem::path& folder);
+
+/// Checkpoints beside this one, of later iterations, that lack their manifest.
+std::vector<std::filesystem::path> incomplete_after(const std::filesystem::path& checkpoint);
+
+/// A checkpoint in the folder of a run, complete or not; the last of several.
+std::optional<std::filesystem::path> any_checkpoint(const std::filesystem::path& folder);
+
+/// Removes what an earlier run wrote behind this iteration, but no checkpoint without a manifest,
+/// or without an iteration all that it wrote; what gantry-train does not write itself stays.
+/// @returns a line about it, empty if there was nothing
 std::string clear_run_folder(const std::filesystem::path& folder,
                              std::optional<std::uint32_t> iteration);
 

@@ -7,7 +7,9 @@
 #pragma once
 
 #include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/base/adaptive_probability.hpp"
 #include "gantry/comm/in_process.hpp"
+#include "gantry/data/cifar.hpp"
 #include "gantry/data/mnist.hpp"
 #include "gantry/data/partition.hpp"
 #include "gantry/data/sampler.hpp"
@@ -16,6 +18,7 @@
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/io/png.hpp"
+#include "gantry/loss/auxiliary_classifier.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 #include "gantry/metrics/classifier_score.hpp"

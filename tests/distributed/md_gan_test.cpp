@@ -171,7 +171,8 @@ TEST_CASE(
       for (int n = 1; n <= workers; ++n) {
         const auto j = static_cast<std::size_t>(md_gan::assign(n, k).for_feedback);
         auto seed = generator.image_gradient(j);
-        players[static_cast<std::size_t>(n - 1)]->feedback(generator.images(j), seed, 0);
+        players[static_cast<std::size_t>(n - 1)]->feedback(generator.images(j), generator.images(j),
+                                                           seed, 0);
         for (std::size_t i = 0; i < sums[j].size(); ++i) sums[j][i] += seed.data[i] /= workers;
         generator.learn(j);
       }

@@ -37,12 +37,16 @@ def philox(counter, key):
     return counter
 
 
-def uniforms(count, step, use, salt=0):
-    """The first numbers of a stream, in (0, 1]."""
+def uniform_words(count, step, use, salt=0):
     words = []
     for i in range((count + 3) // 4):
         words += philox([i, step, 0, (use | salt << 8) & 0xFFFFFFFF], [SEED, 0])
-    return [((w >> 8) + 1) * 2.0 ** -24 for w in words[:count]]
+    return words[:count]
+
+
+def uniforms(count, step, use, salt=0):
+    """The first numbers of a stream, in (0, 1]."""
+    return [((w >> 8) + 1) * 2.0 ** -24 for w in uniform_words(count, step, use, salt)]
 
 
 def normals(step, *shape):
@@ -53,6 +57,55 @@ def normals(step, *shape):
         radius = math.sqrt(-2 * math.log(a))
         out += [radius * math.cos(2 * math.pi * b), radius * math.sin(2 * math.pi * b)]
     return torch.tensor(out[:count]).reshape(shape)
+
+
+def below(bound, count, step):
+    """Draws of random_sequence::below from the stream of a batch's classes."""
+    out, words = [], uniform_words(4 * count, step, LATENT_STREAM, 1)
+    threshold = (2 ** 32 - bound) % bound
+    for word in words:
+        if (word * bound) & 0xFFFFFFFF >= threshold:
+            out.append(word * bound >> 32)
+    return torch.tensor(out[:count])
+
+
+class Labelled(nn.Module):
+    """A layer that reads `labels`, which the training loop sets."""
+    labels = None
+
+
+class ConcatLabel(Labelled):
+    def __init__(self, classes, dim):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(classes, dim))
+
+    def forward(self, x):
+        return torch.cat([x, self.weight[Labelled.labels]], 1)
+
+
+class ConditionalBatchNorm(Labelled):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(channels, affine=False)
+        self.embed = nn.Embedding(classes, 2 * channels)
+
+    def forward(self, x):
+        gamma, beta = self.embed(Labelled.labels).chunk(2, 1)
+        return gamma[:, :, None, None] * self.bn(x) + beta[:, :, None, None]
+
+
+class LabelProduct(Labelled):
+    def __init__(self, features, classes):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(classes, features))
+
+    def forward(self, x):
+        return (x.flatten(1) * self.weight[Labelled.labels]).sum(1, keepdim=True)
+
+
+class FlatLinear(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.flatten(1))
 
 
 class Residual(nn.Module):
@@ -159,6 +212,61 @@ class Dragan:
         return F.binary_cross_entropy_with_logits(d(fake), torch.ones(len(fake), 1))
 
 
+class Acgan:
+    """Odena et al.: the discriminator also names the class."""
+    name, batch, classes = "acgan", 6, 5
+
+    def networks(self):
+        g = nn.Sequential(ConcatLabel(5, 4), nn.Linear(12, 2 * 2 * 6), View(6, 2, 2), nn.ReLU(),
+                          nn.ConvTranspose2d(6, 5, 4, 2, 1), nn.ReLU(),
+                          nn.ConvTranspose2d(5, 3, 4, 2, 1), nn.Tanh())
+        d = nn.Sequential(
+            nn.Conv2d(3, 6, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(6, 8, 4, 2, 1),
+            nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(8 * 4, 6))
+        return g, d
+
+    def terms(self, d, x, target):
+        out = d(x)
+        return (F.binary_cross_entropy_with_logits(out[:, :1], torch.full((len(x), 1), target))
+                + F.cross_entropy(out[:, 1:], Labelled.labels))
+
+    def discriminator(self, d, real, fake, step):
+        Labelled.labels = self.real_labels
+        on_real = self.terms(d, real, 1.0)
+        Labelled.labels = self.fake_labels
+        return on_real + self.terms(d, fake, 0.0)
+
+    def generator(self, d, real, fake):
+        return self.terms(d, fake, 1.0)
+
+
+class Projection:
+    """Miyato and Koyama: projection discriminator, class-conditional batch norm. Biases whose
+    gradient is 0 but for rounding are left out."""
+    name, batch, classes = "projection", 6, 5
+
+    def networks(self):
+        g = nn.Sequential(nn.Linear(8, 2 * 2 * 6, bias=False), View(6, 2, 2),
+                          ConditionalBatchNorm(6, 5), nn.ReLU(),
+                          nn.ConvTranspose2d(6, 5, 4, 2, 1, bias=False),
+                          ConditionalBatchNorm(5, 5), nn.ReLU(),
+                          nn.ConvTranspose2d(5, 3, 4, 2, 1), nn.Tanh())
+        d = nn.Sequential(
+            nn.Conv2d(3, 6, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(6, 8, 4, 2, 1),
+            nn.LeakyReLU(0.2), Residual(nn.Sequential(FlatLinear(32, 1, bias=False)),
+                                        nn.Sequential(LabelProduct(32, 5))))
+        return g, d
+
+    def discriminator(self, d, real, fake, step):
+        Labelled.labels = self.real_labels
+        on_real = F.relu(1 - d(real)).mean() + 0.5 * squared_norm(d, points(real)).mean()
+        Labelled.labels = self.fake_labels
+        return on_real + F.relu(1 + d(fake)).mean()
+
+    def generator(self, d, real, fake):
+        return -d(fake).mean()
+
+
 def generator():
     return nn.Sequential(nn.Linear(8, 2 * 2 * 6), View(6, 2, 2), nn.ReLU(),
                          nn.ConvTranspose2d(6, 5, 4, 2, 1), nn.ReLU(),
@@ -177,9 +285,16 @@ def train(case):
     real = torch.tanh(torch.randn(POOL, case.batch, 3, 8, 8))
     out = {"real": real.permute(0, 1, 3, 4, 2), **tensors("initial.G", g),
            **tensors("initial.D", d)}
+    conditional = hasattr(case, "classes")
+    if conditional:
+        pool = torch.randint(case.classes, (POOL, case.batch))
+        out["labels"] = pool.float()
     adam = [torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (g, d)]
     losses = []
     for step in range(STEPS):
+        if conditional:
+            case.real_labels = pool[step % POOL]
+            case.fake_labels = Labelled.labels = below(case.classes, case.batch, step)
         x, fake = real[step % POOL], g(normals(step, case.batch, 8))
         adam[1].zero_grad()
         on_d = case.discriminator(d, x, fake.detach(), step)
@@ -204,5 +319,5 @@ def train(case):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for case in (WganGp(), RelativisticR1R2(), SpectralHinge(), Dragan()):
+    for case in (WganGp(), RelativisticR1R2(), SpectralHinge(), Dragan(), Acgan(), Projection()):
         write(os.path.join(folder, f"objective_{case.name}.safetensors"), train(case))

@@ -73,7 +73,7 @@ def tensors(prefix, net, of=lambda t: t):
         if isinstance(layer, nn.Flatten):
             continue
         for name, value in list(layer.named_parameters()) + list(layer.named_buffers()):
-            if name != "num_batches_tracked" and of(value) is not None:
+            if not name.endswith("num_batches_tracked") and of(value) is not None:
                 out[f"{prefix}.{number}.{name}"] = of(value).detach().clone()
         number += 1
     return out

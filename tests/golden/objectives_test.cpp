@@ -13,6 +13,7 @@
 #include "gantry/comm/in_process.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/io/safetensors.hpp"
+#include "gantry/loss/auxiliary_classifier.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 #include "gantry/nn/layers.hpp"
@@ -77,19 +78,54 @@ struct dragan {
   static topology make() { return {}; }
 };
 
+struct acgan {
+  static constexpr const char* file = "objective_acgan.safetensors";
+  using topology =
+      gan<sequential<latent<8>, concat_label<5, 4>, linear<2 * 2 * 6>, reshape<2, 2, 6>, relu,
+                     conv_transpose2d<5, 4, 2, 1>, relu, conv_transpose2d<3, 4, 2, 1>, tanh_>,
+          discriminator<conv2d<6, 4, 2, 1>, leaky_relu, conv2d<8, 4, 2, 1>, leaky_relu, linear<6>>,
+          loss::auxiliary_classifier<loss::non_saturating, 5>, optim::adam>;
+  static topology make() { return {}; }
+};
+
+struct class_projection {
+  static constexpr const char* file = "objective_projection.safetensors";
+  using topology =
+      gan<sequential<latent<8>, linear<2 * 2 * 6, bias::no>, reshape<2, 2, 6>,
+                     conditional_batch_norm<5>, relu, conv_transpose2d<5, 4, 2, 1, bias::no>,
+                     conditional_batch_norm<5>, relu, conv_transpose2d<3, 4, 2, 1>, tanh_>,
+          discriminator<conv2d<6, 4, 2, 1>, leaky_relu, conv2d<8, 4, 2, 1>, leaky_relu,
+                        residual<path<linear<1, bias::no>>, path<label_product<5>>>>,
+          loss::penalised<loss::hinge, loss::r1>, optim::adam>;
+  static topology make() {
+    topology t;
+    t.loss.penalties = {loss::r1{.gamma = 1.0f}};
+    return t;
+  }
+};
+
 /// Batch k % pool of the file's real images.
 class file_source {
  public:
   explicit file_source(const io::safetensors_file& file)
       : images_(file.find<float>("real")),
-        pool_(static_cast<std::size_t>(file.find("real")->shape[0])) {}
+        pool_(static_cast<std::size_t>(file.find("real")->shape[0])) {
+    if (file.find("labels") == nullptr) return;
+    for (const float label : file.find<float>("labels"))
+      labels_.push_back(static_cast<std::uint8_t>(label));
+  }
   void read(std::uint32_t step, std::span<float> out, int) const {
     std::ranges::copy(images_.subspan(step % pool_ * out.size(), out.size()), out.begin());
   }
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(pool_); }
+  [[nodiscard]] std::span<const std::uint8_t> labels(std::uint32_t step, int batch) const {
+    const auto n = static_cast<std::size_t>(batch);
+    return std::span(labels_).subspan(step % pool_ * n, n);
+  }
 
  private:
   std::span<const float> images_;
+  std::vector<std::uint8_t> labels_;
   std::size_t pool_;
 };
 
@@ -198,3 +234,7 @@ TEST_CASE("golden: WGAN-GP with a residual critic") { check_case<wgan_gp>(); }
 TEST_CASE("golden: relativistic pairing with R1 and R2") { check_case<relativistic_r1_r2>(); }
 TEST_CASE("golden: hinge with spectral normalisation") { check_case<spectral_hinge>(); }
 TEST_CASE("golden: DRAGAN with activations that bend") { check_case<dragan>(); }
+TEST_CASE("golden: an auxiliary classifier") { check_case<acgan>(); }
+TEST_CASE("golden: projection, conditional batch norm, hinge and R1") {
+  check_case<class_projection>();
+}

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The classifier and the evaluator on Fashion-MNIST, with fewer images than a run uses.
+// The classifier and the evaluator on published images, fewer than a run uses.
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "gantry/backend/cpu/cpu.hpp"
+#include "gantry/data/cifar.hpp"
 #include "gantry/data/mnist.hpp"
 #include "gantry/train/classifier.hpp"
 #include "gantry/train/evaluator.hpp"
@@ -66,4 +67,37 @@ TEST_CASE("classifier: Fashion-MNIST is learned, and real images score better th
   CHECK(noise.fid > 20 * real.fid);
   CHECK(real.classifier_score > 6.0);
   CHECK(noise.classifier_score < 0.5 * real.classifier_score);
+}
+
+TEST_CASE("classifier: CIFAR-10 is learned, and real images score better than noise") {
+  const char* folder = std::getenv("GANTRY_CIFAR10_DIR");
+  if (!folder || !*folder) {
+    MESSAGE("skipped: no CIFAR-10; set GANTRY_CIFAR10_DIR to the directory of its binary files");
+    return;
+  }
+  const auto train = first_images(data::cifar10(folder, data::split::train), 10'000);
+  const auto test = data::cifar10(folder, data::split::test);
+  backend::cpu b(2);
+  using colour = colour_classifier<10>;
+  auto network = classifier<backend::cpu, colour>::load_or_train(b, train, test, {});
+  CHECK(network.accuracy() > 0.55);
+  CHECK(network.name() == "gantry-classifier-cifar-10");
+
+  evaluator<backend::cpu, colour> evaluate(std::move(network), test, {.latent = 3072});
+  std::size_t at = 0;
+  const evaluation real = evaluate.evaluate(
+      [&](std::span<const float>, std::span<float> images) {
+        for (float& x : images) x = data::pixel_to_float[train.pixels[at++]];
+      },
+      1000, 0);
+  const evaluation noise = evaluate.evaluate(
+      [](std::span<const float> latents, std::span<float> images) {
+        for (std::size_t i = 0; i < images.size(); ++i) images[i] = std::tanh(latents[i]);
+      },
+      1000, 0);
+  MESSAGE("accuracy " << evaluate.network().accuracy() << ", FID of real images " << real.fid
+                      << ", of noise " << noise.fid << ", classifier score "
+                      << real.classifier_score << " and " << noise.classifier_score);
+  CHECK(noise.fid > 5 * real.fid);
+  CHECK(real.classifier_score > noise.classifier_score);
 }

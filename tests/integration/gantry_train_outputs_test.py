@@ -2,13 +2,16 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 """What gantry-train writes and prints: files and their contents, the dry run, all its choices."""
+import gzip
+import hashlib
 import json
 import math
 import unittest
 from html.parser import HTMLParser
 
-from gantry_train_support import (LOG, MODEL, SCORES, SIDE, TEST, ProgramTest, checkpoint, lines,
-                                  models, names, read_png, read_safetensors, sha256, write_data)
+from gantry_train_support import (LOG, MODEL, SCORES, SIDE, TEST, TRAIN, ProgramTest, checkpoint,
+                                  lines, models, names, read_png, read_safetensors, sha256,
+                                  write_data)
 
 PHASES = {"generate", "data", "discriminator", "feedback", "generator", "exchange", "wait", "swap"}
 PIXELS = SIDE * SIDE
@@ -142,6 +145,16 @@ class DocumentedFiles(ProgramTest):
     def test_prints_where_things_are(self):
         first, *rest = self.result.stdout.splitlines()
         self.assertRegex(first, f"^gantry-train: md_gan of {MODEL} on fashion-mnist, 3 workers")
+        page = (self.outdir / "report.html").read_text()
+        for part, count, prefix in (("train", TRAIN, "train"), ("test", TEST, "t10k")):
+            found = [x for x in rest if x.startswith(f"data: Fashion-MNIST {part}, {count} images")]
+            self.assertEqual(len(found), 1, rest)
+            pixels, labels = (
+                gzip.decompress((self.data / f"{prefix}-{name}-ubyte.gz").read_bytes())
+                for name in ("images-idx3", "labels-idx1"))
+            digest = hashlib.sha256(pixels[16:] + labels[8:]).hexdigest()
+            self.assertIn(f"SHA-256 {digest[:12]}, from {self.data}/{prefix}-images", found[0])
+            self.assertIn(found[0].removeprefix("data: "), page)
         self.assertIn(str(self.outdir / "report.html"), "\n".join(rest))
         self.assertIn(sha256(checkpoint(self.outdir, 6) / "MANIFEST.json"), "\n".join(rest))
         self.assertIn("iteration 6/6", self.result.stderr)
@@ -182,6 +195,13 @@ class DryRun(ProgramTest):
             self.assertGreater(plan["lead_flops_per_iteration"], 2 * batch * weights / 4)
             self.assertGreater(plan["worker_flops_per_iteration"], 0)
         self.assertEqual(names(self.folder), before)
+
+    def test_settings_are_as_they_were_given(self):
+        result = self.train(dry_run=True, lr_g="0.0002", lr_d="1e-05", beta1="0.1", ema="0.9999",
+                            loss="wasserstein", clip="0.03")
+        for text in ('"lr_g": 2e-04,', '"lr_d": 1e-05,', '"beta1": 0.1,', '"beta2": 0.999,',
+                     '"ema": 0.9999,', '"clip": 0.03'):
+            self.assertIn(text, result.stdout)
 
     def test_needs_no_data(self):
         plan = json.loads(self.train(data_dir=self.folder / "none", strategy="standalone",
@@ -230,7 +250,7 @@ class Choices(ProgramTest):
         self.assertGreater(moved, 2 * alone)
 
     def test_k_and_local_steps(self):
-        for k in (1, 2, 5, "log"):
+        for k in (1, 2, 3, "log"):
             with self.subTest(k=k):
                 self.short_run(k=k, workers=3, local_steps=2)
 

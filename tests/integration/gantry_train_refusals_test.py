@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What gantry-train refuses: an exit code, one sentence, and nothing half-written."""
 import json
+import os
 import re
 import resource
 import shutil
@@ -63,10 +64,33 @@ class CommandLine(ProgramTest):
 
     def test_impossible_combinations(self):
         self.assert_refused(self.call("--strategy", "standalone", "--k", "3"), 2, "--k", "1", "2")
-        self.assert_refused(self.call("--strategy", "standalone", "--stop-worker", "1@2"), 2,
-                            "--stop-worker", "standalone")
+        self.assert_refused(self.call("--workers", "3", "--k", "4"), 2, "--k", "3 of --workers",
+                            "is 4")
         self.assert_refused(self.call("--batch"), 2, "--batch", "one value")
         self.assert_refused(self.call("--batch", "2", "--batch", "3"), 2, "--batch", "once")
+
+    def test_flags_without_effect(self):
+        for flag, value, others, needed in (
+                ("clip", "0.1", {"loss": "hinge"}, "--loss wasserstein"),
+                ("beta1", "0.1", {"optimizer": "sgd"}, "--optimizer adam"),
+                ("beta2", "0.1", {"optimizer": "rmsprop"}, "--optimizer adam"),
+                ("swap", "ring", {"strategy": "standalone"}, "--strategy md_gan"),
+                ("swap-every", "2", {"strategy": "standalone"}, "--strategy md_gan"),
+                ("swap-moments", True, {"strategy": "standalone"}, "--strategy md_gan"),
+                ("swap-keep-statistics", True, {"strategy": "standalone"}, "--strategy md_gan"),
+                ("stop-worker", "1@2", {"strategy": "standalone"}, "--strategy md_gan")):
+            with self.subTest(flag):
+                (found,) = others.values()
+                words = command({flag: value, **others})[1:]
+                self.assert_refused(self.call(*words), 2, f"--{flag} was expected with {needed}",
+                                    f"came with {found}", "leave it out")
+
+    def test_grey_networks_for_colour_data(self):
+        if "mlp28" not in models():
+            self.skipTest("this build of gantry-train has no mlp28; add it to GANTRY_PRESETS")
+        for data in ("cifar10", "cifar100"):
+            self.assert_refused(self.call("--data", data, "--model", "mlp28", "--dry-run"), 2,
+                                "--model", "32 x 32 x 3", "mlp28 makes 28 x 28 x 1", "dcgan32")
 
     def test_more_workers_than_samples(self):
         outdir = self.folder / "run"
@@ -121,6 +145,21 @@ class Data(ProgramTest):
         self.assertFalse(outdir.exists())
         self.assert_refused(self.call("--data", "mnist", "--outdir", str(outdir), "--quiet"), 2,
                             "MNIST", "directory")
+
+    def test_published_files_of_another_set(self):
+        """MNIST and Fashion-MNIST have the same names and sizes."""
+        folders = {"mnist": os.environ.get("GANTRY_MNIST_DIR"),
+                   "fashion-mnist": os.environ.get("GANTRY_FASHION_MNIST_DIR") or
+                   "/usr/share/datasets/fashion-mnist"}
+        for other, name in (("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")):
+            with self.subTest(name):
+                if not folders[name] or not Path(folders[name]).is_dir():
+                    self.skipTest(f"no {name}; set GANTRY_MNIST_DIR and GANTRY_FASHION_MNIST_DIR")
+                result = self.run_program(data=other, data_dir=folders[name], quiet=True,
+                                          outdir=self.folder / "run")
+                self.assert_refused(result, 3, folders[name], f"expected the files of {other}",
+                                    f"found those of {name}", f"use --data {name}")
+                self.assertFalse((self.folder / "run").exists())
 
     def test_wrong_magic(self):
         self.change(IMAGES, 0, b"PK\3\4")
@@ -199,6 +238,12 @@ class Checkpoints(ProgramTest):
             result = self.run_program(resume=resume, outdir=outdir, quiet=True)
             self.assert_refused(result, 3, "expected a checkpoint", where, "found none")
             self.assertFalse(outdir.exists())
+
+    def test_one_without_manifest_is_not_overwritten(self):
+        (self.latest / "MANIFEST.json").unlink()
+        self.check("found none that is complete", "no MANIFEST.json in", str(self.latest))
+        self.check("--outdir without checkpoints", str(self.latest), "--overwrite", code=2,
+                   resume=None, overwrite=False)
 
     def test_unfinished_one_does_not_count(self):
         self.latest.rename(self.outdir / ".network-snapshot-000002.partial")

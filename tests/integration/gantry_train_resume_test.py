@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from gantry_train_support import (LOG, PATIENCE, SCORES, ProgramTest, checkpoint, figures, lines,
-                                  manifest_hash, names, snapshot)
+                                  manifest_hash, names, sha256, snapshot)
 
 SWAPS = {"workers": 3, "swap_every": "2it", "swap_moments": True, "k": 2}
 
@@ -75,6 +75,33 @@ class Resume(ProgramTest):
                       "1 checkpoint, 2 other files", result.stderr.splitlines())
         self.assert_same_run(outdir)
         self.assertEqual(names(outdir) - names(self.whole), {"network-snapshot-000003/"})
+
+    def test_one_without_manifest_is_left_aside(self):
+        outdir = self.folder / "aside"
+        self.train(**self.given, iterations=4, outdir=outdir, save_every=2)
+        (checkpoint(outdir, 4) / "MANIFEST.json").unlink()
+        before = snapshot(checkpoint(outdir, 4))
+        result = self.train(**self.given, iterations=2, outdir=outdir, resume="latest")
+        self.assertIn(f"gantry-train: {checkpoint(outdir, 4)} has no MANIFEST.json and is left "
+                      f"aside, resuming from {checkpoint(outdir, 2)}", result.stderr.splitlines())
+        self.assertEqual(snapshot(checkpoint(outdir, 4)), before)
+        self.train(**self.given, iterations=6, outdir=outdir, resume="latest", save_every=2)
+        self.assert_same_run(outdir)
+        self.assertIn("MANIFEST.json", names(checkpoint(outdir, 4)))
+
+    def test_settings_in_more_digits_are_the_same(self):
+        """Earlier versions wrote 0.00019999999494757503 for 2e-04."""
+        outdir = self.folder / "digits"
+        self.train(**self.given, iterations=4, outdir=outdir)
+        saved = checkpoint(outdir, 4)
+        text = (saved / "config.json").read_text()
+        self.assertIn('"lr_g": 2e-04,', text)
+        (saved / "config.json").write_text(text.replace("2e-04", "0.00019999999494757503"))
+        manifest = json.loads((saved / "MANIFEST.json").read_text())
+        manifest["sha256"]["config.json"] = sha256(saved / "config.json")
+        (saved / "MANIFEST.json").write_text(json.dumps(manifest))
+        self.train(**self.given, iterations=6, outdir=outdir, resume="latest")
+        self.assert_same_run(outdir)
 
     def test_into_another_folder(self):
         source, outdir = self.folder / "source", self.folder / "target"

@@ -62,6 +62,38 @@ def write_data(folder: Path, train: int = TRAIN, test: int = TEST, suffix: str =
     return folder
 
 
+def colour_images(count: int, seed: int, labels: int) -> bytes:
+    """Records of CIFAR: so many bytes of the label, then noisy planes; the label is the colour."""
+    noise, records = random.Random(seed), bytearray()
+    for i in range(count):
+        label = i % 10
+        records += bytes([label] * labels)
+        for plane in range(3):
+            level = 25 * label if plane == label % 3 else 60
+            records += bytes(level + (q & 15) for q in noise.randbytes(32 * 32))
+    return bytes(records)
+
+
+def write_cifar10(folder: Path, train: tuple[int, ...], test: int) -> Path:
+    """The first file is plain, the others are the last of the official ones and packed."""
+    folder.mkdir(parents=True)
+    for i, count in enumerate(train):
+        records = colour_images(count, i + 1, 1)
+        if i == 0:
+            (folder / "data_batch_1.bin").write_bytes(records)
+        else:
+            (folder / f"data_batch_{i + 3}.bin.gz").write_bytes(gzip.compress(records))
+    (folder / "test_batch.bin").write_bytes(colour_images(test, 9, 1))
+    return folder
+
+
+def write_cifar100(folder: Path, train: int, test: int) -> Path:
+    folder.mkdir(parents=True)
+    for name, count, seed in (("train", train, 1), ("test", test, 2)):
+        (folder / f"{name}.bin").write_bytes(colour_images(count, seed, 2))
+    return folder
+
+
 # --- runs
 
 def command(settings: dict) -> list[str]:

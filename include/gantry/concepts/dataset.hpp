@@ -17,4 +17,11 @@ concept BatchSource = requires(D& d, const D& cd, std::uint32_t step, std::span<
   { cd.size() } -> std::convertible_to<std::int64_t>;
 };
 
+/// A source whose samples have classes: `labels(step, batch)` are those of the batch that
+/// read(step, ...) writes, valid until the next call.
+template <class D>
+concept LabelledSource = BatchSource<D> && requires(D& d, std::uint32_t step, int n) {
+  { d.labels(step, n) } -> std::convertible_to<std::span<const std::uint8_t>>;
+};
+
 }  // namespace gantry

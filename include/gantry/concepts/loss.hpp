@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -18,6 +19,15 @@ struct logits {
   typename B::scalar* gradient{};
   std::size_t count{};
 };
+
+/// Numbers per sample in which a discriminator for this objective ends.
+template <class L>
+inline constexpr int outputs_of = [] {
+  if constexpr (requires { L::outputs; })
+    return L::outputs;
+  else
+    return 1;
+}();
 
 /// An adversarial objective. Each call overwrites the gradients with the derivative of the mean
 /// loss over the batch and adds the loss to *sum (in the backend's memory). `generator` writes the
@@ -42,16 +52,20 @@ enum class penalty_point {
   perturbed,     ///< noise around real samples
 };
 
-/// A penalty weight() E f(|dD/dx|) on the gradient of the discriminator by its input, part of its
-/// loss at every `every`-th of its steps, times `every` (lazy regularisation, Karras et al., arXiv
-/// 1912.04958, appendix B). A weight of 0 switches it off. See gradient_norm for functions.
+/// A penalty coefficient(step) E f(|dD/dx|) on the gradient of the discriminator by its input, part
+/// of its loss at every `every`-th of its steps, times `every` (lazy regularisation, Karras et al.,
+/// arXiv 1912.04958, appendix B). `step` numbers the discriminator's steps from 0; a coefficient of
+/// 0 leaves the penalty out of that step. Memory is allocated if is_on(), which must be true if the
+/// coefficient is ever not 0. See gradient_norm for functions.
 template <class P>
-concept GradientPenalty = std::copyable<P> && requires(const P& p, double square) {
+concept GradientPenalty = std::copyable<P> &&
+    requires(const P& p, double square, std::int64_t step) {
   { P::name } -> std::convertible_to<std::string_view>;
   { P::point } -> std::convertible_to<penalty_point>;
   { p.function().value(square) } -> std::same_as<double>;
   { p.function().factor(square) } -> std::same_as<double>;
-  { p.coefficient() } -> std::same_as<float>;
+  { p.coefficient(step) } -> std::same_as<float>;
+  { p.is_on() } -> std::same_as<bool>;
   { p.every } -> std::convertible_to<int>;
 };
 

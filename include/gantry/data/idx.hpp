@@ -142,8 +142,13 @@ inline image_set read_idx_set(const std::filesystem::path& images_file,
     refuse(labels_file,
            std::to_string(images.count) + " labels, one per image of " + images_file.string(),
            std::to_string(labels.size()), "use the two files of the same split");
-  return {images.height,     images.width,   1, std::move(images.pixels),
-          std::move(labels), std::move(name)};
+  return {images.height,
+          images.width,
+          1,
+          std::move(images.pixels),
+          std::move(labels),
+          std::move(name),
+          {images_file, labels_file}};
 }
 
 }  // namespace gantry::data

@@ -5,18 +5,23 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace gantry::data {
 
+/// The two published parts of a data set.
+enum class split { train, test };
+
 /// Images of one size in memory, 8 bits per channel, with one label each or none at all.
 struct image_set {
   int height{}, width{}, channels{};
-  std::vector<std::uint8_t> pixels;  ///< [n][height][width][channels]
-  std::vector<std::uint8_t> labels;  ///< [n], or empty
-  std::string name;                  ///< for logs and messages
+  std::vector<std::uint8_t> pixels;            ///< [n][height][width][channels]
+  std::vector<std::uint8_t> labels;            ///< [n], or empty
+  std::string name;                            ///< for logs and messages
+  std::vector<std::filesystem::path> files{};  ///< where they were read from, if from files
 
   /// Bytes, and later floats, that one image takes.
   [[nodiscard]] std::size_t sample_size() const {

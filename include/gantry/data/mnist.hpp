@@ -13,9 +13,6 @@
 
 namespace gantry::data {
 
-/// The two published parts of a data set.
-enum class split { train, test };
-
 /// Where Debian's package dataset-fashion-mnist puts its files.
 inline constexpr const char* debian_fashion_mnist = "/usr/share/datasets/fashion-mnist";
 

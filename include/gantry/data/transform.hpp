@@ -21,7 +21,7 @@ namespace detail {
 
 /// Set with the same labels and name, other extents, and all pixels 0.
 inline image_set blank_copy(const image_set& set, int height, int width, int channels) {
-  image_set out{height, width, channels, {}, set.labels, set.name};
+  image_set out{height, width, channels, {}, set.labels, set.name, set.files};
   out.pixels.resize(set.size() * out.sample_size());
   return out;
 }

@@ -7,6 +7,7 @@
 // docs/decisions.md records what the paper leaves open.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
@@ -50,6 +51,14 @@ struct md_gan {
                 : 0);
   }
 
+  /// Scalars of a generated batch on its way: the images, and for conditional networks the classes
+  /// behind them.
+  template <Topology T>
+  static constexpr std::size_t packed_batch(int batch) {
+    return static_cast<std::size_t>(batch) *
+           static_cast<std::size_t>(T::sample_shape.size() + (T::classes > 0 ? 1 : 0));
+  }
+
   template <Topology T, Backend B>
   class server;
   template <Topology T, Backend B, BatchSource Source>
@@ -88,8 +97,9 @@ class md_gan::server {
         workers_(workers),
         live_(static_cast<std::size_t>(workers), true),
         generator_((check(settings), b), common, settings.k) {
-    images_.resize(static_cast<std::size_t>(settings.k), std::vector<float>(batch_elements()));
-    merged_ = images_;
+    const auto k = static_cast<std::size_t>(settings.k);
+    images_.resize(k, std::vector<float>(packed_batch<T>(common.batch)));
+    merged_.resize(k, std::vector<float>(batch_elements()));
     feedback_.resize(batch_elements());
   }
 
@@ -99,8 +109,9 @@ class md_gan::server {
     return generator_player<T, B>::bytes(batch, settings.k);
   }
   static constexpr std::size_t message_bytes(int batch, const config& settings) {
-    return (2 * static_cast<std::size_t>(settings.k) + 1) * static_cast<std::size_t>(batch) *
-           image_size * sizeof(float);
+    const auto k = static_cast<std::size_t>(settings.k);
+    return (k * packed_batch<T>(batch) + (k + 1) * static_cast<std::size_t>(batch) * image_size) *
+           sizeof(float);
   }
 
   /// Learns the sizes of all shards, from which the swap interval follows; workers that had stopped
@@ -127,6 +138,9 @@ class md_gan::server {
     for (int j = 0; j < config_.k; ++j) {
       const auto x = generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j));
       launch(*backend_, ops::export_samples<T::sample_shape>{}, {x, images_[j].data(), 1.0f});
+      if constexpr (T::classes > 0)
+        std::copy_n(generator_.labels(static_cast<std::size_t>(j)), common_.batch,
+                    images_[j].begin() + static_cast<std::ptrdiff_t>(batch_elements()));
     }
     backend_->synchronize();
     watch.lap(phase::generate);
@@ -135,7 +149,7 @@ class md_gan::server {
       const assignment a = assign(n, config_.k);
       comm.send(message::batch, images_[a.for_learning], n);
       comm.send(message::batch, images_[a.for_feedback], n);
-      report.bytes_down += 2 * batch_elements() * sizeof(float);
+      report.bytes_down += 2 * packed_batch<T>(common_.batch) * sizeof(float);
     }
     watch.lap(phase::exchange);
     const std::vector<int> contributions = merge_feedback(comm, report);
@@ -271,6 +285,7 @@ template <Topology T, Backend B, BatchSource Source>
 class md_gan::worker {
  public:
   static constexpr hwc shape = T::sample_shape;
+  static_assert(require_labels<T, Source>::value, "see the message above");
 
   /// index = rank - 1 names the discriminator's initial weights and random streams.
   worker(B& b, const common_config<T>& common, const config& settings, Source source,
@@ -283,7 +298,8 @@ class md_gan::worker {
         real_(b.allocate(elements(common.batch))),
         fake_(b.allocate(elements(common.batch))),
         gradient_(b.allocate(elements(common.batch))),
-        host_(static_cast<std::size_t>(common.batch) * shape.size()),
+        host_(packed_batch<T>(common.batch)),
+        fake_labels_(T::classes > 0 ? static_cast<std::size_t>(common.batch) : 0),
         packet_(packet_size<T>(settings)) {}
 
   static constexpr std::size_t bytes(int batch, const typename T::loss_type& loss = {}) {
@@ -291,8 +307,7 @@ class md_gan::worker {
            3 * allocation_bytes<typename B::scalar>(elements(batch));
   }
   static constexpr std::size_t message_bytes(int batch, const config& settings) {
-    return (static_cast<std::size_t>(batch) * shape.size() + packet_size<T>(settings)) *
-           sizeof(float);
+    return (packed_batch<T>(batch) + packet_size<T>(settings)) * sizeof(float);
   }
   /// Tells the server the size of the shard. Call once before the first round.
   template <Communicator C>
@@ -311,26 +326,25 @@ class md_gan::worker {
     const plan_message plan = plan_message::unpack(packed);
     if (plan.what != order::train) return plan.what;
     watch.lap(phase::wait);
-    source_.read(iteration, host_, common_.batch);
+    source_.read(iteration, images(), common_.batch);
     import(real_);
+    const network_input<B> real(view(real_), real_labels<T>(source_, iteration, common_.batch));
     watch.lap(phase::data);
     if (!comm.receive(message::batch, host_, 0)) return order::stop;
     watch.lap(phase::wait);
-    import(fake_);
+    import_fake();
     double loss = 0;
     for (int l = 0; l < config_.local_steps; ++l)
-      loss =
-          discriminator_.learn(view(real_), view(fake_), iteration, static_cast<std::uint32_t>(l));
+      loss = discriminator_.learn(real, fake(), iteration, static_cast<std::uint32_t>(l));
     watch.lap(phase::discriminator);
     if (!comm.receive(message::batch, host_, 0)) return order::stop;
     watch.lap(phase::wait);
-    import(fake_);
-    const double generator_loss =
-        discriminator_.feedback(view(real_), view(fake_), view(gradient_), iteration);
+    import_fake();
+    const double generator_loss = discriminator_.feedback(real, fake(), view(gradient_), iteration);
     launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
     backend_->synchronize();
     watch.lap(phase::feedback);
-    comm.send(message::feedback, host_, 0);
+    comm.send(message::feedback, images(), 0);
     comm.send(message::control, statistics(loss, generator_loss, times), 0);
     last_swap_ = {};
     if (plan.send_to >= 0) {
@@ -352,6 +366,19 @@ class md_gan::worker {
   }
   void import(typename B::buffer_type& target) {
     launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(target)});
+  }
+  std::span<float> images() {
+    return std::span(host_).first(static_cast<std::size_t>(common_.batch) * shape.size());
+  }
+  /// The generated batch in fake_, and the classes that came behind it.
+  network_input<B> fake() {
+    return {view(fake_), fake_labels_.empty() ? nullptr : fake_labels_.data()};
+  }
+  void import_fake() {
+    import(fake_);
+    std::transform(host_.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), host_.end(),
+                   fake_labels_.begin(),
+                   [](float label) { return static_cast<std::uint8_t>(label); });
   }
 
   /// The swap happens after the feedback is sent, so its cost is reported with the next round.
@@ -395,7 +422,9 @@ class md_gan::worker {
   Source source_;
   discriminator_player<T, B> discriminator_;
   typename B::buffer_type real_, fake_, gradient_;
-  std::vector<float> host_, packet_;
+  std::vector<float> host_;
+  std::vector<std::uint8_t> fake_labels_;
+  std::vector<float> packet_;
   phase_times last_swap_;
 };
 

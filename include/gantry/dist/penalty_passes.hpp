@@ -19,6 +19,26 @@ concept HasPenalties = requires(const L& l) {
   l.penalties;
 };
 
+/// FLOPs of products per sample that penalties add to a step of the discriminator: forward, input
+/// gradient, tangent and weight gradient at points of their own; the tangent, and the first layer's
+/// input gradient, at a batch that is there anyway.
+template <class D, class Objective>
+constexpr double penalty_flops() {
+  if constexpr (requires(Objective o) { o.penalties; }) {
+    return []<class... P>(const std::tuple<P...>*) {
+      const auto one = [](penalty_point at) {
+        constexpr flop_count d = D::flops;
+        if (at == penalty_point::real || at == penalty_point::fake)
+          return d.forward + D::first_input_gradient_flops;
+        return 2 * d.forward + d.input_gradient + d.weight_gradient;
+      };
+      return (0.0 + ... + one(P::point));
+    }(static_cast<const decltype(Objective::penalties)*>(nullptr));
+  } else {
+    return 0;
+  }
+}
+
 /// What an objective demands of a discriminator's type, each a sentence.
 template <class Net, class B>
 struct require_penalty_passes {
@@ -43,8 +63,7 @@ class penalty_passes {
 
  public:
   static bool active(const Objective& o) {
-    return std::apply([](const auto&... p) { return ((p.coefficient() != 0.0f) || ...); },
-                      o.penalties);
+    return std::apply([](const auto&... p) { return (p.is_on() || ...); }, o.penalties);
   }
   static std::size_t bytes(int n, const Objective& o) {
     if (!active(o)) return 0;
@@ -65,7 +84,7 @@ class penalty_passes {
     network_view<B> values;
     std::span<scalar> gradients;
     scalar* sum;
-    std::int64_t number;  ///< of the discriminator's step, for lazy penalties
+    std::int64_t number;  ///< of the discriminator's step, for lazy and scheduled penalties
     stream_id random;
   };
 
@@ -105,18 +124,16 @@ class penalty_passes {
  private:
   static std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
 
+  /// Calls f(penalty, weight, index) for those that are part of this step.
   template <class F>
   static void for_each_due(const Objective& o, const step& s, F&& f) {
+    const auto visit = [&](const auto& p, std::uint32_t index) {
+      if (!p.is_on() || s.number % p.every != 0) return;
+      const float coefficient = p.coefficient(s.number);
+      if (coefficient != 0.0f) f(p, coefficient * static_cast<float>(p.every), index);
+    };
     std::uint32_t index = 0;
-    std::apply(
-        [&](const auto&... p) {
-          ((p.coefficient() != 0.0f && s.number % p.every == 0
-                ? f(p, p.coefficient() * static_cast<float>(p.every), index)
-                : void(),
-            ++index),
-           ...);
-        },
-        o.penalties);
+    std::apply([&](const auto&... p) { (visit(p, index++), ...); }, o.penalties);
   }
 
   struct forwarded {

@@ -8,14 +8,43 @@
 #include <cmath>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/concepts/dataset.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/network_state.hpp"
 #include "gantry/dist/penalty_passes.hpp"
+#include "gantry/ops/labels.hpp"
 
 namespace gantry::dist {
+
+/// What conditional topologies ask of their data.
+template <class T, class Source>
+struct require_labels {
+  static_assert(T::classes == 0 || LabelledSource<Source>,
+                "a conditional GAN needs data with labels; give it a source with "
+                "labels(step, batch) (concepts/dataset.hpp)");
+  static constexpr bool value = true;
+};
+
+/// The labels of a real batch, null for topologies without.
+/// @throws usage_error for a label that is not below the number of classes
+template <Topology T, BatchSource Source>
+const std::uint8_t* real_labels(Source& source, std::uint32_t iteration, int batch) {
+  if constexpr (T::classes > 0) {
+    const std::span<const std::uint8_t> labels = source.labels(iteration, batch);
+    for (const std::uint8_t label : labels)
+      if (label >= T::classes)
+        throw usage_error("the networks know " + std::to_string(T::classes) +
+                          " classes and the data has label " + std::to_string(label) +
+                          "; use a network with more classes or other data");
+    return labels.data();
+  } else {
+    return nullptr;
+  }
+}
 
 /// Generator with `batches` tapes, so that several batches can wait for their feedback.
 template <Topology T, Backend B>
@@ -34,6 +63,7 @@ class generator_player {
     for (int j = 0; j < batches; ++j) {
       tapes_.push_back(std::make_unique<tape_type>(b, batch_));
       latents_.push_back(b.allocate(latent_elements(batch_)));
+      labels_.emplace_back(T::classes > 0 ? static_cast<std::size_t>(batch_) : 0);
     }
     host_latents_.resize(static_cast<std::size_t>(batch_) * latent_shape.size());
   }
@@ -46,19 +76,35 @@ class generator_player {
                                       allocation_bytes<scalar>(latent_elements(batch)));
   }
 
-  /// Batch j of an iteration: latents from the stream (iteration, j), one forward in training mode.
+  /// Batch j of an iteration: latents, and for conditional networks classes, from the streams of
+  /// (iteration, j), one forward in training mode.
+  /// `draw` tells several batches of one iteration that use the same tape apart.
   batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t iteration,
-                                         std::uint32_t j) {
+                                         std::uint32_t j, std::uint32_t draw = 0) {
+    const std::uint32_t stream = j | draw << 16;
     fill_normal(std::span<float>(host_latents_),
-                {.seed = seed, .step = iteration, .worker = j, .use = purpose::latent});
+                {.seed = seed, .step = iteration, .worker = stream, .use = purpose::latent});
+    if constexpr (T::classes > 0) {
+      random_sequence draw(
+          {.seed = seed, .step = iteration, .worker = stream, .use = purpose::latent, .salt = 1});
+      for (std::uint8_t& label : labels_[j])
+        label = static_cast<std::uint8_t>(draw.below(T::classes));
+    }
     const batch_of<typename B::storage> z{latents_[j].data(), batch_};
     launch(*backend_, ops::import_samples<latent_shape>{}, {host_latents_.data(), z});
-    state_.network.forward(
-        *backend_, state_.values(), z, *tapes_[j], mode::train,
-        {.seed = seed, .step = iteration, .worker = j, .use = purpose::dropout, .salt = 0xFFFF});
+    state_.network.forward(*backend_, state_.values(), {z, labels(j)}, *tapes_[j], mode::train,
+                           {.seed = seed,
+                            .step = iteration,
+                            .worker = stream,
+                            .use = purpose::dropout,
+                            .salt = 0xFFFF});
     return tapes_[j]->output();
   }
 
+  /// Classes of batch j, null for networks without.
+  [[nodiscard]] const std::uint8_t* labels(std::size_t j) const {
+    return labels_[j].empty() ? nullptr : labels_[j].data();
+  }
   /// The images of batch j, as `generate` left them.
   batch_of<typename B::storage> images(std::size_t j) { return tapes_[j]->output(); }
   /// Where the derivative of the loss by the images of batch j goes before `learn`.
@@ -75,7 +121,8 @@ class generator_player {
   void update() { state_.update(*backend_); }
 
   /// Images of given latents ([n][latent] to [n][h][w][c]) by the averaged generator in evaluation
-  /// mode. Uses tape 0, so only between rounds. @throws usage_error if the sizes do not fit
+  /// mode; latent i of a conditional network gets class i modulo their number. Uses tape 0, so only
+  /// between rounds. @throws usage_error if the sizes do not fit
   void sample(std::span<const float> latents, std::span<float> images) {
     const std::size_t total = latents.size() / latent_shape.size();
     expects(
@@ -87,8 +134,10 @@ class generator_player {
       const batch_of<typename B::storage> z{latents_[0].data(), n};
       launch(*backend_, ops::import_samples<latent_shape>{},
              {latents.data() + first * latent_shape.size(), z});
-      state_.network.forward(*backend_, state_.averaged_values(), z, *tapes_[0], mode::evaluate,
-                             {});
+      for (std::size_t i = 0; i < labels_[0].size(); ++i)
+        labels_[0][i] = static_cast<std::uint8_t>((first + i) % std::max(1, T::classes));
+      state_.network.forward(*backend_, state_.averaged_values(), {z, labels(0)}, *tapes_[0],
+                             mode::evaluate, {});
       launch(*backend_, ops::export_samples<sample_shape>{},
              {tapes_[0]->output(), images.data() + first * sample_shape.size(), 1.0f});
     }
@@ -107,6 +156,7 @@ class generator_player {
   state_type state_;
   std::vector<std::unique_ptr<tape_type>> tapes_;
   std::vector<typename B::buffer_type> latents_;
+  std::vector<std::vector<std::uint8_t>> labels_;
   std::vector<float> host_latents_;
 };
 
@@ -135,6 +185,7 @@ class discriminator_player {
         real_(b, common.batch),
         fake_(b, common.batch),
         loss_sum_(b.allocate(1)),
+        heads_(b.allocate(head_elements(common.batch))),
         penalties_(b, common.batch, loss_) {
     state_.initialise(b, common.seed, 1 + worker);
   }
@@ -143,29 +194,35 @@ class discriminator_player {
   static constexpr std::size_t bytes(int batch, const loss_type& loss = {}) {
     using scalar = typename B::scalar;
     return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) +
-           allocation_bytes<scalar>(1) + penalties_type::bytes(batch, loss);
+           allocation_bytes<scalar>(1) + allocation_bytes<scalar>(head_elements(batch)) +
+           penalties_type::bytes(batch, loss);
   }
 
   /// One learning step on a real and a fake batch; local_step numbers the steps of one iteration.
   /// @returns the loss before the step, penalties included
-  double learn(const_batch real, const_batch fake, std::uint32_t iteration,
+  double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
                std::uint32_t local_step) {
     B& b = *backend_;
     reset_loss();
     state_.clear_gradients(b);
     forward(real, real_, iteration, 2 * local_step);
     forward(fake, fake_, iteration, 2 * local_step + 1);
-    loss_.discriminator(b, at(real_), at(fake_), loss_sum_.data());
+    const logits<B> on_real = logits_of(real_, 0), on_fake = logits_of(fake_, 1);
+    loss_.discriminator(b, on_real, on_fake, loss_sum_.data());
+    if constexpr (has_classifier) {
+      classify(real_, on_real, real.labels, loss_.discriminator_weight);
+      classify(fake_, on_fake, fake.labels, loss_.discriminator_weight);
+    }
     if constexpr (HasPenalties<loss_type>) {
       const typename penalties_type::step step{
           state_.network,   state_.values(), state_.gradients(),
           loss_sum_.data(), state_.step,     random(iteration, penalty_pass - local_step)};
-      penalties_.backward(b, loss_, step, penalty_point::real, real, real_);
-      penalties_.backward(b, loss_, step, penalty_point::fake, fake, fake_);
-      penalties_.elsewhere(b, loss_, step, real, fake, real_);
+      penalties_.backward(b, loss_, step, penalty_point::real, real.samples, real_);
+      penalties_.backward(b, loss_, step, penalty_point::fake, fake.samples, fake_);
+      penalties_.elsewhere(b, loss_, step, real, fake.samples, real_);
     } else {
-      state_.network.backward(b, state_.values(), real, real_, state_.gradients(), {});
-      state_.network.backward(b, state_.values(), fake, fake_, state_.gradients(), {});
+      state_.network.backward(b, state_.values(), real.samples, real_, state_.gradients(), {});
+      state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
     }
     state_.update(b);
     loss_.constrain(b, state_.values().params);
@@ -175,14 +232,16 @@ class discriminator_player {
   /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the
   /// generator's mean loss by each image of `fake`. No parameter gradient is computed; `real` is
   /// looked at by relativistic objectives only. @returns the generator's loss
-  double feedback(const_batch real, const_batch fake, batch_of<typename B::storage> gradient,
-                  std::uint32_t iteration) {
+  double feedback(const network_input<B>& real, const network_input<B>& fake,
+                  batch_of<typename B::storage> gradient, std::uint32_t iteration) {
     B& b = *backend_;
     reset_loss();
     forward(fake, fake_, iteration, feedback_pass);
     if (loss_.generator_needs_real()) forward(real, real_, iteration, feedback_real_pass);
-    loss_.generator(b, at(real_), at(fake_), loss_sum_.data());
-    state_.network.backward(b, state_.values(), fake, fake_, {}, gradient);
+    const logits<B> on_fake = logits_of(fake_, 1);
+    loss_.generator(b, logits_of(real_, 0), on_fake, loss_sum_.data());
+    if constexpr (has_classifier) classify(fake_, on_fake, fake.labels, loss_.generator_weight);
+    state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
     return read_loss();
   }
 
@@ -199,13 +258,31 @@ class discriminator_player {
     return {
         .seed = seed_, .step = iteration, .worker = worker_, .use = purpose::dropout, .salt = pass};
   }
-  void forward(const_batch x, tape_type& tape, std::uint32_t iteration, std::uint32_t pass) {
+  void forward(const network_input<B>& x, tape_type& tape, std::uint32_t iteration,
+               std::uint32_t pass) {
     state_.network.forward(*backend_, state_.values(), x, tape, mode::train,
                            random(iteration, pass));
   }
-  static logits<B> at(tape_type& tape) {
-    return {tape.output().data, tape.output_gradient().data,
-            static_cast<std::size_t>(tape.output().n)};
+  /// The outputs of an auxiliary classifier lie between the logits, which are brought together.
+  static constexpr bool has_classifier = outputs_of<loss_type> > 1;
+  static constexpr std::size_t head_elements(int n) {
+    return has_classifier ? 4 * slice(static_cast<std::size_t>(n)) : 0;
+  }
+  logits<B> logits_of(tape_type& tape, std::size_t slot) {
+    const auto n = static_cast<std::size_t>(tape.output().n);
+    if constexpr (has_classifier) {
+      auto* value = heads_.data() + 2 * slot * slice(n);
+      if (n > 0) launch(*backend_, ops::take_logit<loss_type::classes>{}, {tape.output(), value});
+      return {value, value + slice(n), n};
+    } else {
+      return {tape.output().data, tape.output_gradient().data, n};
+    }
+  }
+  void classify(tape_type& tape, const logits<B>& on, const std::uint8_t* labels, float weight) {
+    if constexpr (has_classifier)
+      launch(
+          *backend_, ops::auxiliary_cross_entropy<loss_type::classes>{},
+          {tape.output(), labels, on.gradient, weight, tape.output_gradient(), loss_sum_.data()});
   }
   void reset_loss() { launch(*backend_, ops::fill{}, {loss_sum_.data(), 1, 0.0f}); }
   double read_loss() {
@@ -220,7 +297,7 @@ class discriminator_player {
   typename T::loss_type loss_;
   state_type state_;
   tape_type real_, fake_;
-  typename B::buffer_type loss_sum_;
+  typename B::buffer_type loss_sum_, heads_;
   penalties_type penalties_;
 };
 

@@ -15,13 +15,15 @@ struct standalone {
 
   struct config {
     int fakes{1};
-    int local_steps{1};
+    int local_steps{1};   ///< discriminator steps on the same two batches, as MD-GAN's L
+    int critic_steps{1};  ///< discriminator steps per iteration, each on new batches (n_critic)
   };
 
   template <Topology T, Backend B, BatchSource Source>
   class node {
    public:
     static constexpr hwc shape = T::sample_shape;
+    static_assert(require_labels<T, Source>::value, "see the message above");
 
     /// @throws usage_error for settings below 1
     node(B& b, const common_config<T>& common, const config& settings, Source source)
@@ -48,26 +50,33 @@ struct standalone {
     round_report round(C&, std::uint32_t iteration) {
       round_report report;
       report.workers = 1;
-      report.images = common_.batch;
+      report.images = std::int64_t{common_.batch} * config_.critic_steps;
       stopwatch watch(report.lead);
       const md_gan::assignment a = md_gan::assign(1, config_.fakes);
-      std::vector<batch_of<typename B::storage>> fakes;
-      for (int j = 0; j < config_.fakes; ++j)
-        fakes.push_back(
-            generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j)));
-      backend_->synchronize();
-      watch.lap(phase::generate);
       const batch_of<typename B::storage> real{real_.data(), common_.batch};
-      source_.read(iteration, host_, common_.batch);
-      launch(*backend_, ops::import_samples<shape>{}, {host_.data(), real});
-      watch.lap(phase::data);
-      for (int l = 0; l < config_.local_steps; ++l)
-        report.discriminator_loss = discriminator_.learn(real, fakes[a.for_learning], iteration,
-                                                         static_cast<std::uint32_t>(l));
-      watch.lap(phase::discriminator);
+      const auto steps = static_cast<std::uint32_t>(config_.critic_steps * config_.local_steps);
+      const std::uint8_t* labels = nullptr;
+      for (std::uint32_t s = 0; s < steps; ++s) {
+        const auto local = static_cast<std::uint32_t>(config_.local_steps), draw = s / local;
+        if (s % local == 0) {
+          for (int j = 0; j < config_.fakes; ++j)
+            generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j), draw);
+          backend_->synchronize();
+          watch.lap(phase::generate);
+          const std::uint32_t batch =
+              iteration * static_cast<std::uint32_t>(config_.critic_steps) + draw;
+          source_.read(batch, host_, common_.batch);
+          labels = real_labels<T>(source_, batch, common_.batch);
+          launch(*backend_, ops::import_samples<shape>{}, {host_.data(), real});
+          watch.lap(phase::data);
+        }
+        report.discriminator_loss =
+            discriminator_.learn({real, labels}, fake(a.for_learning), iteration, s);
+        watch.lap(phase::discriminator);
+      }
       const auto j = static_cast<std::size_t>(a.for_feedback);
-      report.generator_loss =
-          discriminator_.feedback(real, fakes[j], generator_.image_gradient(j), iteration);
+      report.generator_loss = discriminator_.feedback({real, labels}, fake(a.for_feedback),
+                                                      generator_.image_gradient(j), iteration);
       watch.lap(phase::feedback);
       generator_.begin_update();
       generator_.learn(j);
@@ -87,11 +96,17 @@ struct standalone {
     [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
 
    private:
+    network_input<B> fake(int j) {
+      const auto batch = static_cast<std::size_t>(j);
+      return {generator_.images(batch), generator_.labels(batch)};
+    }
     static void check(const config& settings) {
       expects(settings.fakes == 1 || settings.fakes == 2,
               "standalone: the number of fake batches must be 1 or 2");
       expects(settings.local_steps >= 1,
               "standalone: the number of local steps must be at least 1");
+      expects(settings.critic_steps >= 1,
+              "standalone: the number of critic steps must be at least 1");
     }
 
     B* backend_;

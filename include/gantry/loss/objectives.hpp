@@ -176,6 +176,9 @@ using relativistic_average = relative_to_average<cross_entropy_real, cross_entro
 /// value: penalised<critic, wgan_gp>{.penalties = {wgan_gp{.weight = 10}}}.
 template <class Objective, GradientPenalty... Penalties>
 struct penalised {
+  static_assert(outputs_of<Objective> == 1,
+                "penalised<objective, penalties...>: a gradient penalty needs a discriminator with "
+                "one output; use the projection layer for its labels");
   static constexpr std::string_view name = Objective::name;
   Objective objective{};
   std::tuple<Penalties...> penalties{};

@@ -126,6 +126,17 @@ class chain_memory {
   }
 };
 
+/// Names the layer in the first line of the compiler's message.
+template <class Layer, hwc In, Backend B>
+struct require_tangent {
+  static_assert(
+      requires(const Layer& l, B& b, const tangent_args<B>& a) { l.template tangent<In>(b, a); },
+      "a gradient penalty needs the tangent pass of every layer of the discriminator, and "
+      "this one has none; write tangent and merged_gradient or second_order for it "
+      "(concepts/layer.hpp), or use other layers");
+  static constexpr bool value = true;
+};
+
 /// The passes of Pack on input extents In.
 template <hwc In, class Pack, Backend B>
 class chain : public chain_memory<In, Pack, typename B::storage::layout> {
@@ -205,6 +216,7 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
   /// Overwrites ty; every inner tangent stays in f.kept. Must follow a backward that kept.
   static void tangent(B& b, const frame& f, const_batch tx, batch ty) {
     for_each_index<depth>([&]<std::size_t I>() {
+      static_assert(require_tangent<layer_type<I>, shapes[I], B>::value, "see the message above");
       get<I>(f.layers).template tangent<shapes[I]>(
           b,
           tangent_args<B>{input<I>(f), activation(f, I + 1), tangent_at<I>(f, tx),

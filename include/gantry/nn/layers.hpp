@@ -5,6 +5,7 @@
 #pragma once
 
 #include "gantry/nn/activation.hpp"
+#include "gantry/nn/augment.hpp"
 #include "gantry/nn/batch_norm.hpp"
 #include "gantry/nn/conditional.hpp"
 #include "gantry/nn/conv2d.hpp"
@@ -12,6 +13,7 @@
 #include "gantry/nn/dropout.hpp"
 #include "gantry/nn/group_norm.hpp"
 #include "gantry/nn/grouped_conv2d.hpp"
+#include "gantry/nn/learned_basis.hpp"
 #include "gantry/nn/linear.hpp"
 #include "gantry/nn/minibatch_deviation.hpp"
 #include "gantry/nn/minibatch_discrimination.hpp"

@@ -14,15 +14,17 @@
 namespace gantry::nn {
 
 /// How a weight tensor starts: N(0, deviation^2) as DCGAN (Radford et al., arXiv 1511.06434,
-/// section 4), or N(0, 2 / fan_in) (He et al., arXiv 1502.01852).
+/// section 4), N(0, 2 / fan_in) (He et al., arXiv 1502.01852), or N(0, deviation^2 / fan_in).
 struct initialiser {
-  enum class rule { normal, he } how{rule::normal};
+  enum class rule { normal, he, scaled } how{rule::normal};
   float deviation{0.02f};
 
   void operator()(std::span<float> weights, int fan_in, const stream_id& id) const {
     fill_normal(weights, id);
-    const float scale =
-        how == rule::normal ? deviation : std::sqrt(2.0f / static_cast<float>(fan_in));
+    const float root = std::sqrt(static_cast<float>(fan_in));
+    const float scale = how == rule::normal ? deviation
+                        : how == rule::he   ? std::sqrt(2.0f) / root
+                                            : deviation / root;
     for (float& w : weights) w *= scale;
   }
 };

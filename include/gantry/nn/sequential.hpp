@@ -33,6 +33,8 @@ struct sequential {
   static constexpr std::size_t param_count = plan::param_offsets.back();
   static constexpr std::size_t buffer_count = plan::buffer_offsets.back();
   static constexpr flop_count flops = plan::flops;
+  /// Classes of the labels that the layers read; 0 where none does.
+  static constexpr int classes = plan::pack::classes;
   /// FLOPs per sample of the first layer's input gradient, which no training step of this network
   /// alone needs.
   static constexpr double first_input_gradient_flops = plan::first_input_gradient_flops;

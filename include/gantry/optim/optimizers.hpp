@@ -9,6 +9,7 @@
 #include <string_view>
 #include <variant>
 
+#include "gantry/base/schedule.hpp"
 #include "gantry/concepts/optimizer.hpp"
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
@@ -31,10 +32,21 @@ struct step_args {
   std::int64_t t;
 };
 
+/// A setting at update t, which counts from 1.
+[[nodiscard]] inline float at_update(const schedule& setting, std::int64_t t) {
+  return setting.at(t - 1);
+}
+
 /// Adam (Kingma and Ba, arXiv 1412.6980). Defaults are DCGAN's (arXiv 1511.06434, section 4).
+/// Where beta2 changes, the bias is corrected by 1 - beta2^t with beta2 as it is at update t, as
+/// PyTorch's Adam does when its betas are set before each step; so does the code of R3GAN (Huang et
+/// al., arXiv 2501.05441).
 struct adam {
   static constexpr std::string_view name = "adam";
-  float rate{2e-4f}, beta1{0.5f}, beta2{0.999f}, epsilon{1e-8f};
+  schedule rate{2e-4f};
+  float beta1{0.5f};
+  schedule beta2{0.999f};
+  float epsilon{1e-8f};
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 2; }
   template <Backend B>
@@ -42,10 +54,13 @@ struct adam {
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
             std::int64_t t, averaging<typename B::scalar> average = {}) const {
     const std::size_t n = weights.size();
+    const float second = at_update(beta2, t);
+    const auto correction = [t](float beta) {
+      return 1.0 - std::pow(static_cast<double>(beta), static_cast<double>(t));
+    };
     launch(b, ops::adam_step{},
-           {weights.data(), gradient.data(), state.data(), state.data() + n, n, rate, beta1, beta2,
-            epsilon, 1.0 - std::pow(static_cast<double>(beta1), static_cast<double>(t)),
-            1.0 - std::pow(static_cast<double>(beta2), static_cast<double>(t)), average.weights,
+           {weights.data(), gradient.data(), state.data(), state.data() + n, n, at_update(rate, t),
+            beta1, second, epsilon, correction(beta1), correction(second), average.weights,
             average.decay});
   }
 };
@@ -54,31 +69,34 @@ struct adam {
 /// velocity).
 struct sgd {
   static constexpr std::string_view name = "sgd";
-  float rate{1e-2f}, momentum{0.0f};
+  schedule rate{1e-2f};
+  float momentum{0.0f};
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 1; }
   template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
-            std::int64_t) const {
+            std::int64_t t) const {
     launch(b, ops::sgd_step{},
            {weights.data(), gradient.data(), momentum != 0 ? state.data() : nullptr, weights.size(),
-            rate, momentum});
+            at_update(rate, t), momentum});
   }
 };
 
 /// RMSProp (Tieleman and Hinton 2012), as the Wasserstein GAN uses it (arXiv 1701.07875, Alg. 1).
 struct rmsprop {
   static constexpr std::string_view name = "rmsprop";
-  float rate{5e-5f}, decay{0.99f}, epsilon{1e-8f};
+  schedule rate{5e-5f};
+  float decay{0.99f}, epsilon{1e-8f};
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 1; }
   template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
-            std::int64_t) const {
+            std::int64_t t) const {
     launch(b, ops::rmsprop_step{},
-           {weights.data(), gradient.data(), state.data(), weights.size(), rate, decay, epsilon});
+           {weights.data(), gradient.data(), state.data(), weights.size(), at_update(rate, t),
+            decay, epsilon});
   }
 };
 
@@ -119,18 +137,23 @@ struct one_of {
 
 /// Decorator: keeps an exponential moving average of the weights beside any optimizer. Samples are
 /// drawn from the average. The decay at step t is min(decay, (1 + t) / (10 + t)), so that a short
-/// run is not dominated by its start; decay 0 copies the weights.
+/// run is not dominated by its start; decay 0 copies the weights. Instead of a decay, a half-life
+/// in updates may be given: decay = 2^(-1 / half-life), and 0 where the half-life starts at 0
+/// (Karras et al., arXiv 1710.10196, in the form of their code; R3GAN schedules it).
 template <class Base>
 struct ema {
   static constexpr std::string_view name = "ema";
   Base base{};
-  float decay{0.999f};
+  schedule decay{0.999f};
+  schedule half_life{0.0f};  ///< in updates; always 0: `decay` counts
 
   [[nodiscard]] static constexpr std::size_t state_per_param() {
     return Base::state_per_param() + 1;
   }
   [[nodiscard]] float decay_at(std::int64_t t) const {
-    return std::min(decay, static_cast<float>(1 + t) / static_cast<float>(10 + t));
+    const float longest =
+        half_life.always_zero() ? at_update(decay, t) : std::exp2(-1.0f / at_update(half_life, t));
+    return std::min(longest, static_cast<float>(1 + t) / static_cast<float>(10 + t));
   }
   /// The averaged weights within the optimizer's state for n parameters.
   template <class T>

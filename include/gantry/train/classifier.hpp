@@ -16,6 +16,7 @@
 
 #include "gantry/io/json.hpp"
 #include "gantry/train/classifier_training.hpp"
+#include "gantry/train/data_hash.hpp"
 
 namespace gantry::train {
 
@@ -56,12 +57,11 @@ inline std::string percent(double share) {
 
 /// What has to agree for a trained classifier to be used again.
 inline io::tensor_metadata identity_of(const data::image_set& train, const classifier_settings& s) {
-  io::sha256 hash;
-  hash.update(std::as_bytes(std::span(train.pixels)));
-  hash.update(std::as_bytes(std::span(train.labels)));
-  const io::json::object recipe{
+  io::json::object recipe{
       {"passes", s.passes}, {"batch", s.batch}, {"rate", s.rate}, {"seed", std::to_string(s.seed)}};
-  return {{"training_data_sha256", hash.hex()}, {"training_settings", io::json::dump(recipe)}};
+  if (s.shift > 0) recipe.set("shift", s.shift);
+  return {{"training_data_sha256", data_sha256(train)},
+          {"training_settings", io::json::dump(recipe)}};
 }
 
 }  // namespace detail
@@ -86,19 +86,23 @@ inline std::vector<std::filesystem::path> classifier_folders(const std::filesyst
   return folders;
 }
 
-/// A trained classifier of grey 28 x 28 images, 10 classes: the feature network of FID and of the
-/// classifier score. Its 64 features are the outputs of the last activation before the logits.
-/// Figures of different classifiers cannot be compared; `hash` tells which one it was.
-template <Backend B>
+/// A trained classifier of images of one size: the feature network of FID and of the classifier
+/// score. Its 64 features are the outputs of the last activation before the logits. Figures of
+/// different classifiers cannot be compared; `hash` tells which one it was.
+template <Backend B, class Networks = grey_classifier>
 class classifier {
+  using feature_network = typename Networks::features;
+  using head_network = typename Networks::head;
+
  public:
-  static constexpr hwc input_shape = classifier_features::input_shape;
-  static constexpr int feature_count = classifier_features::output_shape.c;
-  static constexpr int classes = classifier_head::output_shape.c;
+  using weights_type = classifier_weights<Networks>;
+  static constexpr hwc input_shape = feature_network::input_shape;
+  static constexpr int feature_count = feature_network::output_shape.c;
+  static constexpr int classes = head_network::output_shape.c;
 
   /// `data_set` becomes part of the name; `test` is what `accuracy` is measured on. The backend
   /// must outlive the object.
-  classifier(B& b, const classifier_weights& weights, const std::string& data_set,
+  classifier(B& b, const weights_type& weights, const std::string& data_set,
              const data::image_set& test)
       : backend_(&b),
         name_("gantry-classifier-" + detail::file_name_part(data_set)),
@@ -116,12 +120,12 @@ class classifier {
   /// The classifier that was trained on `train` with these settings, from the first folder that has
   /// it; else trains it, in seconds, and keeps it in the first folder that can be written. A file
   /// that is damaged or belongs to other data is left aside with a note.
-  /// @throws usage_error for images that are not 28 x 28 x 1 or have no labels from 0 to 9,
-  /// numeric_error if training fails
+  /// @throws usage_error for images of another size than the network's or without labels of its
+  /// classes, numeric_error if training fails
   static classifier load_or_train(B& b, const data::image_set& train, const data::image_set& test,
                                   std::span<const std::filesystem::path> cache_folders,
                                   const note_sink& sink = {},
-                                  const classifier_settings& settings = {}) {
+                                  const classifier_settings& settings = Networks::settings) {
     const std::string file =
         "gantry-classifier-" + detail::file_name_part(train.name) + ".safetensors";
     io::tensor_metadata identity = detail::identity_of(train, settings);
@@ -132,7 +136,7 @@ class classifier {
     detail::note(sink, "training the classifier for FID and classifier score on " +
                            std::to_string(train.size()) + " images of " + train.name);
     const auto begin = std::chrono::steady_clock::now();
-    const classifier_weights weights = classifier_training<B>(b, train, settings).run();
+    const weights_type weights = classifier_training<B, Networks>(b, train, settings).run();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     classifier trained(b, weights, train.name, test);
     detail::note(sink, "trained the classifier in " + std::to_string(std::lround(seconds.count())) +
@@ -145,19 +149,20 @@ class classifier {
     return trained;
   }
 
-  /// Features ([n][64]) and class probabilities ([n][10]) of images ([n][28][28][1] in [-1, 1]); an
-  /// empty span is skipped.
+  /// Features ([n][64]) and class probabilities ([n][classes]) of images ([n][h][w][c] in [-1, 1]);
+  /// an empty span is skipped.
   /// @throws numeric_error if a pixel is not finite, usage_error if the sizes do not fit
   void features(std::span<const float> images, int n, std::span<float> features,
                 std::span<float> probabilities) {
     const auto fits = [n](std::size_t size, int each) {
       return size == static_cast<std::size_t>(n) * each;
     };
-    expects(n >= 0 && fits(images.size(), input_shape.size()) &&
-                (features.empty() || fits(features.size(), feature_count)) &&
-                (probabilities.empty() || fits(probabilities.size(), classes)),
-            "the classifier takes n grey images of 28 x 28 and gives 64 features and 10 "
-            "probabilities each; check the sizes");
+    if (n < 0 || !fits(images.size(), input_shape.size()) ||
+        !(features.empty() || fits(features.size(), feature_count)) ||
+        !(probabilities.empty() || fits(probabilities.size(), classes)))
+      throw usage_error("the classifier takes n " + std::string(Networks::images) +
+                        " and gives 64 features and " + std::to_string(classes) +
+                        " probabilities each; check the sizes");
     // An activation that is max(x, 0) turns NaN into 0, so features would not show it.
     for (std::size_t i = 0; i < images.size(); ++i)
       if (!std::isfinite(images[i]))
@@ -188,13 +193,13 @@ class classifier {
  private:
   static constexpr int chunk = 256;
 
-  static std::optional<classifier_weights> load(const std::filesystem::path& path,
-                                                const io::tensor_metadata& identity,
-                                                const note_sink& sink) {
+  static std::optional<weights_type> load(const std::filesystem::path& path,
+                                          const io::tensor_metadata& identity,
+                                          const note_sink& sink) {
     std::error_code unreadable;
     if (!std::filesystem::exists(path, unreadable)) return std::nullopt;
     try {
-      classifier_weights weights = read_classifier(path, identity);
+      weights_type weights = read_classifier<Networks>(path, identity);
       detail::note(sink, "using the trained classifier " + path.string());
       return weights;
     } catch (const data_error& e) {
@@ -203,7 +208,7 @@ class classifier {
     }
   }
 
-  static void keep(const classifier_weights& weights, const io::tensor_metadata& metadata,
+  static void keep(const weights_type& weights, const io::tensor_metadata& metadata,
                    std::span<const std::filesystem::path> folders, const std::string& file,
                    const note_sink& sink) {
     std::string reasons;
@@ -222,10 +227,10 @@ class classifier {
   }
 
   [[nodiscard]] double measure_accuracy(const data::image_set& test) {
-    expects(
-        hwc{test.height, test.width, test.channels} == input_shape && test.size() >= 1 &&
-            test.labels.size() == test.size(),
-        "the classifier is tested on labelled grey images of 28 x 28; pass the set as it was read");
+    if (hwc{test.height, test.width, test.channels} != input_shape || test.size() < 1 ||
+        test.labels.size() != test.size())
+      throw usage_error("the classifier is tested on labelled " + std::string(Networks::images) +
+                        "; pass the set as it was read");
     std::vector<float> images, probabilities;
     std::size_t correct = 0;
     for (std::size_t first = 0; first < test.size(); first += chunk) {
@@ -250,12 +255,11 @@ class classifier {
                          mode::evaluate, {});
     const auto y = feature_tape_.output();
     if (!features.empty())
-      launch(b, ops::export_samples<classifier_features::output_shape>{},
-             {y, features.data(), 1.0f});
+      launch(b, ops::export_samples<feature_network::output_shape>{}, {y, features.data(), 1.0f});
     if (!probabilities.empty()) {
       head_net_.forward(b, network_view<B>{head_params_.span(), {}}, y, head_tape_, mode::evaluate,
                         {});
-      launch(b, ops::export_samples<classifier_head::output_shape>{},
+      launch(b, ops::export_samples<head_network::output_shape>{},
              {head_tape_.output(), probabilities.data(), 1.0f});
     }
     b.synchronize();
@@ -273,11 +277,11 @@ class classifier {
   B* backend_;
   std::string name_, hash_;
   double accuracy_{};
-  classifier_features feature_net_;
-  classifier_head head_net_;
+  feature_network feature_net_;
+  head_network head_net_;
   typename B::buffer_type feature_params_, head_params_, input_;
-  typename classifier_features::template tape<B> feature_tape_;
-  typename classifier_head::template tape<B> head_tape_;
+  typename feature_network::template tape<B> feature_tape_;
+  typename head_network::template tape<B> head_tape_;
 };
 
 }  // namespace gantry::train

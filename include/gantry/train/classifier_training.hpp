@@ -9,9 +9,11 @@
 #include <numbers>
 #include <numeric>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "gantry/base/rng.hpp"
 #include "gantry/data/sampler.hpp"
 #include "gantry/dist/network_state.hpp"
 #include "gantry/ops/loss.hpp"
@@ -20,30 +22,53 @@
 
 namespace gantry::train {
 
-/// How the classifier is trained. The defaults are for 60,000 images.
-struct classifier_settings {
-  int passes{3};  ///< over the training images
-  int batch{64};
-  double rate{4e-3};      ///< of Adam, at its highest
-  std::uint64_t seed{0};  ///< not the seed of a run: one classifier serves all runs
-  friend bool operator==(const classifier_settings&, const classifier_settings&) = default;
-};
+namespace detail {
+
+/// Mirrors one image in two and moves each by up to `shift` pixels in both directions; what comes
+/// in from outside is 0, the middle of the range of pixels.
+inline void vary_images(std::span<float> images, hwc shape, int shift, const stream_id& id) {
+  random_sequence draw(id);
+  const auto size = static_cast<std::size_t>(shape.size());
+  const auto move = [&] {
+    return static_cast<int>(draw.below(2 * static_cast<std::uint32_t>(shift) + 1)) - shift;
+  };
+  std::vector<float> original(size);
+  for (std::size_t first = 0; first < images.size(); first += size) {
+    const auto image = images.subspan(first, size);
+    std::ranges::copy(image, original.begin());
+    const bool mirrored = draw.below(2) == 1;
+    const int down = move(), right = move();
+    float* to = image.data();
+    for (int y = 0; y < shape.h; ++y)
+      for (int x = 0; x < shape.w; ++x, to += shape.c) {
+        const int row = y - down, column = (mirrored ? shape.w - 1 - x : x) - right;
+        if (row >= 0 && row < shape.h && column >= 0 && column < shape.w)
+          std::copy_n(original.data() + (row * shape.w + column) * shape.c, shape.c, to);
+        else
+          std::fill_n(to, shape.c, 0.0f);
+      }
+  }
+}
+
+}  // namespace detail
 
 /// Trains both networks together by softmax cross-entropy.
-template <Backend B>
+template <Backend B, class Networks = grey_classifier>
 class classifier_training {
-  static constexpr hwc input_shape = classifier_features::input_shape;
-  static constexpr int classes = classifier_head::output_shape.c;
+  using feature_network = typename Networks::features;
+  using head_network = typename Networks::head;
+  static constexpr hwc input_shape = feature_network::input_shape;
+  static constexpr int classes = head_network::output_shape.c;
 
  public:
-  /// @throws usage_error for images of another size than 28 x 28 x 1, labels that are missing or
-  /// above 9, or a setting below 1
+  /// @throws usage_error for images of another size than the network's, labels that are missing or
+  /// too high, or a setting below its least value
   classifier_training(B& b, const data::image_set& images, const classifier_settings& settings)
       : backend_(&b),
         settings_((check(images, settings), settings)),
         source_(all_of(images), settings.seed, stream),
-        features_(b, with_he_initialisation<classifier_features>(), optimizer),
-        head_(b, with_he_initialisation<classifier_head>(), optimizer),
+        features_(b, with_he_initialisation<feature_network>(), optimizer),
+        head_(b, with_he_initialisation<head_network>(), optimizer),
         feature_tape_(b, settings.batch),
         head_tape_(b, settings.batch),
         input_(b.allocate(B::storage::layout::elements(input_shape, settings.batch))),
@@ -56,7 +81,7 @@ class classifier_training {
   /// The trained weights: on one build a pure function of images and settings, for any number of
   /// threads.
   /// @throws numeric_error if training diverges
-  classifier_weights run() {
+  classifier_weights<Networks> run() {
     const auto steps = static_cast<std::uint32_t>(
         std::max(std::int64_t{1}, source_.size() * settings_.passes / settings_.batch));
     for (std::uint32_t step = 0; step < steps; ++step) {
@@ -70,7 +95,7 @@ class classifier_training {
       throw numeric_error("the mean loss of the classifier was expected to be below 10 and is " +
                           std::to_string(mean) + "; train it with a smaller rate than " +
                           std::to_string(settings_.rate));
-    classifier_weights weights;
+    classifier_weights<Networks> weights;
     backend_->download(features_.values().params.data(), weights.features);
     backend_->download(head_.values().params.data(), weights.head);
     return weights;
@@ -82,17 +107,18 @@ class classifier_training {
   static constexpr std::uint32_t stream = 0xC1A5'0000;
 
   static void check(const data::image_set& images, const classifier_settings& settings) {
-    expects(settings.passes >= 1 && settings.batch >= 1 && settings.rate > 0,
-            "a classifier is trained with at least 1 pass, a batch of at least 1 and a rate above "
-            "0; correct its settings");
-    expects(hwc{images.height, images.width, images.channels} == input_shape && images.size() >= 1,
-            "the classifier is trained on grey images of 28 x 28; pass the set as it was read, "
-            "before it is padded or resized");
-    expects(
-        images.labels.size() == images.size() &&
-            std::ranges::all_of(images.labels, [](std::uint8_t label) { return label < classes; }),
-        "the classifier needs a label from 0 to 9 for each image; pass a labelled set of 10 "
-        "classes");
+    expects(settings.passes >= 1 && settings.batch >= 1 && settings.rate > 0 &&
+                settings.shift >= 0 && settings.shift < input_shape.h,
+            "a classifier is trained with at least 1 pass, a batch of at least 1, a rate above 0 "
+            "and shifts shorter than its images; correct its settings");
+    if (hwc{images.height, images.width, images.channels} != input_shape || images.size() < 1)
+      throw usage_error("the classifier is trained on " + std::string(Networks::images) +
+                        "; pass the set as it was read, before it is padded or resized");
+    if (images.labels.size() != images.size() ||
+        !std::ranges::all_of(images.labels, [](std::uint8_t label) { return label < classes; }))
+      throw usage_error("the classifier needs a label from 0 to " + std::to_string(classes - 1) +
+                        " for each image; pass a labelled set of " + std::to_string(classes) +
+                        " classes");
   }
 
   static data::shard all_of(const data::image_set& images) {
@@ -123,6 +149,10 @@ class classifier_training {
     B& b = *backend_;
     const batch_of<typename B::storage> x{input_.data(), settings_.batch};
     source_.read(step, host_, settings_.batch);
+    if (settings_.shift > 0)
+      detail::vary_images(
+          host_, input_shape, settings_.shift,
+          {.seed = settings_.seed, .step = step, .worker = stream, .use = purpose::evaluation});
     launch(b, ops::import_samples<input_shape>{}, {host_.data(), x});
     features_.clear_gradients(b);
     head_.clear_gradients(b);
@@ -142,10 +172,10 @@ class classifier_training {
   B* backend_;
   classifier_settings settings_;
   data::shuffled_source source_;
-  dist::network_state<classifier_features, optim::adam, B> features_;
-  dist::network_state<classifier_head, optim::adam, B> head_;
-  typename classifier_features::template tape<B> feature_tape_;
-  typename classifier_head::template tape<B> head_tape_;
+  dist::network_state<feature_network, optim::adam, B> features_;
+  dist::network_state<head_network, optim::adam, B> head_;
+  typename feature_network::template tape<B> feature_tape_;
+  typename head_network::template tape<B> head_tape_;
   typename B::buffer_type input_, sums_;  ///< sums: loss and correct answers over all steps
   std::vector<float> host_;
 };

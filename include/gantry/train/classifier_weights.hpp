@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The classifier behind FID and classifier score: its networks, and its weights as a file.
+// The weights of a classifier as a file.
 #pragma once
 
 #include <cstdint>
@@ -14,22 +14,17 @@
 
 #include "gantry/io/safetensors.hpp"
 #include "gantry/io/sha256.hpp"
-#include "gantry/nn/layers.hpp"
 #include "gantry/nn/torch_layout.hpp"
+#include "gantry/train/classifier_networks.hpp"
 
 namespace gantry::train {
 
-/// From a grey image to 64 features, a small relative of LeNet-5 (LeCun et al., "Gradient-based
-/// learning applied to document recognition", 1998).
-struct classifier_features : sequential<image<28, 28, 1>, conv2d<16, 4, 2, 1>, relu,
-                                        conv2d<32, 4, 2, 1>, relu, linear<64>, relu> {};
-/// From the features to one logit per class.
-struct classifier_head : sequential<latent<64>, linear<10>> {};
-
 /// Parameters of both networks in canonical host memory.
+template <class Networks = grey_classifier>
 struct classifier_weights {
-  std::vector<float> features = std::vector<float>(classifier_features::param_count);
-  std::vector<float> head = std::vector<float>(classifier_head::param_count);
+  using networks = Networks;
+  std::vector<float> features = std::vector<float>(Networks::features::param_count);
+  std::vector<float> head = std::vector<float>(Networks::head::param_count);
 };
 
 namespace detail {
@@ -37,9 +32,10 @@ namespace detail {
 /// Calls f(tensor, its name in a file, all parameters of its network) for every tensor.
 template <class Weights, class F>
 void for_each_tensor(Weights& weights, F&& f) {
-  for (const tensor_info& t : classifier_features::tensors())
+  using networks = typename Weights::networks;
+  for (const tensor_info& t : networks::features::tensors())
     f(t, "features." + t.name, weights.features);
-  for (const tensor_info& t : classifier_head::tensors()) f(t, "head." + t.name, weights.head);
+  for (const tensor_info& t : networks::head::tensors()) f(t, "head." + t.name, weights.head);
 }
 
 /// The tensors of a file, in PyTorch's layouts.
@@ -48,7 +44,8 @@ struct torch_tensors {
   std::vector<io::tensor_entry> entries;
 };
 
-inline torch_tensors to_torch(const classifier_weights& weights) {
+template <class Networks>
+torch_tensors to_torch(const classifier_weights<Networks>& weights) {
   torch_tensors all;
   for_each_tensor(
       weights, [&](const tensor_info& t, std::string name, const std::vector<float>& from) {
@@ -82,14 +79,16 @@ inline constexpr std::string_view tensors_key = "tensors_sha256";
 
 /// SHA-256 over the name, dtype, shape and bytes of each tensor as it is in the file; metadata is
 /// not part of it.
-inline std::string hash_of(const classifier_weights& weights) {
+template <class Networks>
+std::string hash_of(const classifier_weights<Networks>& weights) {
   return detail::hash_of(detail::to_torch(weights).entries);
 }
 
 /// Writes the weights with PyTorch's names and layouts: the state of a module with the children
 /// `features` and `head`, each a torch.nn.Sequential. @throws error if the file cannot be written
-inline void write_classifier(const std::filesystem::path& path, const classifier_weights& weights,
-                             io::tensor_metadata metadata) {
+template <class Networks>
+void write_classifier(const std::filesystem::path& path,
+                      const classifier_weights<Networks>& weights, io::tensor_metadata metadata) {
   const detail::torch_tensors tensors = detail::to_torch(weights);
   metadata.emplace_back("format", "pt");
   metadata.emplace_back(detail::tensors_key, detail::hash_of(tensors.entries));
@@ -98,8 +97,9 @@ inline void write_classifier(const std::filesystem::path& path, const classifier
 
 /// Reads what write_classifier wrote, if its metadata has all of `expected`.
 /// @throws data_error if the file is damaged, of another network or has other metadata
-inline classifier_weights read_classifier(const std::filesystem::path& path,
-                                          const io::tensor_metadata& expected) {
+template <class Networks>
+classifier_weights<Networks> read_classifier(const std::filesystem::path& path,
+                                             const io::tensor_metadata& expected) {
   const auto file = io::safetensors_file::read(path);
   for (const auto& [key, text] : expected) {
     const std::string_view found = detail::find_metadata(file.metadata(), key);
@@ -114,7 +114,7 @@ inline classifier_weights read_classifier(const std::filesystem::path& path,
         "the tensors of " + path.string() +
         " were expected to have the SHA-256 in its metadata and have another; the file "
         "is damaged, delete it");
-  classifier_weights weights;
+  classifier_weights<Networks> weights;
   detail::for_each_tensor(weights, [&](const tensor_info& t, const std::string& name,
                                        std::vector<float>& to) {
     nn::from_torch(t, file.find<float>(name, t.shape), std::span(to).subspan(t.offset, t.size()));

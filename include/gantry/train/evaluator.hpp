@@ -7,7 +7,6 @@
 #include <concepts>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,54 +14,33 @@
 #include "gantry/metrics/classifier_score.hpp"
 #include "gantry/metrics/frechet.hpp"
 #include "gantry/train/classifier.hpp"
-#include "gantry/train/grey28.hpp"
+#include "gantry/train/evaluation.hpp"
+#include "gantry/train/shrink.hpp"
 
 namespace gantry::train {
-
-/// How good generated images are, with what the two figures depend on. They are comparable only
-/// where counts and hash agree.
-struct evaluation {
-  double fid{};  ///< Frechet distance in the classifier's features, 0 is best; not the FID of an
-                 ///< Inception network
-  double classifier_score{};  ///< 1 .. 10, higher is better
-  std::int64_t generated{};   ///< images scored
-  std::int64_t reference{};   ///< real images they are compared with
-  std::string feature_network;
-  std::string feature_hash;
-  double seconds{};
-};
-
-/// For log files.
-inline io::json::object to_json(const evaluation& e) {
-  return {{"fid", e.fid},
-          {"classifier_score", e.classifier_score},
-          {"generated", e.generated},
-          {"reference", e.reference},
-          {"feature_network", e.feature_network},
-          {"feature_sha256", e.feature_hash},
-          {"seconds", e.seconds}};
-}
 
 struct evaluator_options {
   int latent{100};                ///< numbers in a latent vector of the generator
   std::size_t reference_limit{};  ///< use so many reference images from the first on; 0: all
-  grey28_rule rule{grey28_rule::automatic};
+  shrink_rule rule{shrink_rule::automatic};
 };
 
 /// Scores a generator while it trains: FID against reference images and the classifier score.
 ///
 /// The reference is usually the test set. It must have the extents of the generated images and be
-/// made like the training set (padded, enlarged), because both are brought to 28 x 28 in the same
-/// way; statistics of its features are computed once.
-template <Backend B>
+/// made like the training set (padded, enlarged), because both are brought to the classifier's
+/// extents in the same way; statistics of its features are computed once.
+template <Backend B, class Networks = grey_classifier>
 class evaluator {
  public:
-  /// @throws usage_error for fewer than 2 reference images or images smaller than 28 x 28
-  evaluator(classifier<B> network, const data::image_set& reference,
+  using classifier_type = classifier<B, Networks>;
+
+  /// @throws usage_error for fewer than 2 reference images or images smaller than the classifier's
+  evaluator(classifier_type network, const data::image_set& reference,
             const evaluator_options& options = {})
       : network_(std::move(network)),
         options_(options),
-        to_grey_({reference.height, reference.width, reference.channels}, options.rule) {
+        shrink_({reference.height, reference.width, reference.channels}, options.rule) {
     const std::size_t all = reference.size();
     const std::size_t count =
         options.reference_limit > 0 ? std::min(options.reference_limit, all) : all;
@@ -85,14 +63,14 @@ class evaluator {
   evaluation evaluate(Sample&& sample, int count, std::uint64_t seed) {
     expects(count >= 2, "an evaluation needs at least 2 generated images; raise their number");
     const auto begin = std::chrono::steady_clock::now();
-    metrics::feature_statistics generated(classifier<B>::feature_count);
-    metrics::classifier_score score(classifier<B>::classes);
+    metrics::feature_statistics generated(classifier_type::feature_count);
+    metrics::classifier_score score(classifier_type::classes);
     std::vector<float> latents, images, probabilities;
     for (int first = 0; first < count; first += chunk) {
       const auto n = static_cast<std::size_t>(std::min(chunk, count - first));
       latents.resize(n * static_cast<std::size_t>(options_.latent));
-      images.resize(n * static_cast<std::size_t>(to_grey_.input().size()));
-      probabilities.resize(n * classifier<B>::classes);
+      images.resize(n * static_cast<std::size_t>(shrink_.input().size()));
+      probabilities.resize(n * classifier_type::classes);
       fill_normal(std::span(latents), {.seed = seed,
                                        .step = static_cast<std::uint32_t>(first / chunk),
                                        .use = purpose::evaluation});
@@ -111,7 +89,7 @@ class evaluator {
     return result;
   }
 
-  [[nodiscard]] const classifier<B>& network() const { return network_; }
+  [[nodiscard]] const classifier_type& network() const { return network_; }
 
  private:
   static constexpr int chunk = 256;
@@ -119,19 +97,19 @@ class evaluator {
   /// Features of images with the reference's extents, valid until the next call.
   std::span<const float> features_of(std::span<const float> images,
                                      std::span<float> probabilities) {
-    const std::size_t n = images.size() / static_cast<std::size_t>(to_grey_.input().size());
-    grey_.resize(n * static_cast<std::size_t>(grey28::output.size()));
-    features_.resize(n * classifier<B>::feature_count);
-    to_grey_(images, grey_);
-    network_.features(grey_, static_cast<int>(n), features_, probabilities);
+    const std::size_t n = images.size() / static_cast<std::size_t>(shrink_.input().size());
+    shrunk_.resize(n * static_cast<std::size_t>(classifier_type::input_shape.size()));
+    features_.resize(n * classifier_type::feature_count);
+    shrink_(images, shrunk_);
+    network_.features(shrunk_, static_cast<int>(n), features_, probabilities);
     return features_;
   }
 
-  classifier<B> network_;
+  classifier_type network_;
   evaluator_options options_;
-  grey28 to_grey_;
-  metrics::feature_statistics reference_{classifier<B>::feature_count};
-  std::vector<float> grey_, features_;
+  shrink_to<classifier_type::input_shape> shrink_;
+  metrics::feature_statistics reference_{classifier_type::feature_count};
+  std::vector<float> shrunk_, features_;
 };
 
 }  // namespace gantry::train

@@ -232,6 +232,13 @@ class session {
         if (!live_[static_cast<std::size_t>(n - 1)]) role.set_lost(n);
   }
 
+  /// Settings are floats, so numbers are the same if they are the same float: 2e-04 and
+  /// 0.00019999999494757503.
+  [[nodiscard]] static bool same_setting(const io::json::value& a, const io::json::value& b) {
+    return a == b || (a.is_double() && b.is_double() &&
+                      static_cast<float>(a.as_double()) == static_cast<float>(b.as_double()));
+  }
+
   /// Reads and checks what every node needs before it starts. @throws data_error, usage_error
   void read_progress() {
     const auto& folder = options_->resume_from;
@@ -239,7 +246,7 @@ class session {
     const io::json::value saved = detail::read_json(folder / "config.json");
     for (const auto& [key, value] : options_->configuration.members()) {
       const io::json::value* found = saved.as_object().find(key);
-      if (!found || !(*found == value))
+      if (!found || !same_setting(*found, value))
         throw data_error("the checkpoint " + folder.string() +
                          " was expected to have been made with " + key + " = " +
                          io::json::dump(value) + " and was made with " +

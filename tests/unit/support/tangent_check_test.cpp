@@ -28,7 +28,6 @@ enum class mistake {
 };
 
 struct one_weight_per_number : nn::parameter_free {
-  static constexpr std::string_view name = "test";
   static constexpr hwc output_shape(hwc in) { return in; }
   template <hwc>
   static constexpr bool validate() {

@@ -38,7 +38,7 @@ inline gantry::data::image_set make(std::size_t n, std::uint64_t seed, std::stri
 /// Enough for the set above.
 inline constexpr gantry::train::classifier_settings quick{.passes = 5, .batch = 20, .rate = 3e-3};
 
-inline gantry::train::classifier_weights trained(
+inline gantry::train::classifier_weights<> trained(
     int threads, const gantry::train::classifier_settings& s = quick) {
   gantry::backend::cpu b(threads);
   const auto set = make(200, 1, "squares train");

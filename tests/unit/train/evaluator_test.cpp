@@ -17,6 +17,8 @@ using namespace class_images;
 
 namespace {
 
+/// What the grey classifier sees.
+using grey28 = shrink_to<hwc{28, 28, 1}>;
 using cpu_evaluator = evaluator<backend::cpu>;
 
 /// An evaluator on a small set; `replay` shows given images one after the other.
@@ -29,7 +31,7 @@ struct fixture {
       : reference(std::move(images)), evaluate(network(b), reference, options) {}
 
   static classifier<backend::cpu> network(backend::cpu& b) {
-    static const classifier_weights weights = trained(1);
+    static const classifier_weights<> weights = trained(1);
     return {b, weights, "squares train", make(50, 2, "squares test")};
   }
   static auto replay(std::vector<float> images) {
@@ -144,16 +146,16 @@ TEST_CASE("evaluator: padded and enlarged colour images are scored like the grey
 TEST_CASE("grey28: grey images of 28 x 28 stay, padding is undone, areas are averaged") {
   const auto images = make(3, 9, "squares");
   const auto original = floats(images);
-  const auto converted = [](const data::image_set& set, grey28_rule rule = grey28_rule::automatic) {
+  const auto converted = [](const data::image_set& set, shrink_rule rule = shrink_rule::automatic) {
     std::vector<float> grey(set.size() * 784);
     grey28({set.height, set.width, set.channels}, rule)(floats(set), grey);
     return grey;
   };
   CHECK(converted(images) == original);
-  CHECK(converted(images, grey28_rule::average) == original);
+  CHECK(converted(images, shrink_rule::average) == original);
   CHECK(converted(data::pad_to(images, 32, 32)) == original);
   CHECK(converted(data::pad_to(images, 29, 35)) == original);
-  CHECK(converted(data::pad_to(images, 64, 64), grey28_rule::crop) == original);
+  CHECK(converted(data::pad_to(images, 64, 64), shrink_rule::crop) == original);
   for (const int size : {56, 64, 100}) {
     const auto back = converted(data::to_channels(data::resize_bilinear(images, size, size), 3));
     double before = 0, after = 0;

@@ -3,11 +3,13 @@
 #pragma once
 
 #include "gantry/backend/cpu/attention.hpp"
+#include "gantry/backend/cpu/augment.hpp"
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/group_norm.hpp"
 #include "gantry/backend/cpu/grouped_conv2d.hpp"
 #include "gantry/backend/cpu/kernel_fold.hpp"
 #include "gantry/backend/cpu/labels.hpp"
+#include "gantry/backend/cpu/learned_basis.hpp"
 #include "gantry/backend/cpu/minibatch.hpp"
 #include "gantry/backend/cpu/minibatch_deviation.hpp"
 #include "gantry/backend/cpu/norm.hpp"

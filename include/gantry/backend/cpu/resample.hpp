@@ -99,7 +99,8 @@ struct bilinear_sums {
   [[nodiscard]] auto taps(int y, int x) const {
     const auto& row = rows[static_cast<std::size_t>(y)];
     const auto& column = columns[static_cast<std::size_t>(x)];
-    tap_list<row.most * column.most> list;
+    constexpr int most = decltype(rows)::value_type::most;
+    tap_list<most * most> list;
     for (int i = 0; i < row.count; ++i)
       for (int j = 0; j < column.count; ++j) {
         const tap ty = row.taps[static_cast<std::size_t>(i)];

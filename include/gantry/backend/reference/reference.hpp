@@ -3,11 +3,13 @@
 #pragma once
 
 #include "gantry/backend/reference/attention.hpp"
+#include "gantry/backend/reference/augment.hpp"
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/backend/reference/group_norm.hpp"
 #include "gantry/backend/reference/grouped_conv2d.hpp"
 #include "gantry/backend/reference/kernel_fold.hpp"
 #include "gantry/backend/reference/labels.hpp"
+#include "gantry/backend/reference/learned_basis.hpp"
 #include "gantry/backend/reference/minibatch_deviation.hpp"
 #include "gantry/backend/reference/norm.hpp"
 #include "gantry/backend/reference/penalty.hpp"

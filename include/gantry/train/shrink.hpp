@@ -13,48 +13,55 @@
 
 namespace gantry::train {
 
-/// How a larger image becomes one of 28 x 28: its middle, for images that data::pad_to has made
+/// How a larger image becomes a smaller one: its middle, for images that data::pad_to has made
 /// larger, or averages over areas, for those of data::resize_bilinear.
-enum class grey28_rule { automatic, crop, average };
+enum class shrink_rule { automatic, crop, average };
 
-/// Brings images of any extents from 28 x 28 up to the 28 x 28 x 1 that the classifier knows, so
-/// that one classifier scores networks of all sizes. Channels are averaged. A grey 28 x 28 image is
-/// not changed.
-class grey28 {
+/// Brings images of any extents from Output up to the extents that a classifier knows, so that one
+/// classifier scores networks of all sizes. For a grey output channels are averaged, for another
+/// there have to be as many. An image that has the extents already is not changed.
+template <hwc Output>
+class shrink_to {
  public:
-  static constexpr hwc output{28, 28, 1};
+  static constexpr hwc output = Output;
 
-  /// `automatic` crops images smaller than 56 x 56 and averages larger ones.
-  /// @throws usage_error for a height or width below 28
-  explicit grey28(hwc input, grey28_rule rule = grey28_rule::automatic) : input_(input) {
-    if (input.h < output.h || input.w < output.w || input.c < 1)
-      throw usage_error("the classifier sees images of 28 x 28 and was given " +
-                        std::to_string(input.h) + " x " + std::to_string(input.w) + " x " +
-                        std::to_string(input.c) +
-                        "; score images of at least 28 x 28 or switch the scores off");
+  /// `automatic` crops images smaller than twice the output and averages larger ones.
+  /// @throws usage_error for extents that are too small, or too few channels
+  explicit shrink_to(hwc input, shrink_rule rule = shrink_rule::automatic) : input_(input) {
+    if (input.h < output.h || input.w < output.w || input.c < 1 ||
+        (output.c > 1 && input.c != output.c))
+      throw usage_error("the classifier sees images of " + text(output) + " and was given " +
+                        text(input) +
+                        "; score images of at least that size or switch the scores off");
     const bool small = input.h < 2 * output.h && input.w < 2 * output.w;
-    const bool crop = rule == grey28_rule::crop || (rule == grey28_rule::automatic && small);
+    const bool crop = rule == shrink_rule::crop || (rule == shrink_rule::automatic && small);
     rows_ = crop ? middle(input.h, output.h) : areas(input.h, output.h);
     columns_ = crop ? middle(input.w, output.w) : areas(input.w, output.w);
   }
 
   [[nodiscard]] hwc input() const { return input_; }
 
-  /// [n][h][w][c] to [n][28][28][1], n = images.size() / (h w c). @throws usage_error if the sizes
-  /// do not fit
-  void operator()(std::span<const float> images, std::span<float> grey) const {
+  /// [n][h][w][c] to n images of Output, n = images.size() / (h w c). @throws usage_error if the
+  /// sizes do not fit
+  void operator()(std::span<const float> images, std::span<float> shrunk) const {
     const auto in = static_cast<std::size_t>(input_.size()),
                out = static_cast<std::size_t>(output.size());
     expects(
-        images.size() % in == 0 && grey.size() == images.size() / in * out,
-        "a conversion to 28 x 28 needs whole images and room for as many; check the sizes of both");
-    float* to = grey.data();
+        images.size() % in == 0 && shrunk.size() == images.size() / in * out,
+        "making images smaller needs whole images and room for as many; check the sizes of both");
+    const int mixed = output.c == 1 ? input_.c : 1;  // channels that one of the output is made of
+    float* to = shrunk.data();
     for (const float* image = images.data(); image != images.data() + images.size(); image += in)
       for (const taps& y : rows_)
-        for (const taps& x : columns_) *to++ = blend(image, y, x);
+        for (const taps& x : columns_)
+          for (int c = 0; c < output.c; ++c) *to++ = blend(image + c, y, x, mixed);
   }
 
  private:
+  static std::string text(hwc s) {
+    return std::to_string(s.h) + " x " + std::to_string(s.w) + " x " + std::to_string(s.c);
+  }
+
   /// Input positions that an output position is made of: first, first + 1, ... with weights that
   /// add up to 1.
   struct taps {
@@ -84,17 +91,19 @@ class grey28 {
     return all;
   }
 
-  [[nodiscard]] float blend(const float* image, const taps& y, const taps& x) const {
+  [[nodiscard]] float blend(const float* image, const taps& y, const taps& x, int mixed) const {
     const auto pitch = static_cast<std::ptrdiff_t>(input_.w) * input_.c;
     const float* row = image + y.first * pitch + static_cast<std::ptrdiff_t>(x.first) * input_.c;
     float sum = 0;
     for (const float vertical : y.weights) {
       const float* pixel = row;
-      for (const float horizontal : x.weights)
-        for (int c = 0; c < input_.c; ++c) sum += vertical * horizontal * *pixel++;
+      for (const float horizontal : x.weights) {
+        for (int c = 0; c < mixed; ++c) sum += vertical * horizontal * pixel[c];
+        pixel += input_.c;
+      }
       row += pitch;
     }
-    return sum / static_cast<float>(input_.c);
+    return sum / static_cast<float>(mixed);
   }
 
   hwc input_;

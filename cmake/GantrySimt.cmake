@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Tests that run CUDA kernels on the CPU: the host's compiler builds them with tests/simt/ in the
+# place of CUDA's headers.
+
+set(GANTRY_SIMT_DIR "${PROJECT_SOURCE_DIR}/tests/simt")
+
+# gantry_add_simt_test(NAME <name> SOURCES <files>...)
+# One program and its tests: <name>, which the sanitizers' stages run too (ThreadSanitizer takes
+# every CUDA thread for a thread, so that it finds missing barriers), and the other orders of
+# threads and the two extremes of the runtime.
+function(gantry_add_simt_test)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "SOURCES")
+  if(NOT arg_SOURCES)
+    return()
+  endif()
+  gantry_add_test(NAME ${arg_NAME} SOURCES ${arg_SOURCES} LABELS fast threads kernels)
+  target_include_directories(${arg_NAME} BEFORE PRIVATE "${GANTRY_SIMT_DIR}/cuda")
+  # Hundreds of instances: what optimising them gains, compiling them costs twice.
+  target_compile_options(${arg_NAME} PRIVATE -Wno-unknown-pragmas -O1)
+  foreach(mode SIMT_ORDER=reverse SIMT_ORDER=random:1 SIMT_ORDER=random:2 SIMT_ASYNC=eager
+               SIMT_HOSTTRAP=1)
+    string(REGEX REPLACE "^SIMT_([A-Z]+)=" "\\1_" suffix "${mode}")
+    string(TOLOWER "${suffix}" suffix)
+    string(REPLACE ":" "" suffix "${suffix}")
+    add_test(NAME ${arg_NAME}_${suffix} COMMAND ${arg_NAME})
+    set_tests_properties(
+      ${arg_NAME}_${suffix} PROPERTIES LABELS kernels TIMEOUT ${GANTRY_TIMEOUT_kernels}
+                                       ENVIRONMENT "${GANTRY_TEST_ENVIRONMENT};${mode}")
+  endforeach()
+endfunction()
+
+# What nvcc makes of the kernels (skipped where there is none), and, on request, whether the tests
+# notice when a barrier, a fence or a mask is taken away.
+function(gantry_add_kernel_gates)
+  set(scripts "${PROJECT_SOURCE_DIR}/tests/kernels")
+  add_test(NAME kernels_cubins COMMAND Python3::Interpreter -B "${scripts}/check_cubins.py")
+  set_tests_properties(kernels_cubins PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 PROCESSORS 2
+                                                 TIMEOUT ${GANTRY_TIMEOUT_kernels})
+  add_custom_target(
+    gantry_kernel_mutants
+    COMMAND Python3::Interpreter -B "${scripts}/mutants.py" "${CMAKE_CXX_COMPILER}"
+    USES_TERMINAL)
+endfunction()

@@ -1,0 +1,97 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "gantry/data/cifar.hpp"
+#include "gantry/data/mnist.hpp"
+#include "gantry/data/transform.hpp"
+#include "gantry/train/data_hash.hpp"
+
+#include "data_sets.hpp"
+
+namespace {
+
+using namespace gantry;
+
+const std::array<data_choice, 4>& choices() {
+  static const std::array<data_choice, 4> all{
+      {{"fashion-mnist", {28, 28, 1}, 10, data::fashion_mnist, data::debian_fashion_mnist},
+       {"mnist", {28, 28, 1}, 10, data::mnist, ""},
+       {"cifar10", {32, 32, 3}, 10, data::cifar10, ""},
+       {"cifar100",
+        {32, 32, 3},
+        100,
+        [](const std::filesystem::path& dir, data::split part) {
+          return data::cifar100(dir, part);
+        },
+        ""}}};
+  return all;
+}
+
+/// Published files that have the names and sizes of others', by data_sha256.
+struct published {
+  std::string_view name, train, test;
+};
+constexpr std::array<published, 2> twins{
+    {{"mnist", "edc0d1098aa497be14ace79ddd5171e5a3dcf9c4d196c015389203eb3ba1f59b",
+      "c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b"},
+     {"fashion-mnist", "16d82e2b505296aa2b78bd5ea0992634f30419a4c97def7c907d154a35ac6157",
+      "9f1ec356a747bfe4ebab3cfb722d3694c9ca737e2570f6f90cf31d7b6fd689d4"}}};
+
+std::string extents(hwc s) {
+  return std::to_string(s.h) + " x " + std::to_string(s.w) + " x " + std::to_string(s.c);
+}
+
+/// "Fashion-MNIST train, 60000 images of 28 x 28 x 1, SHA-256 16d82e2b5052, from ...".
+/// @throws data_error for the published files of another set
+std::string checked_facts(const data::image_set& set, const std::string& name) {
+  const std::string hash = train::data_sha256(set);
+  for (const published& p : twins)
+    if (p.name != name && (hash == p.train || hash == p.test))
+      throw data_error(set.files.front().string() + ": expected the files of " + name +
+                       ", found those of " + std::string(p.name) + "; use --data " +
+                       std::string(p.name) + " or name another --data-dir");
+  std::string files;
+  for (const auto& file : set.files) files += (files.empty() ? "" : ", ") + file.string();
+  return set.name + ", " + std::to_string(set.size()) + " images of " +
+         extents({set.height, set.width, set.channels}) + ", SHA-256 " + hash.substr(0, 12) +
+         ", from " + files;
+}
+
+/// Padded to 32 x 32, enlarged to 64 x 64, grey repeated for colour networks.
+data_sets::pointer fit(const data_sets::pointer& published, hwc shape) {
+  if (shape == hwc{published->height, published->width, published->channels}) return published;
+  const data::image_set sized = shape.h == 32 ? data::pad_to(*published, shape.h, shape.w)
+                                              : data::resize_bilinear(*published, shape.h, shape.w);
+  return std::make_shared<const data::image_set>(data::to_channels(sized, shape.c));
+}
+
+}  // namespace
+
+const data_choice& chosen_data(const program_options& o) {
+  return *std::ranges::find(choices(), o.data, &data_choice::name);
+}
+
+void require_fitting_images(const program_options& o, hwc image) {
+  const hwc published = chosen_data(o).image;
+  if (image.h < published.h || image.w < published.w || image.c < published.c)
+    throw usage_error("--model was expected to make images of at least " + extents(published) +
+                      " for --data " + o.data + " and " + o.model + " makes " + extents(image) +
+                      "; use another --model, such as dcgan32");
+}
+
+data_sets load_data(const program_options& o, hwc image) {
+  const data_choice& choice = chosen_data(o);
+  const auto read = [&](data::split part) {
+    return std::make_shared<const data::image_set>(choice.read(o.data_dir, part));
+  };
+  data_sets sets{.published_train = read(data::split::train),
+                 .published_test = read(data::split::test)};
+  sets.train_facts = checked_facts(*sets.published_train, choice.name);
+  sets.test_facts = checked_facts(*sets.published_test, choice.name);
+  sets.train = fit(sets.published_train, image);
+  sets.test = fit(sets.published_test, image);
+  return sets;
+}

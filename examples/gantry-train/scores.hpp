@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The edge to the classifiers: they are compiled in scores.cpp only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "gantry/train/evaluation.hpp"
+
+#include "data_sets.hpp"
+#include "preset.hpp"
+
+/// Scores a generator in the features of a classifier of the published images.
+class scorer {
+ public:
+  using sample_function = std::function<void(std::span<const float>, std::span<float>)>;
+
+  virtual ~scorer() = default;
+  virtual gantry::train::evaluation evaluate(const sample_function& sample, int count,
+                                             std::uint64_t seed) = 0;
+  [[nodiscard]] virtual std::string network_name() const = 0;
+  [[nodiscard]] virtual std::string network_hash() const = 0;
+  [[nodiscard]] virtual double accuracy() const = 0;
+};
+
+/// With the classifier that was kept, or a new one. `note` gets sentences for the user.
+std::unique_ptr<scorer> make_scorer(const program_options& o, const run_plan& plan,
+                                    const data_sets& data,
+                                    const std::function<void(const std::string&)>& note);

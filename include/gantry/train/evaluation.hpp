@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "gantry/io/json.hpp"
+
+namespace gantry::train {
+
+/// How good generated images are, with what the two figures depend on. They are comparable only
+/// where counts and hash agree.
+struct evaluation {
+  double fid{};  ///< Frechet distance in the classifier's features, 0 is best; not the FID of an
+                 ///< Inception network
+  double classifier_score{};  ///< 1 .. number of classes, higher is better
+  std::int64_t generated{};   ///< images scored
+  std::int64_t reference{};   ///< real images they are compared with
+  std::string feature_network;
+  std::string feature_hash;
+  double seconds{};
+};
+
+/// For log files.
+inline io::json::object to_json(const evaluation& e) {
+  return {{"fid", e.fid},
+          {"classifier_score", e.classifier_score},
+          {"generated", e.generated},
+          {"reference", e.reference},
+          {"feature_network", e.feature_network},
+          {"feature_sha256", e.feature_hash},
+          {"seconds", e.seconds}};
+}
+
+}  // namespace gantry::train

@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/kernels/batch_norm/kernel.cuh"
+#include "gantry/ops/norm.hpp"
+
+namespace gantry::kernels {
+
+namespace detail {
+
+/// Sums over n samples of extents Shape; the scratch begins with two floats per channel.
+/// @throws usage_error
+template <hwc Shape, class Body>
+void start_channel_sums(const context& c, int n, const Body& body) {
+  using selector = channel_policy_selector<Shape.c>;
+  constexpr channel_policy policy = selector{}();
+  constexpr int groups = ceil_div(Shape.c, policy.channels);
+  constexpr std::size_t means = 2 * Shape.c, of_block = 2 * groups * policy.channels;
+  const int rows = n * Shape.pixels();
+  if (rows == 0) return;
+  expects(c.partial_count >= means + of_block && c.ticket_count >= groups,
+          "Sums per channel need scratch for four partial sums per channel, found less; make the "
+          "context's scratch larger.");
+  const int wanted = ceil_div(rows, policy.lines() * policy.rows);
+  const int allowed = c.multiprocessors * policy.blocks_per_multiprocessor / groups;
+  const auto room = static_cast<int>(
+      std::min<std::size_t>((c.partial_count - means) / of_block, std::size_t{1} << 16));
+  const int blocks = std::max(1, std::min({wanted, allowed, room}));
+  start(c, channel_sums_kernel<selector, Body>,
+        {dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(groups)),
+         static_cast<unsigned>(policy.threads)},
+        {body, rows, Shape.c, c.partials + means, c.tickets});
+}
+
+template <class Body>
+void start_batch_norm(const context& c, const Body& body, bool aligned) {
+  constexpr batch_norm_policy_selector select;
+  if (body.count == 0) return;
+  start(c,
+        aligned ? batch_norm_kernel<batch_norm_policy_selector, true, Body>
+                : batch_norm_kernel<batch_norm_policy_selector, false, Body>,
+        stream_size(c, body.count, select(aligned)), body);
+}
+
+}  // namespace detail
+
+template <hwc Shape>
+void launch(const context& c, ops::batch_norm_forward<Shape>,
+            const params_of<ops::batch_norm_forward<Shape>>& p) {
+  detail::start_channel_sums<Shape>(
+      c, p.x.n,
+      statistics_body{p.x.data, Shape.c, p.x.n * Shape.pixels(), p.running_mean, p.running_variance,
+                      p.saved_mean, p.saved_inverse_deviation, p.momentum, p.epsilon});
+  detail::start_batch_norm(
+      c,
+      normalise_body<Shape.c>{p.x.data, p.gamma, p.beta, p.saved_mean, p.saved_inverse_deviation,
+                              p.y.data, nhwc::elements(Shape, p.x.n)},
+      allow_packs(p.x.data, p.y.data));
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::batch_norm_inference<Shape>,
+            const params_of<ops::batch_norm_inference<Shape>>& p) {
+  detail::start_batch_norm(
+      c,
+      fixed_statistics_body{p.running_mean, p.running_variance, p.saved_mean,
+                            p.saved_inverse_deviation, static_cast<std::size_t>(Shape.c),
+                            p.epsilon},
+      allow_packs(p.running_mean, p.running_variance, p.saved_mean, p.saved_inverse_deviation));
+  detail::start_batch_norm(
+      c,
+      normalise_body<Shape.c>{p.x.data, p.gamma, p.beta, p.saved_mean, p.saved_inverse_deviation,
+                              p.y.data, nhwc::elements(Shape, p.x.n)},
+      allow_packs(p.x.data, p.y.data));
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::batch_norm_backward<Shape>,
+            const params_of<ops::batch_norm_backward<Shape>>& p) {
+  const bool needs_means = p.dx.data && !p.fixed_statistics;
+  if (p.dgamma || needs_means)
+    detail::start_channel_sums<Shape>(
+        c, p.x.n,
+        gradient_sums_body{p.x.data, p.dy.data, p.saved_mean, p.saved_inverse_deviation, Shape.c,
+                           p.x.n * Shape.pixels(), p.dgamma, p.dbeta, c.partials});
+  if (!p.dx.data) return;
+  detail::start_batch_norm(
+      c,
+      normalise_backward_body<Shape.c>{
+          p.x.data, p.dy.data, p.gamma, p.saved_mean, p.saved_inverse_deviation,
+          needs_means ? c.partials : nullptr, p.dx.data, nhwc::elements(Shape, p.x.n)},
+      allow_packs(p.x.data, p.dy.data, p.dx.data));
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::channel_sum<Shape>,
+            const params_of<ops::channel_sum<Shape>>& p) {
+  detail::start_channel_sums<Shape>(c, p.x.n, channel_sum_body{p.x.data, Shape.c, p.sum});
+}
+
+}  // namespace gantry::kernels

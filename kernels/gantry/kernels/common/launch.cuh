@@ -1,0 +1,85 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// How kernels are started: the only place with <<<>>>. Where the compiler is no CUDA compiler,
+// <cuda_runtime.h> is the emulator's (tests/simt) and brings launch() and dynamic_shared().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include <cuda_runtime.h>
+
+#include "gantry/base/error.hpp"
+#include "gantry/base/math.hpp"
+#include "gantry/kernels/common/policy.hpp"
+#include "gantry/ops/operation.hpp"
+
+namespace gantry::kernels {
+
+/// Activations are fp32, [n][h][w][c].
+using device_storage = storage<float, nhwc>;
+template <class Op>
+using params_of = typename Op::template params<device_storage>;
+
+/// What a launch needs beside its op. Launches on one stream may share the scratch: each leaves the
+/// tickets at 0, as it must find them.
+struct context {
+  cudaStream_t stream{};
+  int multiprocessors{132};
+  float* partials{};  ///< sums of blocks
+  std::size_t partial_count{};
+  unsigned* tickets{};  ///< how many blocks have finished
+  std::size_t ticket_count{};
+};
+
+/// A context whose products are computed in one way.
+template <gemm_math Math>
+struct math_context : context {};
+
+/// @throws error that names the call
+inline void check(cudaError_t status, const char* call) {
+  if (status == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());  // the next call is not to be blamed
+  throw error(std::string(call) + " failed: " + cudaGetErrorString(status) + ".");
+}
+
+/// Grid, threads of a block, bytes of dynamic shared memory.
+struct launch_size {
+  dim3 grid;
+  unsigned threads;
+  std::size_t shared_bytes{};
+};
+
+/// Starts a kernel with its one argument. @throws error
+template <class Params>
+void start(const context& c, void (*kernel)(Params), const launch_size& size,
+           const std::type_identity_t<Params>& params) {
+  constexpr std::size_t needs_no_permission = 48 << 10;
+  if (size.shared_bytes > needs_no_permission)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(size.shared_bytes)),
+          "cudaFuncSetAttribute");
+#if defined(__CUDACC__)
+  kernel<<<size.grid, size.threads, size.shared_bytes, c.stream>>>(params);
+  check(cudaGetLastError(), "A kernel's launch");
+#else
+  check(simt::launch(kernel, {size.grid, size.threads, size.shared_bytes}, c.stream, params),
+        "A kernel's launch");
+#endif
+}
+
+/// The block's dynamic shared memory as a T.
+template <class T>
+__device__ T& dynamic_shared() {
+#if defined(__CUDACC__)
+  extern __shared__ __align__(16) unsigned char bytes[];
+  return *reinterpret_cast<T*>(bytes);
+#else
+  return *simt::dynamic_shared<T>();
+#endif
+}
+
+}  // namespace gantry::kernels

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/kernels/common/launch.cuh"
+#include "gantry/kernels/conv2d/tile.cuh"
+
+namespace gantry::kernels {
+
+template <class Spec, class Function>
+using conv_forward_problem =
+    gemm_problem<conv_windows<Spec>, matrix_operand<true>, matrix_result<Function>>;
+template <class Spec>
+using conv_backward_weights_problem =
+    gemm_problem<matrix_operand<false>, conv_shifted_pixels<Spec>, matrix_result<identity>>;
+
+template <class Selector, class Problem>
+__global__ void __launch_bounds__(Selector::policy.threads(), Selector::policy.blocks)
+    conv2d_kernel(const __grid_constant__ Problem problem) {
+  using tile = gemm_tile<Selector::math, Selector::policy>;
+  tile{}(problem, dynamic_shared<typename tile::shared_storage>());
+}
+
+}  // namespace gantry::kernels

@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/kernels/common/policy.hpp"
+
+namespace gantry::kernels {
+
+/// A pack is one block of the generator.
+using philox_policy_selector = stream_policy_selector;
+
+}  // namespace gantry::kernels

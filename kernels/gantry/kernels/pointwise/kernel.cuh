@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/kernels/pointwise/policy.hpp"
+#include "gantry/kernels/pointwise/tile.cuh"
+
+namespace gantry::kernels {
+
+template <class Selector, bool Aligned, class Body>
+__global__ void __launch_bounds__(Selector{}(Aligned).threads)
+    pointwise_kernel(const __grid_constant__ Body body) {
+  stream_tile<Selector{}(Aligned).width>{}(body);
+}
+
+template <class Selector, class Function>
+__global__ void __launch_bounds__(Selector{}().threads)
+    loss_term_kernel(const __grid_constant__ loss_args<Function> args) {
+  using tile = loss_tile<Selector{}().threads>;
+  __shared__ typename tile::shared_storage shared;
+  tile{}(args, shared);
+}
+
+}  // namespace gantry::kernels

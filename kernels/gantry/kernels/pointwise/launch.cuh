@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/kernels/pointwise/kernel.cuh"
+#include "gantry/ops/loss.hpp"
+
+namespace gantry::kernels {
+
+namespace detail {
+
+template <class Body>
+void start_pointwise(const context& c, const Body& body, bool aligned) {
+  constexpr pointwise_policy_selector select;
+  if (body.count == 0) return;
+  start(c,
+        aligned ? pointwise_kernel<pointwise_policy_selector, true, Body>
+                : pointwise_kernel<pointwise_policy_selector, false, Body>,
+        stream_size(c, body.count, select(aligned)), body);
+}
+
+}  // namespace detail
+
+template <class F>
+void launch(const context& c, ops::activation_forward<F>,
+            const params_of<ops::activation_forward<F>>& p) {
+  detail::start_pointwise(c, activation_forward_body<F>{p.x, p.y, p.count, p.f},
+                          allow_packs(p.x, p.y));
+}
+
+template <class F>
+void launch(const context& c, ops::activation_backward<F>,
+            const params_of<ops::activation_backward<F>>& p) {
+  detail::start_pointwise(c, activation_backward_body<F>{p.y, p.dy, p.dx, p.count, p.f},
+                          allow_packs(p.y, p.dy, p.dx));
+}
+
+inline void launch(const context& c, ops::copy, const params_of<ops::copy>& p) {
+  detail::start_pointwise(c, copy_body{p.x, p.y, p.count}, allow_packs(p.x, p.y));
+}
+inline void launch(const context& c, ops::accumulate, const params_of<ops::accumulate>& p) {
+  detail::start_pointwise(c, accumulate_body{p.x, p.y, p.count}, allow_packs(p.x, p.y));
+}
+inline void launch(const context& c, ops::fill, const params_of<ops::fill>& p) {
+  detail::start_pointwise(c, fill_body{p.y, p.count, p.value}, allow_packs(p.y));
+}
+inline void launch(const context& c, ops::clamp, const params_of<ops::clamp>& p) {
+  detail::start_pointwise(c, clamp_body{p.y, p.count, p.bound}, allow_packs(p.y));
+}
+
+/// Needs a partial per block, at most loss_policy::most_blocks, and one ticket. @throws usage_error
+template <class F>
+void launch(const context& c, ops::loss_term<F>, const params_of<ops::loss_term<F>>& p) {
+  constexpr loss_policy policy = loss_policy_selector{}();
+  const auto most = static_cast<std::size_t>(policy.most_blocks);
+  if (p.count == 0) return;
+  expects(c.partial_count >= most && c.ticket_count >= 1,
+          "A loss needs scratch for 64 partial sums and a ticket, found less; make the context's "
+          "scratch larger.");
+  const auto per_block = static_cast<std::size_t>(policy.threads * policy.terms);
+  const auto blocks = static_cast<unsigned>(std::min(ceil_div(p.count, per_block), most));
+  start(c, loss_term_kernel<loss_policy_selector, F>,
+        {dim3(blocks), static_cast<unsigned>(policy.threads)},
+        {p.logits, p.gradient, p.count, p.scale, p.sum, p.f, c.partials, c.tickets});
+}
+
+}  // namespace gantry::kernels

@@ -1,0 +1,273 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The calls of CUDA's runtime that Gantry uses.
+#pragma once
+
+#include <cstring>
+
+#include "simt/stream.hpp"
+#include "simt/warp.hpp"
+
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
+
+namespace simt {
+
+/// How Gantry's kernels are started where there is no <<<>>>. Refuses what a GPU refuses.
+template <class... P>
+cudaError_t launch(void (*kernel)(P...), const launch_shape& shape, cudaStream_t stream,
+                   const std::type_identity_t<P>&... arguments) {
+  auto& runtime = runtime_state::instance();
+  const runtime_guard guard(runtime.mutex);
+  const dim3 g = shape.grid, b = shape.block;
+  const std::uint64_t threads = std::uint64_t{b.x} * b.y * b.z;
+  if (!threads || threads > 1024 || b.z > 64 || !g.x || !g.y || !g.z || g.x > 0x7fffffffu ||
+      g.y > 65535 || g.z > 65535)
+    return runtime.note(cudaErrorInvalidConfiguration);
+  const auto allowed = runtime.most_shared.find(reinterpret_cast<const void*>(kernel));
+  const std::size_t most =
+      allowed == runtime.most_shared.end() ? std::size_t{48} << 10 : allowed->second;
+  if (shape.shared_bytes > most) return runtime.note(cudaErrorInvalidValue);
+  return runtime.enqueue(
+      stream, [&runtime, kernel, shape, held = std::tuple<std::remove_cv_t<P>...>(arguments...)] {
+        const std::string sentence = run_kernel(shape, kernel, std::tuple<P...>(held));
+        if (sentence.empty()) return;
+        runtime.message = sentence;
+        runtime.sticky = cudaErrorLaunchFailure;
+      });
+}
+
+template <class T>
+T* dynamic_shared() {
+  return reinterpret_cast<T*>(self->dynamic_shared());
+}
+
+inline cudaError_t check_copy(const void* to, const void* from, std::size_t bytes,
+                              cudaMemcpyKind kind) {
+  auto& heap = device_heap::instance();
+  auto& runtime = runtime_state::instance();
+  const bool to_device = heap.owns(to), from_device = heap.owns(from);
+  const bool wants_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool wants_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (kind != cudaMemcpyDefault && (to_device != wants_to || from_device != wants_from))
+    return runtime.note(cudaErrorInvalidMemcpyDirection);
+  if ((to_device && !heap.contains(to, bytes)) || (from_device && !heap.contains(from, bytes)))
+    return runtime.note(cudaErrorInvalidValue);
+  return cudaSuccess;
+}
+
+}  // namespace simt
+
+inline cudaError_t cudaGetLastError() {
+  auto& r = simt::runtime_state::instance();
+  const auto e = std::exchange(r.last_error, cudaSuccess);
+  return r.sticky != cudaSuccess ? r.sticky : e;
+}
+inline const char* cudaGetErrorString(cudaError_t e) {
+  const auto& r = simt::runtime_state::instance();
+  if (e == cudaErrorLaunchFailure && !r.message.empty()) return r.message.c_str();
+  switch (e) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
+    default:
+      return "CUDA error";
+  }
+}
+/// Forgets errors and queued work; memory stays.
+inline cudaError_t cudaDeviceReset() {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  r.sticky = r.last_error = cudaSuccess;
+  r.message.clear();
+  const auto forget = [](CUstream_st& s) {
+    s.queue.clear();
+    s.done = s.queued;
+  };
+  forget(r.legacy);
+  for (CUstream_st* s : r.streams) forget(*s);
+  return cudaSuccess;
+}
+
+template <class T>
+cudaError_t cudaMalloc(T** p, std::size_t bytes) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  *p = bytes ? static_cast<T*>(simt::device_heap::instance().allocate(bytes)) : nullptr;
+  return *p || !bytes ? cudaSuccess : r.note(cudaErrorMemoryAllocation);
+}
+inline cudaError_t cudaFree(void* p) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (!p) return cudaSuccess;
+  if (const auto e = r.refuse_in_capture()) return e;
+  r.drain_all();
+  return simt::device_heap::instance().release(p) ? cudaSuccess : r.note(cudaErrorInvalidValue);
+}
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes,
+                                   cudaMemcpyKind kind, cudaStream_t stream = nullptr) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = simt::check_copy(to, from, bytes, kind)) return e;
+  return r.enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+}
+inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes,
+                                   cudaStream_t stream = nullptr) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (!simt::device_heap::instance().contains(to, bytes)) return r.note(cudaErrorInvalidValue);
+  return r.enqueue(stream, [=] { std::memset(to, value, bytes); });
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  r.drain(r.of(stream));
+  return r.note(r.sticky);
+}
+inline cudaError_t cudaDeviceSynchronize() {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  r.drain_all();
+  return r.note(r.sticky);
+}
+inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  if (const auto e = cudaMemcpyAsync(to, from, bytes, kind)) return e;
+  return cudaStreamSynchronize(nullptr);
+}
+
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  *stream = new CUstream_st;
+  (*stream)->waits_for_legacy = !(flags & cudaStreamNonBlocking);
+  r.streams.insert(*stream);
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (!r.streams.count(stream)) return r.note(cudaErrorInvalidResourceHandle);
+  r.drain(*stream);
+  r.streams.erase(stream);
+  delete stream;
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  CUstream_st& s = r.of(stream);
+  event->stream = &s;
+  event->capture = s.capture;
+  event->position = s.queued;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned = 0) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  CUstream_st& s = r.of(stream);
+  if (!event->stream) return cudaSuccess;
+  if (event->capture) {  // the stream joins the capture
+    s.capture = event->capture;
+    return cudaSuccess;
+  }
+  s.queue.push_back({{{event->stream, event->position}}, nullptr});
+  ++s.queued;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (event->stream && r.exists(event->stream)) r.drain(*event->stream, event->position);
+  return r.note(r.sticky);
+}
+inline cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return !event->stream || event->stream->done >= event->position ? cudaSuccess : cudaErrorNotReady;
+}
+
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (!stream) return r.note(cudaErrorStreamCaptureUnsupported);
+  stream->capture = new CUgraph_st;
+  stream->is_origin = true;
+  stream->is_broken = false;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  CUgraph_st* captured = stream->capture;
+  if (!captured || !stream->is_origin) return r.note(cudaErrorInvalidValue);
+  bool broken = false;
+  for (CUstream_st* s : r.streams) {
+    if (s->capture != captured) continue;
+    broken = broken || s->is_broken;
+    s->capture = nullptr;
+    s->is_origin = s->is_broken = false;
+  }
+  *graph = broken ? nullptr : captured;
+  if (broken) delete captured;
+  return broken ? r.note(cudaErrorStreamCaptureInvalidated) : cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                        unsigned long long = 0) {
+  *executable = new CUgraphExec_st{graph->nodes};
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  return r.enqueue(stream, [&r, nodes = executable->nodes] {
+    for (const auto& node : nodes)
+      if (r.sticky == cudaSuccess) node();
+  });
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+
+template <class... P>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute, int bytes) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (bytes < 0 || static_cast<std::size_t>(bytes) > simt::worker::most_shared)
+    return r.note(cudaErrorInvalidValue);
+  r.most_shared[reinterpret_cast<const void*>(kernel)] = static_cast<std::size_t>(bytes);
+  return cudaSuccess;
+}

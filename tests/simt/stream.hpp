@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Streams, events and graphs. Streams are lazy: queued work runs when something waits for it, and a
+// dependency between streams runs only what it names, so that a missing wait shows as stale data.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "simt/memory.hpp"
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInvalidMemcpyDirection = 21,
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901
+};
+
+struct CUgraph_st {
+  std::vector<std::function<void()>> nodes;
+};
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> nodes;
+};
+struct CUstream_st {
+  struct work {
+    std::vector<std::pair<CUstream_st*, std::uint64_t>> after;
+    std::function<void()> run;
+  };
+  std::deque<work> queue;
+  std::uint64_t queued = 0, done = 0;
+  bool waits_for_legacy = true;
+  CUgraph_st* capture = nullptr;
+  bool is_origin = false, is_broken = false;
+};
+struct CUevent_st {
+  CUstream_st* stream = nullptr;
+  std::uint64_t position = 0;
+  CUgraph_st* capture = nullptr;
+};
+using cudaStream_t = CUstream_st*;
+using cudaEvent_t = CUevent_st*;
+using cudaGraph_t = CUgraph_st*;
+using cudaGraphExec_t = CUgraphExec_st*;
+
+namespace simt {
+
+/// What the calls of the runtime share; as there, one thread at a time is inside.
+struct runtime_state {
+  static runtime_state& instance() {
+    static runtime_state& s = *new runtime_state;
+    return s;
+  }
+  std::recursive_mutex mutex;
+  CUstream_st legacy;
+  std::set<CUstream_st*> streams;
+  std::map<const void*, std::size_t> most_shared;  ///< bytes that a kernel was allowed
+  cudaError_t last_error = cudaSuccess;
+  cudaError_t sticky = cudaSuccess;  ///< a failed kernel spoils all that follows
+  std::string message;               ///< what the engine said
+
+  cudaError_t note(cudaError_t e) {
+    if (e != cudaSuccess) last_error = e;
+    return e;
+  }
+  CUstream_st& of(cudaStream_t s) { return s ? *s : legacy; }
+  [[nodiscard]] bool exists(const CUstream_st* s) const {
+    return s == &legacy || streams.count(const_cast<CUstream_st*>(s)) != 0;
+  }
+
+  void drain(CUstream_st& s, std::uint64_t until) {
+    const device_heap::access open(device_heap::instance());
+    while (s.done < until && !s.queue.empty()) {
+      const auto work = std::move(s.queue.front());
+      s.queue.pop_front();
+      for (const auto& [other, position] : work.after)
+        if (exists(other)) drain(*other, position);
+      if (work.run && sticky == cudaSuccess) work.run();
+      ++s.done;
+    }
+  }
+  void drain(CUstream_st& s) { drain(s, s.queued); }
+  void drain_all() {
+    drain(legacy);
+    for (CUstream_st* s : streams) drain(*s);
+  }
+
+  cudaError_t enqueue(cudaStream_t stream, std::function<void()> run) {
+    if (sticky != cudaSuccess) return note(sticky);
+    CUstream_st& s = of(stream);
+    if (s.capture) {
+      s.capture->nodes.push_back(std::move(run));
+      return cudaSuccess;
+    }
+    CUstream_st::work work{{}, std::move(run)};
+    if (&s == &legacy) {
+      for (CUstream_st* other : streams)
+        if (other->waits_for_legacy) work.after.emplace_back(other, other->queued);
+    } else if (s.waits_for_legacy) {
+      work.after.emplace_back(&legacy, legacy.queued);
+    }
+    s.queue.push_back(std::move(work));
+    ++s.queued;
+    if (!settings().lazy_streams) drain(s);
+    return cudaSuccess;
+  }
+  /// Calls that wait or allocate end a capture.
+  cudaError_t refuse_in_capture() {
+    for (CUstream_st* s : streams)
+      if (s->capture) {
+        s->is_broken = true;
+        return note(cudaErrorStreamCaptureUnsupported);
+      }
+    return cudaSuccess;
+  }
+};
+
+using runtime_guard = std::lock_guard<std::recursive_mutex>;
+
+}  // namespace simt
