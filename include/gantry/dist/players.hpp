@@ -78,10 +78,10 @@ class generator_player {
 
   /// Batch j of an iteration: latents, and for conditional networks classes, from the streams of
   /// (iteration, j), one forward in training mode.
-  /// `draw` tells several batches of one iteration that use the same tape apart.
+  /// `part` tells several batches of one iteration that use the same tape apart.
   batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t iteration,
-                                         std::uint32_t j, std::uint32_t draw = 0) {
-    const std::uint32_t stream = j | draw << 16;
+                                         std::uint32_t j, std::uint32_t part = 0) {
+    const std::uint32_t stream = j | part << 16;
     fill_normal(std::span<float>(host_latents_),
                 {.seed = seed, .step = iteration, .worker = stream, .use = purpose::latent});
     if constexpr (T::classes > 0) {
