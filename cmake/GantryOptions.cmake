@@ -56,7 +56,7 @@ gantry_house_options(-Wall -Wextra -Wpedantic -Wshadow)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Wrong for the AVX-512 intrinsics that Eigen uses (GCC bug 105593) and for "literal" + string
   # (GCC bug 105651).
-  gantry_house_options(-Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict
+  gantry_house_options(-Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict -Wno-array-bounds
                        -Wno-stringop-overflow)
 endif()
 if(GANTRY_WERROR)

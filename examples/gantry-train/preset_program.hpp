@@ -185,7 +185,8 @@ struct preset_program {
   }
 
   static preset entry() {
-    model_info about{.name = std::string(Networks::name)};
+    model_info about;
+    about.name = Networks::name;
     if constexpr (objective_of<Networks>::own) {
       about.objective = objective::name;
       about.settings = Networks::settings;

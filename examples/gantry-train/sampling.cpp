@@ -55,6 +55,6 @@ void draw_samples(const program_options& o) {
   const std::filesystem::path path = o.outdir / "samples.png";
   io::write_file_atomic(path, io::encode_png(grid));
   if (!o.quiet)
-    std::printf("%d samples of %s from %s: %s\n", o.sample, networks.about.name, checkpoint.c_str(),
-                path.c_str());
+    std::printf("%d samples of %s from %s: %s\n", o.sample, networks.about.name.c_str(),
+                checkpoint.c_str(), path.c_str());
 }

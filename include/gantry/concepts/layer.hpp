@@ -47,41 +47,42 @@ enum class mode { train, evaluate };
 
 template <Backend B>
 struct forward_args {
-  const_batch_of<typename B::storage> x;
-  batch_of<typename B::storage> y;
-  std::span<const typename B::scalar> params;
-  std::span<typename B::scalar> buffers;
-  std::span<typename B::scalar> saved;
+  const_batch_of<typename B::storage> x{};
+  batch_of<typename B::storage> y{};
+  std::span<const typename B::scalar> params{};
+  std::span<typename B::scalar> buffers{};
+  std::span<typename B::scalar> saved{};
   mode run_mode{mode::train};
-  stream_id random;  ///< for layers that draw numbers; unique per step, worker, pass and layer
-  std::span<typename B::scalar> workspace;  ///< for layers made of layers: scratch of this call
-  const std::uint8_t* labels{};             ///< for layers with classes: one per sample
+  stream_id random{};  ///< for layers that draw numbers; unique per step, worker, pass and layer
+  std::span<typename B::scalar> workspace{};  ///< for layers made of layers: scratch of this call
+  const std::uint8_t* labels{};               ///< for layers with classes: one per sample
 };
 
 template <Backend B>
 struct backward_args {
-  const_batch_of<typename B::storage> x, y, dy;
-  std::span<const typename B::scalar> params;
-  std::span<typename B::scalar> saved;
-  batch_of<typename B::storage> dx;       ///< data null: not wanted
-  std::span<typename B::scalar> dparams;  ///< empty: not wanted
+  const_batch_of<typename B::storage> x{}, y{}, dy{};
+  std::span<const typename B::scalar> params{};
+  std::span<typename B::scalar> saved{};
+  batch_of<typename B::storage> dx{};       ///< data null: not wanted
+  std::span<typename B::scalar> dparams{};  ///< empty: not wanted
   mode run_mode{mode::train};
-  stream_id random;                         ///< the same as in forward
-  std::span<typename B::scalar> workspace;  ///< for layers made of layers: scratch of this call
-  std::span<typename B::scalar> kept;  ///< the same: where inner gradients stay for a later tangent
+  stream_id random{};                         ///< the same as in forward
+  std::span<typename B::scalar> workspace{};  ///< for layers made of layers: scratch of this call
+  std::span<typename B::scalar>
+      kept{};  ///< the same: where inner gradients stay for a later tangent
   const std::uint8_t* labels{};
 };
 
 /// The derivative of forward along tx; x, y, saved and random are those of the forward.
 template <Backend B>
 struct tangent_args {
-  const_batch_of<typename B::storage> x, y, tx;
-  batch_of<typename B::storage> ty;  ///< may be tx where the layer is in place
-  std::span<const typename B::scalar> params;
-  std::span<typename B::scalar> saved;
+  const_batch_of<typename B::storage> x{}, y{}, tx{};
+  batch_of<typename B::storage> ty{};  ///< may be tx where the layer is in place
+  std::span<const typename B::scalar> params{};
+  std::span<typename B::scalar> saved{};
   mode run_mode{mode::train};
-  stream_id random;
-  std::span<typename B::scalar> workspace, kept;
+  stream_id random{};
+  std::span<typename B::scalar> workspace{}, kept{};
   const std::uint8_t* labels{};
 };
 
@@ -91,14 +92,14 @@ struct tangent_args {
 /// m_i = s_i x_i + t_i to the parameters that multiply, and sum_i s_i gy_i to those that are added.
 template <Backend B>
 struct merged_args {
-  const_batch_of<typename B::storage> x, m, gy;
+  const_batch_of<typename B::storage> x{}, m{}, gy{};
   const typename B::scalar* seeds{};  ///< s, null: all zero
-  std::span<const typename B::scalar> params;
-  std::span<typename B::scalar> saved;
-  std::span<typename B::scalar> dparams;
+  std::span<const typename B::scalar> params{};
+  std::span<typename B::scalar> saved{};
+  std::span<typename B::scalar> dparams{};
   mode run_mode{mode::train};
-  stream_id random;
-  std::span<typename B::scalar> workspace, kept;
+  stream_id random{};
+  std::span<typename B::scalar> workspace{}, kept{};
   const std::uint8_t* labels{};
 };
 
@@ -106,14 +107,14 @@ struct merged_args {
 /// and adds dF/dparams. ey.data null means zero.
 template <Backend B>
 struct second_order_args {
-  const_batch_of<typename B::storage> x, y, tx, gy, ey;
-  batch_of<typename B::storage> ex;
-  std::span<const typename B::scalar> params;
-  std::span<typename B::scalar> saved;
-  std::span<typename B::scalar> dparams;
+  const_batch_of<typename B::storage> x{}, y{}, tx{}, gy{}, ey{};
+  batch_of<typename B::storage> ex{};
+  std::span<const typename B::scalar> params{};
+  std::span<typename B::scalar> saved{};
+  std::span<typename B::scalar> dparams{};
   mode run_mode{mode::train};
-  stream_id random;
-  std::span<typename B::scalar> workspace, kept;
+  stream_id random{};
+  std::span<typename B::scalar> workspace{}, kept{};
   const std::uint8_t* labels{};
 };
 

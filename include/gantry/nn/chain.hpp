@@ -159,10 +159,10 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
   struct frame {
     const objects& layers;
     offsets where;
-    const_batch x;  ///< the chain's input
-    batch y;        ///< and its output, memory of the caller's
-    std::span<const scalar> params;
-    std::span<scalar> buffers;
+    const_batch x{};  ///< the chain's input
+    batch y{};        ///< and its output, memory of the caller's
+    std::span<const scalar> params{};
+    std::span<scalar> buffers{};
     scalar* record{};     ///< record_size(n) scalars: from forward to backward
     scalar* workspace{};  ///< workspace_size(n) scalars: scratch
     scalar* kept{};       ///< kept_size(n) scalars: from backward to penalties; may be null

@@ -121,21 +121,21 @@ struct layer_pack {
     return s;
   }
   static constexpr per_boundary<std::size_t> param_offsets(hwc in) {
-    const auto s = shapes(in);
+    [[maybe_unused]] const auto s = shapes(in);
     per_boundary<std::size_t> o{};
     std::size_t i = 0;
     ((o[i + 1] = o[i] + Layers::param_count(s[i]), ++i), ...);
     return o;
   }
   static constexpr per_boundary<std::size_t> buffer_offsets(hwc in) {
-    const auto s = shapes(in);
+    [[maybe_unused]] const auto s = shapes(in);
     per_boundary<std::size_t> o{};
     std::size_t i = 0;
     ((o[i + 1] = o[i] + Layers::buffer_count(s[i]), ++i), ...);
     return o;
   }
   static constexpr flop_count flops(hwc in) {
-    const auto s = shapes(in);
+    [[maybe_unused]] const auto s = shapes(in);
     flop_count sum;
     std::size_t i = 0;
     ((sum = sum + Layers::flops(s[i]), ++i), ...);

@@ -130,7 +130,10 @@ struct sequential {
       if (terms.seeds) chain<B>::template merge<input_shape>(b, terms.x, terms.seeds, terms.v);
       chain<B>::merged(b, frame, terms.v, ones, terms.seeds, terms.gradients);
     } else {
-      second_order_args<B> a{.tx = terms.v, .gy = ones, .dparams = terms.gradients};
+      second_order_args<B> a;
+      a.tx = terms.v;
+      a.gy = ones;
+      a.dparams = terms.gradients;
       a.ey = {terms.seeds, n};
       chain<B>::second_order(b, frame, a);
     }
