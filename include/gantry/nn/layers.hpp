@@ -25,4 +25,5 @@
 #include "gantry/nn/self_attention.hpp"
 #include "gantry/nn/sequential.hpp"
 #include "gantry/nn/spectral_norm.hpp"
+#include "gantry/nn/summary.hpp"
 #include "gantry/nn/upsampled_conv2d.hpp"
