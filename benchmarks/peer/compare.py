@@ -38,6 +38,7 @@ def arguments():
     parser.add_argument("--python", action="append", default=None,
                         help="a Python with PyTorch; may be given several times")
     parser.add_argument("--set-ups", default="best,installed", help="of PyTorch")
+    parser.add_argument("--critic-only", action="store_true", help="the discriminator's step alone")
     parser.add_argument("--eigen", action="store_true", help="our Eigen path as a peer")
     parser.add_argument("--out", help="file for the JSON lines of all runs")
     return parser.parse_args()
@@ -93,7 +94,7 @@ def has_torch(python):
 def programs(a, model, threads, dlib):
     """-> {name: command or the reason why there is none}, ours first"""
     common = ["--model", model, "--batch", str(a.batch), "--threads", str(threads), "--seconds",
-              str(a.seconds)]
+              str(a.seconds)] + (["--critic-only"] if a.critic_only else [])
     all_ = {"gantry": [a.bench, "step", *common]}
     if a.eigen:
         all_["gantry, Eigen's products"] = [a.bench, "step", *common, "--kernels", "eigen"]

@@ -4,6 +4,7 @@
 """The training step of `gantry-bench step` in PyTorch on the CPU: one JSON line with the same keys.
 
 usage: torch_gan_step.py --model dcgan32 [--batch 64] [--threads 1] [--seconds 5] [--installed]
+                         [--critic-only]
 
 By default PyTorch runs in the best set-up found for it: huge pages for malloc, D frozen in G's step
 (so that its weight gradients are not computed), and, with Debian's packages, the OpenMP build of
@@ -18,7 +19,7 @@ import sys
 import time
 
 OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
-MODELS = ("mlp28", "dcgan28", "dcgan32", "dcgan64")
+MODELS = ("mlp28", "dcgan28", "dcgan32", "dcgan64", "wgan_gp32", "sngan32")
 
 
 def arguments():
@@ -29,6 +30,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--installed", action="store_true")
+    parser.add_argument("--critic-only", action="store_true")
     return parser.parse_args()
 
 
@@ -92,6 +94,89 @@ def networks(nn, model):
     return nn.Sequential(*g), nn.Sequential(*d), (3, side, side)
 
 
+def residual_networks(torch, model):
+    """gan_cifar_resnet.py of WGAN-GP, and SNGAN's networks of table 4: -> G from [n, 128], D."""
+    nn, functional = torch.nn, torch.nn.functional
+    width, wrap = (128, lambda m: m) if model == "wgan_gp32" else (256, nn.utils.spectral_norm)
+
+    def conv(i, o, k=3):
+        return nn.Conv2d(i, o, k, 1, k // 2)
+
+    class Up(nn.Module):
+        def __init__(self, c):
+            super().__init__()
+            self.n1, self.n2 = nn.BatchNorm2d(c), nn.BatchNorm2d(c)
+            self.c1, self.c2, self.short = conv(c, c), conv(c, c), conv(c, c, 1)
+
+        def forward(self, x):
+            h = functional.interpolate(functional.relu(self.n1(x)), scale_factor=2)
+            h = self.c2(functional.relu(self.n2(self.c1(h))))
+            return h + functional.interpolate(self.short(x), scale_factor=2)
+
+    class Block(nn.Module):
+        def __init__(self, i, o, pool, first=False):
+            super().__init__()
+            self.c1, self.c2 = wrap(conv(i, o)), wrap(conv(o, o))
+            self.short = wrap(conv(i, o, 1)) if pool else None
+            self.pool, self.first = pool, first
+
+        def forward(self, x):
+            h = self.c2(functional.relu(self.c1(x if self.first else functional.relu(x))))
+            if not self.pool:
+                return h + x
+            return functional.avg_pool2d(h, 2) + self.short(functional.avg_pool2d(x, 2))
+
+    class Start(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(128, 16 * width)
+
+        def forward(self, z):
+            return self.linear(z).reshape(-1, width, 4, 4)
+
+    class Pool(nn.Module):
+        def forward(self, x):
+            x = functional.relu(x)
+            return x.mean((2, 3)) if model == "wgan_gp32" else x.sum((2, 3))
+
+    g = nn.Sequential(Start(), Up(width), Up(width), Up(width), nn.BatchNorm2d(width), nn.ReLU(),
+                      conv(width, 3), nn.Tanh())
+    d = nn.Sequential(Block(3, 128, True, True), Block(128, 128, True), Block(128, 128, False),
+                      Block(128, 128, False), Pool(), wrap(nn.Linear(128, 1)))
+    return g, d, (3, 32, 32)
+
+
+def modern_step(torch, a, g, d, real, of_g, of_d):
+    """-> a step of WGAN-GP (penalty by create_graph) or of SNGAN (hinge)."""
+    relu, n = torch.nn.functional.relu, a.batch
+    kept = g(torch.randn(n, 128)).detach()
+
+    def critic_step(fake):
+        of_d.zero_grad()
+        if a.model == "sngan32":
+            (relu(1 - d(real)).mean() + relu(1 + d(fake)).mean()).backward()
+        else:
+            (d(fake).mean() - d(real).mean()).backward()
+            u = torch.rand(n, 1, 1, 1)
+            x = (u * real + (1 - u) * fake).requires_grad_(True)
+            (grad,) = torch.autograd.grad(d(x).sum(), x, create_graph=True)
+            (10 * (grad.flatten(1).norm(2, 1) - 1).square().mean()).backward()
+        of_d.step()
+
+    def step():
+        if a.critic_only:
+            return critic_step(kept)
+        fake = g(torch.randn(n, 128))
+        critic_step(fake.detach())
+        of_g.zero_grad()
+        d.requires_grad_(a.installed)
+        (-d(fake).mean()).backward()
+        of_g.step()
+        d.requires_grad_(True)
+
+    return step
+
+
 def main():
     a = arguments()
     prepare_process(a)
@@ -99,7 +184,8 @@ def main():
     from torch import nn
     torch.set_num_threads(a.threads)
     torch.manual_seed(1)
-    g, d, extents = networks(nn, a.model)
+    modern = a.model in ("wgan_gp32", "sngan32")
+    g, d, extents = residual_networks(torch, a.model) if modern else networks(nn, a.model)
     for module in [*g.modules(), *d.modules()]:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(module.weight, 0.0, 0.02)
@@ -121,6 +207,8 @@ def main():
         of_g.step()
         d.requires_grad_(True)
 
+    if modern:
+        step = modern_step(torch, a, g, d, real, of_g, of_d)
     for _ in range(a.warmup):
         step()
     seconds, start = [], time.perf_counter()
@@ -133,7 +221,7 @@ def main():
     print(json.dumps({
         "impl": "pytorch", "version": torch.__version__, "set_up": "installed" if a.installed
         else "best", "blas": torch.__config__.show().split("LAPACK_INFO=")[-1].split(",")[0],
-        "model": a.model, "batch": a.batch, "threads": a.threads, "steps": len(seconds),
+        "model": a.model, "critic_only": a.critic_only, "batch": a.batch, "threads": a.threads, "steps": len(seconds),
         "step_ms": 1e3 * median, "step_ms_p10": 1e3 * seconds[len(seconds) // 10],
         "step_ms_p90": 1e3 * seconds[len(seconds) * 9 // 10], "images_per_s": a.batch / median}))
 

@@ -84,7 +84,7 @@ tolerance widened(tolerance t) { return {4 * t.relative, 4 * t.absolute}; }
 TEST_CASE("conv ops: minimal filtering, within four times the direct sums' tolerance") {
   winograd_sweep([]<conv_geometry G>(const run_options& o) {
     static_assert(backend::detail::fits_winograd(G), "this geometry has a minimal form");
-    if (o.n == 2 || o.n == 5 || o.option) return;  // the reference takes its time
+    if (o.n == 2 || o.n == 5 || (o.option && o.n != 3)) return;  // the reference takes its time
     CHECK(agrees_on_host(runs::conv2d_forward<G>{o}, widened(product_tolerance(G.taps()))));
     CHECK(agrees_on_host(runs::conv2d_backward_data<G>{o},
                          widened(product_tolerance(16 * G.filters))));

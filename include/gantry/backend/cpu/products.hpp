@@ -8,6 +8,7 @@
 #include "gantry/backend/cpu/conv2d_thin.hpp"
 #include "gantry/backend/cpu/eigen_products.hpp"
 #include "gantry/backend/cpu/linear.hpp"
+#include "gantry/backend/cpu/norm.hpp"
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/backend/cpu/winograd.hpp"
 
@@ -30,14 +31,26 @@ batch_view<const float, nhwc> canonical(cpu& b, scratch_use use, const float* x,
   return {to, n};
 }
 
+/// y += bias per channel, of a batch in the blocked layout; padding channels are left alone.
+template <hwc Shape>
+void add_bias(cpu& b, const float* bias, int n, float* y) {
+  per_channel<Shape> padded{};
+  std::copy_n(bias, Shape.c, padded.begin());
+  map_rows<channel_walk<blocked, Shape>>(
+      b, n, [y, padded = padded.data()](std::size_t i, int c) { y[i] += padded[c]; });
+}
+
 }  // namespace detail
 
 template <conv_geometry G>
 void launch(cpu& b, ops::conv2d_forward<G>,
             const typename ops::conv2d_forward<G>::template params<cpu::storage>& p) {
   if constexpr (detail::fits_winograd(G)) {
-    if (b.minimal_filtering && !p.bias)
-      return detail::winograd<G>::forward(b, p.x.data, p.x.n, p.weight, p.y.data);
+    if (b.minimal_filtering) {
+      detail::winograd<G>::forward(b, p.x.data, p.x.n, p.weight, p.y.data);
+      if (p.bias) detail::add_bias<G.out()>(b, p.bias, p.x.n, p.y.data);
+      return;
+    }
   }
   if constexpr (detail::is_dense(G) && G.filters < blocked::block) {
     launch(b, ops::linear_forward<detail::dense<G>>{}, {p.x, p.weight, p.bias, p.y});
@@ -57,8 +70,11 @@ template <conv_geometry G>
 void launch(cpu& b, ops::conv2d_backward_data<G>,
             const typename ops::conv2d_backward_data<G>::template params<cpu::storage>& p) {
   if constexpr (detail::fits_winograd(G)) {
-    if (b.minimal_filtering && !p.bias)
-      return detail::winograd<G>::backward_data(b, p.dy.data, p.dy.n, p.weight, p.dx.data);
+    if (b.minimal_filtering) {
+      detail::winograd<G>::backward_data(b, p.dy.data, p.dy.n, p.weight, p.dx.data);
+      if (p.bias) detail::add_bias<G.in>(b, p.bias, p.dy.n, p.dx.data);
+      return;
+    }
   }
   if constexpr (detail::is_dense(G) && G.filters < blocked::block) {
     if (!p.bias)
