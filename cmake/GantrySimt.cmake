@@ -6,12 +6,12 @@
 
 set(GANTRY_SIMT_DIR "${PROJECT_SOURCE_DIR}/tests/simt")
 
-# gantry_add_simt_test(NAME <name> SOURCES <files>...)
+# gantry_add_simt_test(NAME <name> SOURCES <files>... MODES <variable>=<value>...)
 # One program and its tests: <name>, which the sanitizers' stages run too (ThreadSanitizer takes
-# every CUDA thread for a thread, so that it finds missing barriers), and the other orders of
-# threads and the two extremes of the runtime.
+# every CUDA thread for a thread, so that it finds missing barriers), and one test per mode of the
+# emulator (tests/simt/options.hpp).
 function(gantry_add_simt_test)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "SOURCES")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "SOURCES;MODES")
   if(NOT arg_SOURCES)
     return()
   endif()
@@ -19,8 +19,7 @@ function(gantry_add_simt_test)
   target_include_directories(${arg_NAME} BEFORE PRIVATE "${GANTRY_SIMT_DIR}/cuda")
   # Hundreds of instances: what optimising them gains, compiling them costs twice.
   target_compile_options(${arg_NAME} PRIVATE -Wno-unknown-pragmas -O1)
-  foreach(mode SIMT_ORDER=reverse SIMT_ORDER=random:1 SIMT_ORDER=random:2 SIMT_ASYNC=eager
-               SIMT_HOSTTRAP=1)
+  foreach(mode IN LISTS arg_MODES)
     string(REGEX REPLACE "^SIMT_([A-Z]+)=" "\\1_" suffix "${mode}")
     string(TOLOWER "${suffix}" suffix)
     string(REPLACE ":" "" suffix "${suffix}")
