@@ -6,6 +6,7 @@
 #include <span>
 
 #include "gantry/base/error.hpp"
+#include "gantry/concepts/network.hpp"
 #include "gantry/nn/chain.hpp"
 
 namespace gantry::nn {
