@@ -110,6 +110,8 @@ class mma_sums {
 /// the 32 lanes of a fragment 32 different banks.
 template <gemm_policy P>
 class tf32_core : public mma_sums<P> {
+  using sums = mma_sums<P>;
+
  public:
   template <int Lines>
   struct operand {
@@ -133,21 +135,21 @@ class tf32_core : public mma_sums<P> {
     const int group = this->at.lane / 4, member = this->at.lane % 4;
 #pragma unroll
     for (int k = 0; k < P.depth; k += 8) {
-      std::uint32_t a[this->tall][4], b[this->wide][2];
+      std::uint32_t a[sums::tall][4], b[sums::wide][2];
 #pragma unroll
-      for (int i = 0; i < this->tall; ++i)
+      for (int i = 0; i < sums::tall; ++i)
 #pragma unroll
         for (int e = 0; e < 4; ++e)
           a[i][e] = left.v[this->at.row + i * 16 + e % 2 * 8 + group][k + e / 2 * 4 + member];
 #pragma unroll
-      for (int j = 0; j < this->wide; ++j)
+      for (int j = 0; j < sums::wide; ++j)
 #pragma unroll
         for (int e = 0; e < 2; ++e)
           b[j][e] = right.v[this->at.column + j * 8 + group][k + e * 4 + member];
 #pragma unroll
-      for (int i = 0; i < this->tall; ++i)
+      for (int i = 0; i < sums::tall; ++i)
 #pragma unroll
-        for (int j = 0; j < this->wide; ++j) ptx::mma_tf32(this->sum[i][j], a[i], b[j]);
+        for (int j = 0; j < sums::wide; ++j) ptx::mma_tf32(this->sum[i][j], a[i], b[j]);
     }
   }
 };
@@ -156,6 +158,8 @@ class tf32_core : public mma_sums<P> {
 /// depth + 8 keeps ldmatrix free of bank conflicts.
 template <gemm_policy P, int Parts>
 class bf16_core : public mma_sums<P> {
+  using sums = mma_sums<P>;
+
  public:
   template <int Lines>
   struct operand {
@@ -189,20 +193,20 @@ class bf16_core : public mma_sums<P> {
     const int b_row = this->at.column + lane / 16 * 8 + lane % 8, b_depth = lane / 8 % 2 * 8;
 #pragma unroll
     for (int k = 0; k < P.depth; k += 16) {
-      std::uint32_t b[Parts][this->wide / 2][4];
+      std::uint32_t b[Parts][sums::wide / 2][4];
 #pragma unroll
       for (int part = 0; part < Parts; ++part)
 #pragma unroll
-        for (int j = 0; j < this->wide / 2; ++j)
+        for (int j = 0; j < sums::wide / 2; ++j)
           ptx::ldmatrix_x4(b[part][j], &right.v[part][b_row + j * 16][k + b_depth]);
 #pragma unroll
-      for (int i = 0; i < this->tall; ++i) {
+      for (int i = 0; i < sums::tall; ++i) {
         std::uint32_t a[Parts][4];
 #pragma unroll
         for (int part = 0; part < Parts; ++part)
           ptx::ldmatrix_x4(a[part], &left.v[part][a_row + i * 16][k + a_depth]);
 #pragma unroll
-        for (int j = 0; j < this->wide; ++j) add_products(this->sum[i][j], a, b, j);
+        for (int j = 0; j < sums::wide; ++j) add_products(this->sum[i][j], a, b, j);
       }
     }
   }
@@ -210,8 +214,7 @@ class bf16_core : public mma_sums<P> {
  private:
   /// The products of parts whose size is not below the last part's, the smallest first.
   __device__ static void add_products(float (&d)[4], const std::uint32_t (&a)[Parts][4],
-                                      const std::uint32_t (&b)[Parts][mma_sums<P>::wide / 2][4],
-                                      int j) {
+                                      const std::uint32_t (&b)[Parts][sums::wide / 2][4], int j) {
 #pragma unroll
     for (int order = Parts - 1; order >= 0; --order)
 #pragma unroll
