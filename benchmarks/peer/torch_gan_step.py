@@ -221,7 +221,8 @@ def main():
     print(json.dumps({
         "impl": "pytorch", "version": torch.__version__, "set_up": "installed" if a.installed
         else "best", "blas": torch.__config__.show().split("LAPACK_INFO=")[-1].split(",")[0],
-        "model": a.model, "critic_only": a.critic_only, "batch": a.batch, "threads": a.threads, "steps": len(seconds),
+        "model": a.model, "critic_only": a.critic_only, "batch": a.batch,
+        "threads": a.threads, "steps": len(seconds),
         "step_ms": 1e3 * median, "step_ms_p10": 1e3 * seconds[len(seconds) // 10],
         "step_ms_p90": 1e3 * seconds[len(seconds) * 9 // 10], "images_per_s": a.batch / median}))
 

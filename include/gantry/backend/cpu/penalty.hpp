@@ -26,6 +26,12 @@ struct sample_runs {
              : (thin ? Shape.h : 1);
   static constexpr std::size_t inner =
       packed ? blocked::block : static_cast<std::size_t>(thin ? Shape.w * Shape.c : Shape.size());
+  /// Of a run's scalars, those that are not padding.
+  static constexpr std::size_t used(std::size_t row) {
+    if (!packed) return inner;
+    const std::size_t first = row % static_cast<std::size_t>(blocked::blocks(Shape)) * inner;
+    return std::min(inner, static_cast<std::size_t>(Shape.c) - first);
+  }
   static std::size_t offset(int n, std::size_t row, int i) {
     return (row * static_cast<std::size_t>(n) + static_cast<std::size_t>(i)) * inner;
   }
@@ -86,7 +92,8 @@ void launch(basic_cpu<K>& b, ops::gradient_penalty<Shape, Function>,
       for (std::size_t row = 0; row < runs::outer; ++row) {
         const float* g = p.g.data + runs::offset(n, row, static_cast<int>(i));
         float part = 0;
-        for (std::size_t k = 0; k < runs::inner; ++k) part += g[k] * g[k];
+        const std::size_t used = runs::used(row);
+        for (std::size_t k = 0; k < used; ++k) part += g[k] * g[k];
         square += static_cast<double>(part);
       }
       squares[i] = static_cast<float>(square);
