@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include <doctest/doctest.h>
+
 #include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/backend/reference/reference.hpp"
 
@@ -64,6 +66,22 @@ outcome spreads_nan(const Run& run, std::size_t least) {
 template <class F>
 void for_each_batch_size(F&& f) {
   for (const int n : {1, 2, 3, 5, 17}) f(n);
+}
+
+/// Calls f<Shape>(options) for every shape, batch size and value of the option.
+template <hwc... Shapes, class F>
+void sweep_shapes(F&& f) {
+  const auto one = [&]<hwc Shape>() {
+    CAPTURE(Shape.h);
+    CAPTURE(Shape.w);
+    CAPTURE(Shape.c);
+    for_each_batch_size([&](int n) {
+      CAPTURE(n);
+      for (const bool option : {false, true})
+        f.template operator()<Shape>(run_options{.n = n, .option = option});
+    });
+  };
+  (one.template operator()<Shapes>(), ...);
 }
 
 }  // namespace gantry::test

@@ -202,7 +202,6 @@ struct plan {
     return buffer_offsets[i + 1] - buffer_offsets[i];
   }
 
-  static constexpr std::array<bool, depth> in_place = pack::in_place;
   static constexpr std::array<bool, depth> reshapes{is_reshape<Layers>...};
   static constexpr std::array<bool, depth> flattens{is_flattening<Layers>...};
 

@@ -12,23 +12,8 @@ namespace {
 /// Less and more than a block of 16 channels, whole blocks, one pixel, more rows than 64.
 template <class F>
 void sweep(F&& f) {
-  const auto one = [&]<hwc Shape>() {
-    CAPTURE(Shape.h);
-    CAPTURE(Shape.w);
-    CAPTURE(Shape.c);
-    for_each_batch_size([&](int n) {
-      CAPTURE(n);
-      for (const bool option : {false, true})
-        f.template operator()<Shape>(run_options{.n = n, .option = option});
-    });
-  };
-  one.template operator()<hwc{1, 1, 1}>();
-  one.template operator()<hwc{3, 2, 36}>();
-  one.template operator()<hwc{1, 1, 19}>();
-  one.template operator()<hwc{3, 5, 2}>();
-  one.template operator()<hwc{4, 3, 16}>();
-  one.template operator()<hwc{7, 7, 33}>();
-  one.template operator()<hwc{28, 28, 1}>();
+  sweep_shapes<hwc{1, 1, 1}, hwc{3, 2, 36}, hwc{1, 1, 19}, hwc{3, 5, 2}, hwc{4, 3, 16},
+               hwc{7, 7, 33}, hwc{28, 28, 1}>(f);
 }
 
 /// Statistics of a few hundred numbers near 1, divided by a deviation that may be small.

@@ -19,22 +19,8 @@ constexpr tolerance sums{2e-5, 2e-5};
 
 template <class F>
 void sweep(F&& f) {
-  const auto one = [&]<hwc Shape>() {
-    CAPTURE(Shape.h);
-    CAPTURE(Shape.w);
-    CAPTURE(Shape.c);
-    for_each_batch_size([&](int n) {
-      CAPTURE(n);
-      for (const bool option : {false, true})
-        f.template operator()<Shape>(run_options{.n = n, .option = option});
-    });
-  };
-  one.template operator()<hwc{1, 1, 1}>();
-  one.template operator()<hwc{3, 5, 2}>();
-  one.template operator()<hwc{1, 1, 19}>();
-  one.template operator()<hwc{4, 3, 16}>();
-  one.template operator()<hwc{7, 7, 33}>();
-  one.template operator()<hwc{28, 28, 1}>();
+  sweep_shapes<hwc{1, 1, 1}, hwc{3, 5, 2}, hwc{1, 1, 19}, hwc{4, 3, 16}, hwc{7, 7, 33},
+               hwc{28, 28, 1}>(f);
 }
 
 template <class Function>

@@ -13,22 +13,8 @@ namespace {
 /// Less and more than a block of 16 channels, whole blocks, one pixel.
 template <class F>
 void sweep(F&& f) {
-  const auto one = [&]<hwc Shape>() {
-    CAPTURE(Shape.h);
-    CAPTURE(Shape.w);
-    CAPTURE(Shape.c);
-    for_each_batch_size([&](int n) {
-      CAPTURE(n);
-      for (const bool option : {false, true})
-        f.template operator()<Shape>(run_options{.n = n, .option = option});
-    });
-  };
-  one.template operator()<hwc{1, 1, 1}>();
-  one.template operator()<hwc{1, 1, 19}>();
-  one.template operator()<hwc{3, 5, 3}>();
-  one.template operator()<hwc{4, 3, 16}>();
-  one.template operator()<hwc{5, 3, 33}>();
-  one.template operator()<hwc{2, 2, 96}>();
+  sweep_shapes<hwc{1, 1, 1}, hwc{1, 1, 19}, hwc{3, 5, 3}, hwc{4, 3, 16}, hwc{5, 3, 33},
+               hwc{2, 2, 96}>(f);
 }
 
 }  // namespace
