@@ -154,6 +154,13 @@ concept HasGather = Communicator<C> &&
   { c.gather(kind, part, all, root) } -> std::same_as<void>;
 };
 
+/// Tells a communicator that models time how many floating-point operations its rank has just done;
+/// the others have no use for it.
+template <Communicator C>
+void charge(C& comm, double flops) {
+  if constexpr (requires { comm.charge(flops); }) comm.charge(flops);
+}
+
 /// A function that any node can run; stands for the user's in the World concept.
 struct node_main_archetype {
   template <Communicator C>

@@ -200,7 +200,7 @@ class session {
   template <class C, class Role>
   void save(C& comm, B& b, Role& role, std::uint32_t done) {
     if (options_->checkpoints.empty()) return;
-    checkpoint_writer writer(options_->checkpoints, done);
+    checkpoint_writer& writer = unfinished_.emplace(options_->checkpoints, done);
     role.command(comm, order::save);
     write_state(b, writer.folder(), "generator", role.generator().state());
     io::json::array live;
@@ -219,6 +219,7 @@ class session {
     io::write_file_atomic(writer.folder() / "config.json",
                           io::json::dump(options_->configuration, 2) + "\n");
     result_.checkpoint_hash = writer.commit();
+    unfinished_.reset();
   }
 
   template <class Role>
@@ -271,6 +272,8 @@ class session {
   std::uint32_t first_{};
   std::vector<bool> live_;
   run_result result_;
+  /// Outlives the ranks: if one fails, its folder goes only when no other writes into it any more.
+  std::optional<checkpoint_writer> unfinished_;
 };
 
 /// Trains a GAN: strategy S on backend B, on all nodes of `world`. Source i is the shard of worker
