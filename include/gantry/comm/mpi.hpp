@@ -226,6 +226,14 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     }
   }
 
+  /// Waits until all that was sent is on its way.
+  void flush() {
+    while (!pending_.empty()) {
+      reclaim();
+      std::this_thread::yield();
+    }
+  }
+
   /// The last thing on every rank: says that it is gone, with the reason if it failed, and takes
   /// whatever is still under way to it, so that nobody's sends stay open. @throws error if another
   /// rank has failed
@@ -247,10 +255,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
         }
       }
     }
-    while (!pending_.empty()) {
-      reclaim();
-      std::this_thread::yield();
-    }
+    flush();
     if (failure.empty()) look_for_failures();
   }
 
@@ -443,8 +448,14 @@ class mpi_world {
   template <class F>
   void run(F&& f) {
     if (!is_member()) return;
-    const detail::mpi_group data = members_.copy(), notices = members_.copy();
     compute_permit permit(*pool_);
+    {
+      // To copy a group is a collective that waits without a word; this names who is late.
+      mpi_communicator gathering(members_.get(), members_.get(), permit, patience_);
+      gathering.barrier();
+      gathering.flush();
+    }
+    const detail::mpi_group data = members_.copy(), notices = members_.copy();
     mpi_communicator comm(data.get(), notices.get(), permit, patience_);
     std::exception_ptr failure;
     std::string reason;
