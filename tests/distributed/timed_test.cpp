@@ -75,8 +75,8 @@ TEST_CASE("modelled: a link transmits one message at a time, and receiving overl
     CHECK(comm.time().seconds == 3.5);
     take(comm, 0);
   });
-  CHECK(times[0] == node_time{3, 0});
-  CHECK(times[1] == node_time{4.5, 2.5});
+  CHECK(times[0] == node_time{3, 0, 30});
+  CHECK(times[1] == node_time{4.5, 2.5, 20});
   CHECK(times[1].busy() == 2);
 }
 
@@ -111,9 +111,9 @@ TEST_CASE("modelled: barrier, exchange, a rank that leaves, a message to oneself
     CHECK(comm.time().seconds == (comm.rank() == 0 ? 7.5 : 4));
     comm.barrier();
   });
-  CHECK(times[0] == node_time{7.5, 6.5});
-  CHECK(times[1] == node_time{7.5, 3.5});
-  CHECK(times[2] == node_time{7, 0});
+  CHECK(times[0] == node_time{7.5, 6.5, 10});
+  CHECK(times[1] == node_time{7.5, 3.5, 40});
+  CHECK(times[2] == node_time{7, 0, 70});
 }
 
 TEST_CASE("modelled: the round times of a serial and a parallel schedule") {

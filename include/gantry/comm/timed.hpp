@@ -23,10 +23,11 @@
 
 namespace gantry::comm {
 
-/// Seconds of one rank.
+/// Seconds of one rank, and what it has computed.
 struct node_time {
   double seconds{};  ///< on its clock, since the start of the run
   double waiting{};  ///< of these, for messages and at barriers
+  double flops{};    ///< charged
   [[nodiscard]] double busy() const { return seconds - waiting; }
   friend bool operator==(const node_time&, const node_time&) = default;
 };
@@ -146,6 +147,7 @@ class timed_communicator : public ordered_collectives<timed_communicator<Inner, 
 
   void charge(double flops) {
     clock_.compute(model_->compute_seconds(rank(), flops, charges_++));
+    spent_->flops += flops;
     spent_->seconds = clock_.now();
   }
 
