@@ -217,19 +217,17 @@ TEST_CASE("md_gan: a robust rule that the workers of a batch cannot serve is ref
 TEST_CASE("md_gan in modelled time: the seconds of a server and one worker, by hand") {
   const metrics::node_rates rates{.flops_per_second = 1e6, .upload = 1e4, .latency = 0.01};
   const outcome out = train_toy({.workers = 1, .rounds = 3, .rates = rates});
-  using flops = dist::player_flops<topology>;
+  using cost = dist::costs<topology>;
+  const double flops = rates.flops_per_second / batch;
   const double sample = image_size * 4 * batch / rates.upload, late = 2 * rates.latency;
   // The shard's size comes first; then each round: plan, two batches, feedback and statistics.
   double now = 4 / rates.upload + late;
   for (const double seconds : out.seconds) {
-    const double generated =
-        std::max(12 / rates.upload, flops::generate(batch) / rates.flops_per_second);
-    const double learned = now + generated + sample + late +
-                           flops::learn_discriminator(batch) / rates.flops_per_second;
+    const double generated = std::max(12 / rates.upload, cost::generate / flops);
+    const double learned = now + generated + sample + late + cost::learn_discriminator / flops;
     const double second_batch = now + generated + 2 * sample + late;
-    now = std::max(learned, second_batch) + flops::feedback(batch) / rates.flops_per_second +
-          sample + 40 / rates.upload + late +
-          flops::learn_generator(batch) / rates.flops_per_second;
+    now = std::max(learned, second_batch) + cost::feedback / flops + sample + 40 / rates.upload +
+          late + cost::learn_generator / flops;
     CHECK(seconds == doctest::Approx(now).epsilon(1e-12));
   }
   CHECK(out.seconds.size() == 3);

@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "gantry/dist/costs.hpp"
 #include "gantry/dist/feedback_merge.hpp"
-#include "gantry/dist/player_flops.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/swap.hpp"
@@ -24,6 +24,7 @@ namespace gantry::dist {
 
 struct md_gan {
   static constexpr std::string_view name = "md_gan";
+  static constexpr std::string_view title = "MD-GAN (Hardy et al.)";
   static constexpr bool has_server = true;
 
   struct config {
@@ -66,6 +67,9 @@ struct md_gan {
   class server;
   template <Topology T, Backend B, BatchSource Source>
   class worker;
+
+  template <Topology T, Backend B, BatchSource Source>
+  static strategy_plan plan(const common_config<T>& common, const config& settings, int workers);
 
  private:
   /// Server to worker, once per round: what to do, and the swap at its end (both ranks, or -1:
@@ -110,7 +114,7 @@ class md_gan::server {
   static constexpr std::size_t bytes(int batch, const config& settings) {
     return generator_player<T, B>::bytes(batch, settings.k);
   }
-  static constexpr std::size_t message_bytes(int batch, const config& settings, int workers = 1) {
+  static constexpr std::size_t message_bytes(int batch, const config& settings, int workers) {
     return static_cast<std::size_t>(settings.k) * packed_batch<T>(batch) * sizeof(float) +
            feedback_merge::bytes(settings.aggregation, settings.k, workers,
                                  static_cast<std::size_t>(batch) * image_size);
@@ -145,7 +149,7 @@ class md_gan::server {
                     images_[j].begin() + static_cast<std::ptrdiff_t>(batch_elements()));
     }
     backend_->synchronize();
-    charge(comm, config_.k * player_flops<T>::generate(common_.batch));
+    charge(comm, config_.k * common_.batch * costs<T>::generate);
     watch.lap(phase::generate);
     for (int n = 1; n <= workers_; ++n) {
       if (!is_live(n)) continue;
@@ -158,7 +162,7 @@ class md_gan::server {
     receive_feedback(comm, report);
     if (report.workers == 0) throw_lost();
     watch.lap(phase::wait);
-    charge(comm, learn(report.workers) * player_flops<T>::learn_generator(common_.batch));
+    charge(comm, learn(report.workers) * common_.batch * costs<T>::learn_generator);
     watch.lap(phase::generator);
     return report;
   }
@@ -174,6 +178,7 @@ class md_gan::server {
     generator_.sample(latents, images);
   }
   [[nodiscard]] generator_player<T, B>& generator() { return generator_; }
+  void visit_networks(auto&& f) { f("generator", generator_.state()); }
   [[nodiscard]] bool is_live(int n) const { return live_[static_cast<std::size_t>(n - 1)]; }
   void set_lost(int n) { live_[static_cast<std::size_t>(n - 1)] = false; }
   [[nodiscard]] std::uint32_t swap_iterations() const { return swap_iterations_; }
@@ -347,7 +352,7 @@ class md_gan::worker {
     double loss = 0;
     for (int l = 0; l < config_.local_steps; ++l)
       loss = discriminator_.learn(real, fake(), iteration, static_cast<std::uint32_t>(l));
-    charge(comm, config_.local_steps * player_flops<T>::learn_discriminator(common_.batch));
+    charge(comm, config_.local_steps * common_.batch * costs<T>::learn_discriminator);
     watch.lap(phase::discriminator);
     if (!comm.receive(message::batch, host_, 0)) return order::stop;
     watch.lap(phase::wait);
@@ -355,7 +360,7 @@ class md_gan::worker {
     const double generator_loss = discriminator_.feedback(real, fake(), view(gradient_), iteration);
     launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
     backend_->synchronize();
-    charge(comm, player_flops<T>::feedback(common_.batch));
+    charge(comm, common_.batch * costs<T>::feedback);
     watch.lap(phase::feedback);
     comm.send(message::feedback, images(), 0);
     comm.send(message::control, statistics(loss, generator_loss, times), 0);
@@ -369,6 +374,7 @@ class md_gan::worker {
   }
 
   [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
+  void visit_networks(auto&& f) { f("discriminator", discriminator_.state()); }
 
  private:
   using state_type = typename discriminator_player<T, B>::state_type;
@@ -440,5 +446,25 @@ class md_gan::worker {
   std::vector<float> packet_;
   phase_times last_swap_;
 };
+
+/// Bytes as in sections IV-B3 and IV-C2 of the paper, but counted, and with what else travels.
+template <Topology T, Backend B, BatchSource Source>
+strategy_plan md_gan::plan(const common_config<T>& common, const config& settings, int workers) {
+  using cost = costs<T>;
+  const auto count = static_cast<std::uint64_t>(workers);
+  const int b = common.batch;
+  strategy_plan p;
+  p.lead_flops =
+      b * (settings.k * cost::generate + std::min(settings.k, workers) * cost::learn_generator);
+  p.worker_flops = b * (settings.local_steps * cost::learn_discriminator + cost::feedback);
+  p.bytes_down = 2 * packed_batch<T>(b) * sizeof(float) * count;
+  p.bytes_up = static_cast<std::uint64_t>(b) * T::sample_shape.size() * sizeof(float) * count;
+  p.bytes_swap = workers > 1 ? packet_size<T>(settings) * sizeof(float) * count : 0;
+  p.lead_bytes =
+      server<T, B>::bytes(b, settings) + server<T, B>::message_bytes(b, settings, workers);
+  p.worker_bytes = worker<T, B, Source>::bytes(b, common.topology.loss) +
+                   worker<T, B, Source>::message_bytes(b, settings);
+  return p;
+}
 
 }  // namespace gantry::dist
