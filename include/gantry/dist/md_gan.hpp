@@ -19,6 +19,7 @@
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/swap.hpp"
+#include "gantry/dist/worker_report.hpp"
 
 namespace gantry::dist {
 
@@ -86,8 +87,6 @@ struct md_gan {
       return {static_cast<order>(m[0]), static_cast<rank_t>(m[1]), static_cast<rank_t>(m[2])};
     }
   };
-  /// Worker to server, behind each feedback: losses, seconds per phase.
-  static constexpr std::size_t statistics_size = 2 + phase_names.size();
 };
 
 /// Owns the generator. Its type knows no real samples.
@@ -236,32 +235,24 @@ class md_gan::server {
   template <Communicator C>
   void receive_feedback(C& comm, round_report& report) {
     merge_.begin_round();
-    std::array<float, statistics_size> statistics{};
-    int losses = 0;
+    mean_of_workers mean;
+    worker_report::message_type packed{};
+    const bool robust = config_.aggregation.is_robust();
     for (int n = 1; n <= workers_; ++n) {
       if (!is_live(n)) continue;
       const auto j = static_cast<std::size_t>(assign(n, config_.k).for_feedback);
       const std::span<float> feedback = merge_.slot(j);
       if (!receive_from(comm, message::feedback, feedback, n)) continue;
-      if (!receive_from(comm, message::control, statistics, n)) continue;
-      const bool finite = all_finite(std::span(statistics).first(2));
+      if (!receive_from(comm, message::control, packed, n)) continue;
+      const worker_report said = worker_report::unpack(packed);
       // Losses that are not finite end a run with a sentence of their own.
-      if (finite && !config_.aggregation.is_robust()) require_finite(feedback, n);
+      if (!robust && said.is_finite()) require_finite(feedback, n);
       merge_.add(j, n);
-      ++report.workers;
+      mean.add(said, !robust || said.is_finite());
       report.images += common_.batch;
       report.bytes_up += batch_elements() * sizeof(float);
-      for (std::size_t p = 0; p < phase_names.size(); ++p)
-        report.worker.seconds[p] += static_cast<double>(statistics[2 + p]);
-      if (!finite && config_.aggregation.is_robust()) continue;
-      ++losses;
-      report.discriminator_loss += static_cast<double>(statistics[0]);
-      report.generator_loss += static_cast<double>(statistics[1]);
     }
-    if (report.workers == 0) return;
-    report.discriminator_loss /= losses;
-    report.generator_loss /= losses;
-    for (double& s : report.worker.seconds) s /= report.workers;
+    mean.write(report);
   }
 
   /// Section IV-B2: one backward per distinct batch on the summed feedback, divided by the number
@@ -363,7 +354,9 @@ class md_gan::worker {
     charge(comm, common_.batch * costs<T>::feedback);
     watch.lap(phase::feedback);
     comm.send(message::feedback, images(), 0);
-    comm.send(message::control, statistics(loss, generator_loss, times), 0);
+    // The last swap came after that round's feedback was sent.
+    times += last_swap_;
+    comm.send(message::control, worker_report{loss, generator_loss, times}.pack(), 0);
     last_swap_ = {};
     if (plan.send_to >= 0) {
       stopwatch swap_watch(last_swap_);
@@ -398,17 +391,6 @@ class md_gan::worker {
     std::transform(host_.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), host_.end(),
                    fake_labels_.begin(),
                    [](float label) { return static_cast<std::uint8_t>(label); });
-  }
-
-  /// The swap happens after the feedback is sent, so its cost is reported with the next round.
-  std::array<float, statistics_size> statistics(double loss, double generator_loss,
-                                                phase_times times) const {
-    std::array<float, statistics_size> s{static_cast<float>(loss),
-                                         static_cast<float>(generator_loss)};
-    times += last_swap_;
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      s[2 + p] = static_cast<float>(times.seconds[p]);
-    return s;
   }
 
   /// Passes this discriminator on and takes another's place. If the partner that should send has
