@@ -4,11 +4,14 @@
 // A strategy composed with filters, wrong workers and modelled time, none of which it knows.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <span>
-#include <string_view>
+#include <string>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -48,6 +51,7 @@ class any_filter {
     size_ = [shared](std::size_t n) { return shared->wire_size(n); };
     encode_ = [shared](auto&&... a) { shared->encode(a...); };
     decode_ = [shared](auto&&... a) { shared->decode(a...); };
+    visit_ = [shared](const visitor& visit) { shared->visit_values(visit); };
   }
   [[nodiscard]] std::size_t wire_size(std::size_t n) const { return size_(n); }
   void encode(const message_route& r, std::span<const float> values, std::span<float> wire) {
@@ -57,13 +61,16 @@ class any_filter {
     decode_(r, wire, values);
   }
   template <class Visit>
-  void visit_values(Visit&&) const {}
-  bool restore(std::string_view, const values_type&) const { return false; }
+  void visit_values(Visit&& visit) {
+    visit_(visit);
+  }
 
  private:
   using step = std::function<void(const message_route&, std::span<const float>, std::span<float>)>;
+  using visitor = std::function<void(const std::string&, values_type&)>;
   std::function<std::size_t(std::size_t)> size_;
   step encode_, decode_;
+  std::function<void(const visitor&)> visit_;
 };
 
 /// What a wrong worker does to its feedback.
@@ -95,6 +102,7 @@ struct setting {
   md_gan::config config{};
   std::vector<any_filter> filters{};  ///< of the feedback, one for each rank; empty: none
   metrics::node_rates rates{};
+  std::filesystem::path checkpoints{}, resume_from{};
 };
 
 outcome train_toy(const setting& s) {
@@ -108,7 +116,8 @@ outcome train_toy(const setting& s) {
       selection, s.filters.empty() ? std::vector<any_filter>(ranks, dist::exact{}) : s.filters);
   values_type latents(8 * 5);
   fill_normal(std::span<float>(latents), {.seed = 1, .use = purpose::fixed_latent});
-  train::run_options options{.iterations = s.rounds};
+  train::run_options options{
+      .iterations = s.rounds, .checkpoints = s.checkpoints, .resume_from = s.resume_from};
   const auto images = [&](const train::round_view& view) {
     values_type x(8 * image_size);
     view.sample(latents, x);
@@ -176,6 +185,30 @@ TEST_CASE(
   const outcome noisy = with(1, 0.1);
   CHECK(noisy.after != plain.after);
   CHECK(std::ranges::all_of(noisy.after, [](float x) { return std::isfinite(x); }));
+}
+
+TEST_CASE(
+    "md_gan under noise and error feedback: a resumed run is the uninterrupted one, bitwise") {
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("gantry-filtered-" + std::to_string(::getpid()));
+  std::filesystem::remove_all(folder);
+  const auto run = [&](std::uint32_t rounds, const std::filesystem::path& to,
+                       const std::filesystem::path& from) {
+    const dist::filter_chain filter(
+        dist::clip_and_noise({.sample_size = image_size, .sigma = 0.1, .seed = 5}),
+        dist::error_feedback(dist::int8_blocks(16)));
+    return train_toy({.rounds = rounds,
+                      .filters = on_all_ranks(3, filter),
+                      .checkpoints = to,
+                      .resume_from = from});
+  };
+  const outcome whole = run(6, {}, {});
+  static_cast<void>(run(3, folder, {}));
+  const auto saved = train::latest_checkpoint(folder);
+  REQUIRE(saved.has_value());
+  const outcome resumed = run(6, {}, *saved);
+  CHECK(resumed.after == whole.after);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("md_gan under wrong workers: robust rules follow the honest ones, the mean names a NaN") {

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,15 @@ class filtered_communicator : public ordered_collectives<filtered_communicator<I
   void barrier() { inner_->barrier(); }
   void leave() noexcept { inner_->leave(); }
   void charge(double flops) { gantry::charge(*inner_, flops); }
+  /// What the filter remembers, and what lies below it. A checkpoint of this rank holds it.
+  template <class Visit>
+  void visit_values(Visit&& visit) {
+    filter_->visit_values(visit);
+    if constexpr (requires { inner_->visit_values(visit); })
+      inner_->visit_values([&](const std::string& name, std::vector<float>& values) {
+        visit("below/" + name, values);
+      });
+  }
 
   void send(message kind, std::span<const float> data, rank_t to) {
     inner_->send(kind, on_wire({kind, rank(), to}, data), to);
@@ -87,13 +97,14 @@ class filtered_communicator : public ordered_collectives<filtered_communicator<I
   std::vector<float> outgoing_, incoming_;  // kept, so that a steady exchange allocates nothing
 };
 
-/// A world whose ranks filter the chosen messages. What filters remember stays from run to run.
+/// A world whose ranks filter the chosen messages.
 template <World Inner, Filter F>
 class filtered_world {
  public:
   using communicator_type = filtered_communicator<typename Inner::communicator_type, F>;
 
-  /// One filter for each rank of the world, in their order. @throws usage_error for another number
+  /// One filter for each rank of the world, in their order; each run begins with copies of them.
+  /// @throws usage_error for another number
   filtered_world(Inner inner, message_selection selection, std::vector<F> filters)
       : inner_(std::move(inner)), selection_(std::move(selection)), filters_(std::move(filters)) {
     expects(filters_.size() == static_cast<std::size_t>(inner_.size()),
@@ -106,18 +117,12 @@ class filtered_world {
   [[nodiscard]] traffic total() const { return inner_.total(); }
   [[nodiscard]] Inner& inner() noexcept { return inner_; }
 
-  /// The filter of a rank, to look at or to restore what it remembers. Not while run() is under
-  /// way, except on that rank.
-  [[nodiscard]] F& filter(rank_t rank) {
-    expects(rank >= 0 && rank < size(), "the filter asked for must be that of a rank of the world");
-    return filters_[static_cast<std::size_t>(rank)];
-  }
-
   /// See the World concept.
   template <class Node>
   void run(Node&& node) {
     inner_.run([&](auto& comm) {
-      communicator_type own(comm, selection_, filters_[static_cast<std::size_t>(comm.rank())]);
+      F filter = filters_[static_cast<std::size_t>(comm.rank())];
+      communicator_type own(comm, selection_, filter);
       node(own);
     });
   }

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "gantry/concepts/communicator.hpp"
@@ -37,21 +36,17 @@ struct message_selection {
   }
 };
 
-/// What a filter remembers between messages, by name, so that a checkpoint can hold it.
-///   visit_values(f)          calls f(name, std::vector<float>&) for all of it
-///   restore(name, values)    gives one back to a filter made like the one it was visited in; false
-///                            if it is none of this filter's
+/// visit_values(f) calls f(name, std::vector<float>&) for all that a filter remembers between
+/// messages, always under the same names, so that a checkpoint can hold it and give it back.
 template <class F>
-concept HasValues = requires(F& f, std::string_view name, std::vector<float> values,
-                             void (*visit)(const std::string&, std::vector<float>&)) {
+concept ShowsValues = requires(F& f, void (*visit)(const std::string&, std::vector<float>&)) {
   f.visit_values(visit);
-  { f.restore(name, values) } -> std::same_as<bool>;
 };
 
 /// Changes values and leaves their number: the receiver takes them as they are.
 ///   apply(route, values)   before they are sent
 template <class F>
-concept ValueFilter = std::copyable<F> && HasValues<F> &&
+concept ValueFilter = std::copyable<F> && ShowsValues<F> &&
     requires(F& f, const message_route& route, std::span<float> values) {
   { f.apply(route, values) } -> std::same_as<void>;
 };
@@ -64,7 +59,7 @@ concept ValueFilter = std::copyable<F> && HasValues<F> &&
 ///   decode(route, wire, values)   the same with the ends exchanged
 /// A NaN or an infinity among the values must not arrive as a number.
 template <class F>
-concept Filter = std::copyable<F> && HasValues<F> &&
+concept Filter = std::copyable<F> && ShowsValues<F> &&
     requires(F& f, const F& cf, const message_route& route, std::span<const float> in,
              std::span<float> out) {
   { cf.wire_size(std::size_t{}) } -> std::same_as<std::size_t>;

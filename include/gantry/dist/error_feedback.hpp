@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,7 +26,7 @@ class error_feedback {
   [[nodiscard]] std::size_t wire_size(std::size_t n) const { return filter_.wire_size(n); }
 
   void encode(const message_route& route, std::span<const float> values, std::span<float> wire) {
-    std::vector<float>& residual = residuals_.of(route, values.size(), values.size());
+    const std::span<float> residual = residuals_.of(route, values.size(), values.size());
     for (std::size_t i = 0; i < values.size(); ++i) residual[i] += values[i];
     filter_.encode(route, residual, wire);
     arrives_.resize(values.size());
@@ -45,9 +44,6 @@ class error_feedback {
   void visit_values(Visit&& visit) {
     residuals_.visit_values(visit);
     filter_.visit_values(visit);
-  }
-  bool restore(std::string_view name, const std::vector<float>& values) {
-    return residuals_.restore(name, values) || filter_.restore(name, values);
   }
 
  private:

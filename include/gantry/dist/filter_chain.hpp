@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,7 +23,6 @@ struct exact {
   }
   template <class Visit>
   void visit_values(Visit&&) const {}
-  bool restore(std::string_view, const std::vector<float>&) const { return false; }
 };
 
 /// First changes the values, then encodes them: filter_chain{clip_and_noise{...}, int8_blocks{}}.
@@ -47,9 +45,6 @@ class filter_chain {
   void visit_values(Visit&& visit) {
     first_.visit_values(visit);
     rest_.visit_values(visit);
-  }
-  bool restore(std::string_view name, const std::vector<float>& values) {
-    return first_.restore(name, values) || rest_.restore(name, values);
   }
 
  private:

@@ -11,8 +11,6 @@
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <string_view>
-#include <vector>
 
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/filter.hpp"
@@ -58,7 +56,6 @@ class int8_blocks {
 
   template <class Visit>
   void visit_values(Visit&&) const {}
-  bool restore(std::string_view, const std::vector<float>&) const { return false; }
 
  private:
   static constexpr std::int8_t not_finite = -128;
@@ -98,7 +95,6 @@ struct bf16 {
 
   template <class Visit>
   void visit_values(Visit&&) const {}
-  bool restore(std::string_view, const std::vector<float>&) const { return false; }
 
  private:
   static std::uint16_t half(float x) {

@@ -8,8 +8,6 @@
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "gantry/base/error.hpp"
@@ -76,9 +74,6 @@ class clip_and_noise {
   void visit_values(Visit&& visit) {
     counts_.visit_values(visit);
   }
-  bool restore(std::string_view name, std::vector<float> values) {
-    return counts_.restore(name, std::move(values));
-  }
 
  private:
   static void clip(std::span<float> sample, double bound) {
@@ -97,7 +92,7 @@ class clip_and_noise {
   /// Messages of this stream so far. A float counts to 2^24, so there are two digits of 24 bits.
   std::uint32_t count(const message_route& route, std::size_t length) {
     constexpr std::uint32_t base = 1u << 24;
-    std::vector<float>& digits = counts_.of(route, length, 2);
+    const std::span<float> digits = counts_.of(route, length, 2);
     const std::uint32_t before =
         static_cast<std::uint32_t>(digits[1]) * base + static_cast<std::uint32_t>(digits[0]);
     digits[0] = static_cast<float>((before + 1) % base);

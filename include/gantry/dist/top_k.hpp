@@ -10,7 +10,6 @@
 #include <numeric>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "gantry/base/error.hpp"
@@ -72,7 +71,6 @@ class top_k {
 
   template <class Visit>
   void visit_values(Visit&&) const {}
-  bool restore(std::string_view, const std::vector<float>&) const { return false; }
 
  private:
   double fraction_;
