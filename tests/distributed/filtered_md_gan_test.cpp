@@ -94,6 +94,7 @@ struct outcome {
   traffic total;
   std::vector<double> seconds;  // modelled, of the server, after each round
   std::uint64_t bytes_up{};     // as reported by the strategy
+  int dropped{}, live{};        // workers that the link model lets drop out, and that are left
 };
 
 struct setting {
@@ -110,14 +111,19 @@ outcome train_toy(const setting& s) {
   const auto ranks = static_cast<std::size_t>(s.workers + 1);
   message_selection selection;
   if (s.filters.empty()) selection.kinds.clear();
+  const metrics::link_model model(std::vector<metrics::node_rates>(ranks, s.rates), 2);
   comm::filtered_world world(
-      comm::modelled(comm::in_process(s.workers + 1, 2),
-                     metrics::link_model(std::vector<metrics::node_rates>(ranks, s.rates))),
-      selection, s.filters.empty() ? std::vector<any_filter>(ranks, dist::exact{}) : s.filters);
+      comm::modelled(comm::in_process(s.workers + 1, 2), model), selection,
+      s.filters.empty() ? std::vector<any_filter>(ranks, dist::exact{}) : s.filters);
   values_type latents(8 * 5);
   fill_normal(std::span<float>(latents), {.seed = 1, .use = purpose::fixed_latent});
   train::run_options options{
       .iterations = s.rounds, .checkpoints = s.checkpoints, .resume_from = s.resume_from};
+  for (rank_t n = 1; n <= s.workers; ++n)
+    if (const auto round = model.first_drop_out(n, s.rounds)) {
+      options.stops.push_back({n, *round});
+      ++out.dropped;
+    }
   const auto images = [&](const train::round_view& view) {
     values_type x(8 * image_size);
     view.sample(latents, x);
@@ -129,9 +135,10 @@ outcome train_toy(const setting& s) {
     out.bytes_up += view.report.bytes_up;
     if (view.iteration == s.rounds) out.after = images(view);
   };
-  train::run<md_gan, backend::reference<float>>(
-      world, common_config<topology>{.seed = 3, .batch = batch}, s.config,
-      toy::noise_sources(s.workers, 60), options);
+  out.live = train::run<md_gan, backend::reference<float>>(
+                 world, common_config<topology>{.seed = 3, .batch = batch}, s.config,
+                 toy::noise_sources(s.workers, 60), options)
+                 .live_workers;
   out.total = world.total();
   return out;
 }
@@ -264,4 +271,17 @@ TEST_CASE("md_gan in modelled time: the seconds of a server and one worker, by h
     CHECK(seconds == doctest::Approx(now).epsilon(1e-12));
   }
   CHECK(out.seconds.size() == 3);
+}
+
+TEST_CASE("md_gan in modelled time: workers drop out as the link model says, and it repeats") {
+  const setting s{.workers = 4,
+                  .rounds = 8,
+                  .rates = {.flops_per_second = 1e6, .upload = 1e4, .drop_out = 0.08}};
+  const outcome once = train_toy(s), again = train_toy(s);
+  CHECK(once.dropped > 0);
+  CHECK(once.live == 4 - once.dropped);
+  CHECK(once.seconds.size() == 8);
+  CHECK(std::ranges::is_sorted(once.seconds));
+  CHECK(once.seconds == again.seconds);
+  CHECK(once.after == again.after);
 }
