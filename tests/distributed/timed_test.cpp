@@ -57,6 +57,14 @@ void take(modelled_comm& comm, rank_t from) {
 }
 void give(modelled_comm& comm, rank_t to) { comm.send(message::batch, hundred_bytes, to); }
 
+/// Runs one of its two ranks, as a process of two would.
+struct half_a_world {
+  using communicator_type = comm::in_process_communicator;
+  comm::in_process_world inner = comm::in_process(1, 1);
+  [[nodiscard]] rank_t size() const noexcept { return 2; }
+  void run(const auto& f) { inner.run(f); }
+};
+
 }  // namespace
 
 TEST_CASE("modelled: a link transmits one message at a time, and receiving overlaps computing") {
@@ -180,6 +188,11 @@ TEST_CASE("modelled: the same seconds for any number of threads and any schedule
   CHECK(once[0].seconds > 10);
   for (const int threads : {1, 2, 8})
     for (const std::uint32_t schedule : {1u, 2u, 3u}) CHECK(run(threads, schedule) == once);
+}
+
+TEST_CASE("modelled: a world with ranks in other processes is refused") {
+  auto world = comm::modelled(half_a_world{}, link_model(nodes(2)));
+  CHECK_THROWS_WITH_AS(world.run([](auto&) {}), doctest::Contains("in one process"), usage_error);
 }
 
 TEST_CASE("link_model: stragglers, stalls and drop-outs follow from the seed") {

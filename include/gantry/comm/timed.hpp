@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -239,17 +240,23 @@ class timed_world {
   }
 
   /// See the World concept. Every run starts at second 0.
+  /// @throws usage_error at its end if some ranks of the world were in other processes
   template <class Node>
   void run(Node&& node) {
     std::ranges::fill(spent_, node_time{});
     timeline times(size());
     const Clock start(inner_);
+    std::atomic<rank_t> here = 0;
     inner_.run([&](auto& comm) {
+      ++here;
       communicator_type own(comm, model_, times, start,
                             spent_[static_cast<std::size_t>(comm.rank())]);
       node(own);
       own.leave();
     });
+    expects(here == size(),
+            "a world on the clock of a link model must have all of its ranks in one process; run "
+            "it over comm::in_process");
   }
 
  private:
