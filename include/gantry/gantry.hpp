@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Everything a host program needs. Separate are gantry/backend/reference/reference.hpp, which
-// checks kernels, and gantry/metrics/frechet.hpp, whose matrix decompositions double the time to
-// compile.
+// checks kernels, gantry/metrics/frechet.hpp, whose matrix decompositions double the time to
+// compile, and what docs/06_filters.md puts around a communicator.
 #pragma once
 
 #include "gantry/backend/cpu/cpu.hpp"

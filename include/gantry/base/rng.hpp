@@ -30,6 +30,8 @@ enum class purpose : std::uint32_t {
   evaluation,      ///< latents of generated samples that are scored
   user,            ///< free for programs built on the library
   penalty,         ///< where gradient penalties are taken; salt = local step and penalty
+  noise = 32,      ///< added to messages; step = message, salt = kind and receiver
+  faults,          ///< drop-outs and stalls of modelled nodes; step = round or call
 };
 
 /// Names one stream: key = seed, counter = (index, step, worker, purpose and salt).

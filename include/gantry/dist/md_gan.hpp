@@ -15,9 +15,11 @@
 #include <vector>
 
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/feedback_merge.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/swap.hpp"
+#include "gantry/dist/worker_report.hpp"
 
 namespace gantry::dist {
 
@@ -31,8 +33,9 @@ struct md_gan {
     int local_steps{1};  ///< L: discriminator steps per iteration on the same two batches
     swap_interval swap_every{epochs(1)};  ///< E
     swap_rule swap{swap_rule::derangement};
-    bool moments_travel{false};    ///< the optimizer's moments go with a swapped discriminator
-    bool statistics_travel{true};  ///< so do batch normalisation's running statistics
+    bool moments_travel{false};       ///< the optimizer's moments go with a swapped discriminator
+    bool statistics_travel{true};     ///< so do batch normalisation's running statistics
+    dist::aggregation aggregation{};  ///< of the feedbacks of workers that share a batch
   };
 
   /// Batches of worker n = 1 .. N (section IV-B1, counted from 0): X^(g) for its feedback, X^(d)
@@ -84,8 +87,6 @@ struct md_gan {
       return {static_cast<order>(m[0]), static_cast<rank_t>(m[1]), static_cast<rank_t>(m[2])};
     }
   };
-  /// Worker to server, behind each feedback: losses, seconds per phase.
-  static constexpr std::size_t statistics_size = 2 + phase_names.size();
 };
 
 /// Owns the generator. Its type knows no real samples.
@@ -94,29 +95,28 @@ class md_gan::server {
  public:
   static constexpr std::size_t image_size = static_cast<std::size_t>(T::sample_shape.size());
 
-  /// @throws usage_error for k < 1 or local_steps < 1
+  /// @throws usage_error for k < 1, local_steps < 1, and fewer workers per batch than a robust
+  /// aggregation needs
   server(B& b, const common_config<T>& common, const config& settings, int workers)
       : backend_(&b),
         common_(common),
         config_(settings),
         workers_(workers),
         live_(static_cast<std::size_t>(workers), true),
-        generator_((check(settings), b), common, settings.k) {
-    const auto k = static_cast<std::size_t>(settings.k);
-    images_.resize(k, std::vector<float>(packed_batch<T>(common.batch)));
-    merged_.resize(k, std::vector<float>(batch_elements()));
-    feedback_.resize(batch_elements());
-  }
+        generator_((check(settings), b), common, settings.k),
+        images_(static_cast<std::size_t>(settings.k),
+                std::vector<float>(packed_batch<T>(common.batch))),
+        merge_(settings.aggregation, settings.k, workers, batch_elements()) {}
 
   /// Bytes that the constructor allocates from the backend; host message buffers are
   /// `message_bytes`.
   static constexpr std::size_t bytes(int batch, const config& settings) {
     return generator_player<T, B>::bytes(batch, settings.k);
   }
-  static constexpr std::size_t message_bytes(int batch, const config& settings) {
-    const auto k = static_cast<std::size_t>(settings.k);
-    return (k * packed_batch<T>(batch) + (k + 1) * static_cast<std::size_t>(batch) * image_size) *
-           sizeof(float);
+  static constexpr std::size_t message_bytes(int batch, const config& settings, int workers) {
+    return static_cast<std::size_t>(settings.k) * packed_batch<T>(batch) * sizeof(float) +
+           feedback_merge::bytes(settings.aggregation, settings.k, workers,
+                                 static_cast<std::size_t>(batch) * image_size);
   }
 
   /// Learns the sizes of all shards, from which the swap interval follows; workers that had stopped
@@ -148,6 +148,7 @@ class md_gan::server {
                     images_[j].begin() + static_cast<std::ptrdiff_t>(batch_elements()));
     }
     backend_->synchronize();
+    charge(comm, config_.k * common_.batch * costs<T>::generate);
     watch.lap(phase::generate);
     for (int n = 1; n <= workers_; ++n) {
       if (!is_live(n)) continue;
@@ -157,10 +158,10 @@ class md_gan::server {
       report.bytes_down += 2 * packed_batch<T>(common_.batch) * sizeof(float);
     }
     watch.lap(phase::exchange);
-    const std::vector<int> contributions = merge_feedback(comm, report);
+    receive_feedback(comm, report);
     if (report.workers == 0) throw_lost();
     watch.lap(phase::wait);
-    learn(contributions, report.workers);
+    charge(comm, learn(report.workers) * common_.batch * costs<T>::learn_generator);
     watch.lap(phase::generator);
     return report;
   }
@@ -230,49 +231,49 @@ class md_gan::server {
     return moving;
   }
 
-  /// Receives F_n in the order of ranks and adds up those of workers that share a batch.
-  /// @returns the number of feedbacks per batch
+  /// Receives F_n in the order of ranks and brings those of workers that share a batch together.
   template <Communicator C>
-  std::vector<int> merge_feedback(C& comm, round_report& report) {
-    std::vector<int> contributions(static_cast<std::size_t>(config_.k));
-    std::array<float, statistics_size> statistics{};
+  void receive_feedback(C& comm, round_report& report) {
+    merge_.begin_round();
+    mean_of_workers mean;
+    worker_report::message_type packed{};
+    const bool robust = config_.aggregation.is_robust();
     for (int n = 1; n <= workers_; ++n) {
       if (!is_live(n)) continue;
       const auto j = static_cast<std::size_t>(assign(n, config_.k).for_feedback);
-      std::vector<float>& target = contributions[j] == 0 ? merged_[j] : feedback_;
-      if (!receive_from(comm, message::feedback, target, n)) continue;
-      if (!receive_from(comm, message::control, statistics, n)) continue;
-      if (contributions[j]++ > 0)
-        for (std::size_t i = 0; i < target.size(); ++i) merged_[j][i] += feedback_[i];
-      ++report.workers;
+      const std::span<float> feedback = merge_.slot(j);
+      if (!receive_from(comm, message::feedback, feedback, n)) continue;
+      if (!receive_from(comm, message::control, packed, n)) continue;
+      const worker_report said = worker_report::unpack(packed);
+      // Losses that are not finite end a run with a sentence of their own.
+      if (!robust && said.is_finite()) require_finite(feedback, n);
+      merge_.add(j, n);
+      mean.add(said, !robust || said.is_finite());
       report.images += common_.batch;
       report.bytes_up += batch_elements() * sizeof(float);
-      report.discriminator_loss += static_cast<double>(statistics[0]);
-      report.generator_loss += static_cast<double>(statistics[1]);
-      for (std::size_t p = 0; p < phase_names.size(); ++p)
-        report.worker.seconds[p] += static_cast<double>(statistics[2 + p]);
     }
-    if (report.workers == 0) return contributions;
-    report.discriminator_loss /= report.workers;
-    report.generator_loss /= report.workers;
-    for (double& s : report.worker.seconds) s /= report.workers;
-    return contributions;
+    mean.write(report);
   }
 
   /// Section IV-B2: one backward per distinct batch on the summed feedback, divided by the number
   /// of workers. The feedback already holds the 1 / b of the mean, so it is not divided by b again.
-  void learn(const std::vector<int>& contributions, int workers) {
+  /// @returns the number of backward passes
+  int learn(int workers) {
+    int passes = 0;
     generator_.begin_update();
-    for (std::size_t j = 0; j < contributions.size(); ++j) {
-      if (contributions[j] == 0) continue;
+    for (std::size_t j = 0; j < images_.size(); ++j) {
+      if (merge_.count(j) == 0) continue;
+      const std::span<float> feedback = merge_.sum(j);
       if (workers > 1)
-        for (float& g : merged_[j]) g /= static_cast<float>(workers);
+        for (float& g : feedback) g /= static_cast<float>(workers);
       launch(*backend_, ops::import_samples<T::sample_shape>{},
-             {merged_[j].data(), generator_.image_gradient(j)});
+             {feedback.data(), generator_.image_gradient(j)});
       generator_.learn(j);
+      ++passes;
     }
     generator_.update();
     backend_->synchronize();
+    return passes;
   }
 
   B* backend_;
@@ -282,8 +283,8 @@ class md_gan::server {
   std::vector<bool> live_;
   std::uint32_t swap_iterations_{};
   generator_player<T, B> generator_;
-  std::vector<std::vector<float>> images_, merged_;  // canonical, one per batch
-  std::vector<float> feedback_;
+  std::vector<std::vector<float>> images_;  // canonical, one per batch
+  feedback_merge merge_;
 };
 
 /// Owns a discriminator and the source of its private samples.
@@ -342,6 +343,7 @@ class md_gan::worker {
     double loss = 0;
     for (int l = 0; l < config_.local_steps; ++l)
       loss = discriminator_.learn(real, fake(), iteration, static_cast<std::uint32_t>(l));
+    charge(comm, config_.local_steps * common_.batch * costs<T>::learn_discriminator);
     watch.lap(phase::discriminator);
     if (!comm.receive(message::batch, host_, 0)) return order::stop;
     watch.lap(phase::wait);
@@ -349,9 +351,12 @@ class md_gan::worker {
     const double generator_loss = discriminator_.feedback(real, fake(), view(gradient_), iteration);
     launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
     backend_->synchronize();
+    charge(comm, common_.batch * costs<T>::feedback);
     watch.lap(phase::feedback);
     comm.send(message::feedback, images(), 0);
-    comm.send(message::control, statistics(loss, generator_loss, times), 0);
+    // The last swap came after that round's feedback was sent.
+    times += last_swap_;
+    comm.send(message::control, worker_report{loss, generator_loss, times}.pack(), 0);
     last_swap_ = {};
     if (plan.send_to >= 0) {
       stopwatch swap_watch(last_swap_);
@@ -386,17 +391,6 @@ class md_gan::worker {
     std::transform(host_.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), host_.end(),
                    fake_labels_.begin(),
                    [](float label) { return static_cast<std::uint8_t>(label); });
-  }
-
-  /// The swap happens after the feedback is sent, so its cost is reported with the next round.
-  std::array<float, statistics_size> statistics(double loss, double generator_loss,
-                                                phase_times times) const {
-    std::array<float, statistics_size> s{static_cast<float>(loss),
-                                         static_cast<float>(generator_loss)};
-    times += last_swap_;
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      s[2 + p] = static_cast<float>(times.seconds[p]);
-    return s;
   }
 
   /// Passes this discriminator on and takes another's place. If the partner that should send has
@@ -448,7 +442,8 @@ strategy_plan md_gan::plan(const common_config<T>& common, const config& setting
   p.bytes_down = 2 * packed_batch<T>(b) * sizeof(float) * count;
   p.bytes_up = static_cast<std::uint64_t>(b) * T::sample_shape.size() * sizeof(float) * count;
   p.bytes_swap = workers > 1 ? packet_size<T>(settings) * sizeof(float) * count : 0;
-  p.lead_bytes = server<T, B>::bytes(b, settings) + server<T, B>::message_bytes(b, settings);
+  p.lead_bytes =
+      server<T, B>::bytes(b, settings) + server<T, B>::message_bytes(b, settings, workers);
   p.worker_bytes = worker<T, B, Source>::bytes(b, common.topology.loss) +
                    worker<T, B, Source>::message_bytes(b, settings);
   return p;
