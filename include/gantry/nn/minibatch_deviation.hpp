@@ -8,8 +8,7 @@
 namespace gantry {
 
 /// Mini-batch standard deviation (Karras et al., arXiv 1710.10196, section 3): appends one channel
-/// that tells how much the samples of a group of up to Size differ. Has no passes for penalties on
-/// a sample's gradient, because samples see each other.
+/// that tells how much the samples of a group of up to Size differ. Has no passes for penalties.
 template <int Size = 4>
 struct minibatch_deviation : nn::parameter_free {
   static_assert(Size > 0, "minibatch_deviation<size>: the group size must be positive");

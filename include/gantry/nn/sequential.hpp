@@ -126,7 +126,7 @@ struct sequential {
     const int n = terms.x.n;
     const auto ones = tangents.ones(n);
     chain<B>::tangent(b, frame, terms.v, tangents.output(n));
-    if constexpr (plan::pack::piecewise_linear) {
+    if constexpr (plan::pack::piecewise_linear && !plan::pack::couples_samples) {
       if (terms.seeds) chain<B>::template merge<input_shape>(b, terms.x, terms.seeds, terms.v);
       chain<B>::merged(b, frame, terms.v, ones, terms.seeds, terms.gradients);
     } else {
