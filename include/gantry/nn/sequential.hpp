@@ -67,7 +67,7 @@ struct sequential {
     nn::for_each_index<depth>([&]<std::size_t I>() {
       using layer_type = typename plan::template layer_type<I>;
       for (tensor_info t : layer_type::tensors(plan::seen_input(I), plan::seen_output(I))) {
-        t.name = std::to_string(I) + "." + t.name;
+        t.name = std::to_string(plan::number(I)) + "." + t.name;
         t.offset += t.is_buffer ? plan::buffer_offsets[I] : plan::param_offsets[I];
         all.push_back(std::move(t));
       }
