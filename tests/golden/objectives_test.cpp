@@ -17,10 +17,9 @@
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 #include "gantry/nn/layers.hpp"
-#include "gantry/nn/torch_layout.hpp"
 #include "gantry/optim/optimizers.hpp"
 
-#include "support/compare.hpp"
+#include "support/torch_view.hpp"
 
 using namespace gantry;
 using test::tolerance;
@@ -146,58 +145,11 @@ class file_source {
   std::size_t pool_;
 };
 
-/// A network's arenas in PyTorch's names and layouts.
-template <class State, Backend B>
-class torch_view {
- public:
-  torch_view(B& b, State& state, const io::safetensors_file& file, std::string letter)
-      : backend_(&b), state_(&state), file_(&file), letter_(std::move(letter)) {}
-
-  void load(const std::string& when) {
-    for (const tensor_info& info : network::tensors()) {
-      std::vector<float> storage(info.size());
-      nn::from_torch(info, file_->find<float>(key(when, info), info.shape),
-                     std::span<float>(storage));
-      backend_->upload(storage, arena(info) + info.offset);
-    }
-  }
-  test::outcome compare_values(const std::string& when, tolerance t) const {
-    test::outcome o = test::outcome::pass();
-    for (const tensor_info& info : network::tensors())
-      o = o && compare_tensor(arena(info), when, info, t);
-    return o;
-  }
-  test::outcome compare_gradients(tolerance t) const {
-    test::outcome o = test::outcome::pass();
-    for (const tensor_info& info : network::tensors())
-      if (!info.is_buffer) o = o && compare_tensor(state_->gradients().data(), "gradient", info, t);
-    return o;
-  }
-
- private:
-  using network = std::remove_cvref_t<decltype(std::declval<State&>().network)>;
-  using scalar = typename B::scalar;
-  scalar* arena(const tensor_info& info) const {
-    return (info.is_buffer ? state_->values().buffers : state_->values().params).data();
-  }
-  std::string key(const std::string& when, const tensor_info& info) const {
-    return when + "." + letter_ + "." + info.name;
-  }
-  test::outcome compare_tensor(const scalar* all, const std::string& when, const tensor_info& info,
-                               tolerance t) const {
-    std::vector<float> storage(info.size()), torch(info.size());
-    backend_->download(all + info.offset, storage);
-    nn::to_torch(info, std::span<const float>(storage), std::span<float>(torch));
-    return test::compare(std::span<const float>(torch),
-                         file_->find<float>(key(when, info), info.shape), t)
-        .named(key(when, info));
-  }
-
-  B* backend_;
-  State* state_;
-  const io::safetensors_file* file_;
-  std::string letter_;
-};
+template <class Net, class Opt, Backend B>
+auto view_of(B& b, dist::network_state<Net, Opt, B>& state, const io::safetensors_file& file,
+             const char* letter) {
+  return test::torch_view<Net, B>(b, file, letter, state.values(), state.gradients());
+}
 
 /// Two implementations in single precision.
 constexpr tolerance losses{5e-6, 2e-6}, gradients{2e-5, 5e-6};
@@ -222,8 +174,8 @@ void check_rounds(B b) {
   const int batch = static_cast<int>(file.find("real")->shape[1]);
   const common_config<topology> common{.topology = Case::make(), .seed = 5, .batch = batch};
   dist::standalone::node<topology, B, file_source> node(b, common, {}, file_source(file));
-  torch_view g(b, node.generator().state(), file, "G"),
-      d(b, node.discriminator().state(), file, "D");
+  auto g = view_of(b, node.generator().state(), file, "G"),
+       d = view_of(b, node.discriminator().state(), file, "D");
   g.load("initial");
   d.load("initial");
   auto world = comm::in_process(1, 1);
