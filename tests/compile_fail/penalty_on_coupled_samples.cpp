@@ -13,13 +13,13 @@
 using namespace gantry;
 
 #ifdef GANTRY_MISTAKE
-using statistics = minibatch_deviation<>;
+using norm = conditional_batch_norm<3>;
 #else
-using statistics = batch_norm;
+using norm = batch_norm;
 #endif
 
-using generator = sequential<latent<8>, linear<64>, tanh_, reshape<8, 8, 1>>;
-using discriminator = sequential<image<8, 8, 1>, conv2d<4, 3>, statistics, leaky_relu, linear<1>>;
+using generator = sequential<latent<8>, concat_label<3, 2>, linear<64>, tanh_, reshape<8, 8, 1>>;
+using discriminator = sequential<image<8, 8, 1>, conv2d<4, 3>, norm, leaky_relu, linear<1>>;
 using topology =
     gan<generator, discriminator, loss::penalised<loss::critic, loss::wgan_gp>, optim::adam>;
 template class gantry::dist::discriminator_player<topology, backend::cpu>;

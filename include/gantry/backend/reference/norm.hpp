@@ -157,7 +157,7 @@ namespace detail {
 
 /// exp(-|M_ib - M_jb|_1) of mini-batch discrimination.
 template <minibatch_geometry G, class T>
-double similarity(const T* m, int i, int j, int b) {
+double exact_similarity(const T* m, int i, int j, int b) {
   double distance = 0;
   for (int d = 0; d < G.dims; ++d)
     distance += std::abs(static_cast<double>(m[(i * G.kernels + b) * G.dims + d]) -
@@ -177,7 +177,7 @@ void launch(reference<T>&, ops::minibatch_similarity_forward<G>,
     for (int b = 0; b < G.kernels; ++b) {
       double sum = 0;
       for (int j = 0; j < p.x.n; ++j)
-        if (j != i) sum += detail::similarity<G>(p.m.data, i, j, b);
+        if (j != i) sum += detail::exact_similarity<G>(p.m.data, i, j, b);
       row[G.in + b] = static_cast<T>(sum);
     }
   }
@@ -201,7 +201,7 @@ void launch(reference<T>&, ops::minibatch_similarity_backward<G>,
           const double sign = (difference > 0) - (difference < 0);
           const double both = p.dy.data[i * width + G.in + b] +
                               static_cast<double>(p.dy.data[j * width + G.in + b]);
-          sum -= both * sign * detail::similarity<G>(p.m.data, i, j, b);
+          sum -= both * sign * detail::exact_similarity<G>(p.m.data, i, j, b);
         }
         p.dm.data[at] = static_cast<T>(sum);
       }
@@ -241,7 +241,7 @@ void launch(reference<T>&, ops::minibatch_similarity_tangent<G>,
       double sum = 0;
       for (int j = 0; j < p.tx.n; ++j)
         if (j != i)
-          sum -= detail::similarity<G>(p.m.data, i, j, b) *
+          sum -= detail::exact_similarity<G>(p.m.data, i, j, b) *
                  detail::distance_slope<G>(p.m.data, p.tm.data, i, j, b);
       row[G.in + b] = static_cast<T>(sum);
     }
@@ -265,8 +265,8 @@ void launch(reference<T>&, ops::minibatch_similarity_second_order<G>,
         double by_m = 0, by_tm = 0;
         for (int j = 0; j < p.m.n; ++j) {
           if (j == i) continue;
-          const double slope =
-              detail::similarity<G>(p.m.data, i, j, b) * detail::side<G>(p.m.data, i, j, b, d);
+          const double slope = detail::exact_similarity<G>(p.m.data, i, j, b) *
+                               detail::side<G>(p.m.data, i, j, b, d);
           const double g = both(p.gy, i, j, b);
           by_tm -= slope * g;
           by_m -= slope * (both(p.ey, i, j, b) -
