@@ -27,7 +27,8 @@
 // A layer without them trains in every network that no penalty is asked of. Layers whose output for
 // one sample depends on the others of the batch say `couples_samples`: their passes are of the
 // whole batch, and a loss by numbers per sample is not merged. Layers that read a class label per
-// sample say how many `classes` there are.
+// sample say how many `classes` there are. `is_numbered` = false keeps a layer out of the names of
+// tensors.
 #pragma once
 
 #include <array>

@@ -6,7 +6,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "gantry/base/error.hpp"
@@ -63,7 +62,7 @@ class augmentation_control {
   void visit_values(Net& net, F&& f) {
     if (!now_) return;
     std::vector<float> state{now_->value, signs_, images_, steps_};
-    f(std::string_view("augment_probability"), state);
+    f(std::string("augment_probability"), state);
     if (state.size() != 4)
       throw data_error("the state of adaptive augmentation was expected to be 4 numbers and is " +
                        std::to_string(state.size()) + "; resume from an undamaged checkpoint");

@@ -150,7 +150,7 @@ void launch(basic_cpu<K>& b, ops::class_affine_backward<Shape, Classes>,
       }
       for (int c = 0; p.dtable && c < width; ++c) {
         p.dtable[p.labels[i] * 2 * Shape.c + first + c] += with_h[c];
-        p.dtable[p.labels[i] * 2 * Shape.c + Shape.c + first + c] += alone[c];
+        if (p.shift) p.dtable[p.labels[i] * 2 * Shape.c + Shape.c + first + c] += alone[c];
       }
     }
   });

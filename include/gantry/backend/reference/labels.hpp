@@ -88,7 +88,7 @@ void launch(reference<T>&, ops::class_affine_backward<Shape, Classes>,
     const T dy = p.dy.data[at];
     if (p.dtable) {
       p.dtable[row + c] += dy * (p.x.data[at] - p.mean[c]) * p.inverse_deviation[c];
-      p.dtable[row + Shape.c + c] += dy;
+      if (p.shift) p.dtable[row + Shape.c + c] += dy;
     }
     if (p.dh.data) p.dh.data[at] = p.table[row + c] * dy;
   }
