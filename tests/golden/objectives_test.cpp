@@ -174,8 +174,8 @@ void check_rounds(B b) {
   const int batch = static_cast<int>(file.find("real")->shape[1]);
   const common_config<topology> common{.topology = Case::make(), .seed = 5, .batch = batch};
   dist::standalone::node<topology, B, file_source> node(b, common, {}, file_source(file));
-  auto g = view_of(b, node.generator().state(), file, "G"),
-       d = view_of(b, node.discriminator().state(), file, "D");
+  auto g = view_of(b, node.generator().state(), file, "G");
+  auto d = view_of(b, node.discriminator().state(), file, "D");
   g.load("initial");
   d.load("initial");
   auto world = comm::in_process(1, 1);

@@ -120,9 +120,9 @@ void check_layer() {
 
 /// option: with the sums of dy.
 struct affine_run : test::run_options {
+  static constexpr hwc shape{2, 3, 19};
   template <Backend B>
   std::vector<float> operator()(B& b) const {
-    constexpr hwc shape{2, 3, 19};
     const auto x = test::runs::clean_batch<shape>(b, *this, 1),
                dy = test::runs::clean_batch<shape>(b, *this, 2);
     const auto mean = test::runs::numbers(b, 19, 3), inverse = test::runs::numbers(b, 19, 4),
