@@ -23,6 +23,7 @@
 #include "gantry/loss/penalties.hpp"
 #include "gantry/metrics/classifier_score.hpp"
 #include "gantry/metrics/mode_coverage.hpp"
+#include "gantry/models/augmented.hpp"
 #include "gantry/models/presets.hpp"
 #include "gantry/nn/layers.hpp"
 #include "gantry/optim/optimizers.hpp"

@@ -149,6 +149,8 @@ void check_layers(B& b) {
   layer_run<pixel_norm, image, B>(b, file, "pixel_norm").check();
   layer_run<upsample_nearest<2>, odd, B>(b, file, "upsample_nearest").check();
   layer_run<upsample_bilinear<2>, odd, B>(b, file, "upsample_bilinear").check();
+  layer_run<upsample_filtered, odd, B>(b, file, "upsample_filtered").check();
+  layer_run<downsample_filtered, hwc{4, 6, 16}, B>(b, file, "downsample_filtered").check();
   layer_run<average_pool<2>, odd, B>(b, file, "average_pool").check();
   layer_run<global_average_pool, odd, B>(b, file, "global_average_pool").check();
   layer_run<grouped_conv2d<32, 3, 2, 1, 2>, hwc{5, 4, 32}, B>(b, file, "grouped_conv2d").check();

@@ -25,6 +25,23 @@ class PixelNorm(nn.Module):
         return x / torch.sqrt((x * x).mean(1, keepdim=True) + 1e-8)
 
 
+class Filtered(nn.Module):
+    """R3GAN's resamplers with the filter [1, 2, 1], as convolutions with a fixed kernel."""
+
+    def __init__(self, up):
+        super().__init__()
+        axis = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
+        self.up, self.kernel = up, (axis[:, None] * axis)[None, None]
+
+    def forward(self, x):
+        each = x.reshape(-1, 1, *x.shape[2:])
+        if self.up:
+            y = nn.functional.conv_transpose2d(each, 4 * self.kernel, stride=2, padding=1)
+        else:
+            y = nn.functional.conv2d(each, self.kernel, stride=2, padding=1)
+        return y.reshape(*x.shape[:2], *y.shape[2:])
+
+
 def record(case, module, shape):
     module = module.double()
     names = [name for name, _ in module.named_parameters()]
@@ -63,6 +80,8 @@ def layers():
     out.update(record("global_average_pool", nn.AdaptiveAvgPool2d(1), odd))
     out.update(record("grouped_conv2d", nn.Conv2d(32, 32, 3, 2, 1, groups=2), (2, 32, 5, 4)))
     out.update(record("thin_grouped_conv2d", nn.Conv2d(4, 6, 3, 1, 1, groups=2), (2, 4, 5, 4)))
+    out.update(record("upsample_filtered", Filtered(True), odd))
+    out.update(record("downsample_filtered", Filtered(False), (2, 16, 4, 6)))
     return out
 
 

@@ -188,6 +188,47 @@ class SpectralHinge:
         return -d(fake).mean()
 
 
+class MinibatchDiscrimination(nn.Module):
+    """Salimans et al., without the similarity of a sample to itself."""
+
+    def __init__(self, features, kernels, dims):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(kernels * dims, features))
+        self.kernels = kernels
+
+    def forward(self, x):
+        m = F.linear(x, self.weight).reshape(len(x), self.kernels, -1)
+        near = torch.exp(-(m[:, None] - m[None]).abs().sum(3))
+        others = 1 - torch.eye(len(x))
+        return torch.cat([x, (near * others[:, :, None]).sum(1)], 1)
+
+
+class Coupled:
+    """WGAN-GP and R1 on a critic whose layers see the whole batch. R1 sits on the forward of the
+    loss, so that running statistics move three times: real, fake, interpolates."""
+    name, batch = "coupled", 4
+
+    def networks(self):
+        d = nn.Sequential(
+            nn.Conv2d(3, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6), nn.LeakyReLU(0.2),
+            nn.Conv2d(6, 8, 4, 2, 1), nn.Tanh(), nn.Flatten(), nn.Linear(32, 10), nn.LeakyReLU(0.2),
+            MinibatchDiscrimination(10, 3, 2), nn.Linear(13, 1))
+        return generator(), d
+
+    def discriminator(self, d, real, fake, step):
+        on = points(real)
+        out = d(on)
+        (g,) = torch.autograd.grad(out.sum(), on, create_graph=True)
+        loss = d(fake).mean() - out.mean() + 0.5 * g.flatten(1).square().sum(1).mean()
+        u = torch.tensor(uniforms(len(real), step, PENALTY_STREAM, PENALTY_PASS * 16 + 1))
+        u = u.reshape(-1, 1, 1, 1)
+        x = points(u * real + (1 - u) * fake)
+        return loss + 10 * (squared_norm(d, x).sqrt() - 1).square().mean()
+
+    def generator(self, d, real, fake):
+        return -d(fake).mean()
+
+
 class Dragan:
     """Kodali et al. with activations that have second derivatives."""
     name, batch = "dragan", 4
@@ -276,6 +317,9 @@ def generator():
 def initialise(net):
     for p in net.parameters():
         nn.init.normal_(p, 0.0, 0.2 if p.dim() > 1 else 0.05)
+    for m in net.modules():
+        if isinstance(m, nn.BatchNorm2d) and m.affine:
+            nn.init.normal_(m.weight, 1.0, 0.1)
 
 
 def train(case):
@@ -319,5 +363,6 @@ def train(case):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for case in (WganGp(), RelativisticR1R2(), SpectralHinge(), Dragan(), Acgan(), Projection()):
+    for case in (WganGp(), RelativisticR1R2(), SpectralHinge(), Coupled(), Dragan(), Acgan(),
+                 Projection()):
         write(os.path.join(folder, f"objective_{case.name}.safetensors"), train(case))

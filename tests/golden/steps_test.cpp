@@ -12,10 +12,9 @@
 #include "gantry/io/safetensors.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/nn/layers.hpp"
-#include "gantry/nn/torch_layout.hpp"
 #include "gantry/optim/optimizers.hpp"
 
-#include "support/compare.hpp"
+#include "support/torch_view.hpp"
 
 using namespace gantry;
 using test::tolerance;
@@ -50,20 +49,14 @@ class player {
   using scalar = typename B::scalar;
   using tape_type = typename Net::template tape<B>;
 
-  player(B& b, const io::safetensors_file& file, std::string letter)
+  player(B& b, const io::safetensors_file& file, const char* letter)
       : backend_(&b),
-        file_(&file),
-        letter_(std::move(letter)),
         params_(b.allocate(Net::param_count)),
         buffers_(b.allocate(Net::buffer_count)),
         gradients_(b.allocate(Net::param_count)),
-        state_(b.allocate(optim::adam::state_per_param() * Net::param_count)) {
-    for (const tensor_info& info : Net::tensors()) {
-      std::vector<float> storage(info.size());
-      nn::from_torch(info, file.find<float>(key("initial", info), info.shape),
-                     std::span<float>(storage));
-      b.upload(storage, (info.is_buffer ? buffers_ : params_).data() + info.offset);
-    }
+        state_(b.allocate(optim::adam::state_per_param() * Net::param_count)),
+        in_torch_(b, file, letter, {params_.span(), buffers_.span()}, gradients_.span()) {
+    in_torch_.load("initial");
   }
 
   void forward(const_batch_of<typename B::storage> x, tape_type& tape) {
@@ -79,38 +72,13 @@ class player {
                        state_.span(), step);
   }
 
-  /// Weights and running statistics against the file's tensors `when`.X.<name>.
-  test::outcome compare_values(const std::string& when, tolerance t) const {
-    test::outcome o = test::outcome::pass();
-    for (const tensor_info& info : Net::tensors())
-      o = o && compare_tensor((info.is_buffer ? buffers_ : params_).data(), when, info, t);
-    return o;
-  }
-  test::outcome compare_gradients(tolerance t) const {
-    test::outcome o = test::outcome::pass();
-    for (const tensor_info& info : Net::tensors())
-      if (!info.is_buffer) o = o && compare_tensor(gradients_.data(), "gradient", info, t);
-    return o;
-  }
+  [[nodiscard]] const test::torch_view<Net, B>& in_torch() const { return in_torch_; }
 
  private:
-  std::string key(const std::string& when, const tensor_info& info) const {
-    return when + "." + letter_ + "." + info.name;
-  }
-  test::outcome compare_tensor(const scalar* arena, const std::string& when,
-                               const tensor_info& info, tolerance t) const {
-    std::vector<float> storage(info.size()), torch(info.size());
-    backend_->download(arena + info.offset, storage);
-    nn::to_torch(info, std::span<const float>(storage), std::span<float>(torch));
-    const auto expected = file_->find<float>(key(when, info), info.shape);
-    return test::compare(std::span<const float>(torch), expected, t).named(key(when, info));
-  }
-
   B* backend_;
-  const io::safetensors_file* file_;
-  std::string letter_;
   Net net_;
   typename B::buffer_type params_, buffers_, gradients_, state_;
+  test::torch_view<Net, B> in_torch_;
 };
 
 template <class Gan, Backend B>
@@ -210,14 +178,14 @@ void check_steps(B& b) {
     CHECK(test::compare(std::vector<double>{d, g},
                         std::vector<double>{on_real + on_fake, expected[3 * k + 2]}, losses));
     if (k == 0) {
-      CHECK(run.d().compare_gradients(gradients));
-      CHECK(run.g().compare_gradients(gradients));
-      CHECK(run.d().compare_values("step1", first_step));
-      CHECK(run.g().compare_values("step1", first_step));
+      CHECK(run.d().in_torch().compare_gradients(gradients));
+      CHECK(run.g().in_torch().compare_gradients(gradients));
+      CHECK(run.d().in_torch().compare_values("step1", first_step));
+      CHECK(run.g().in_torch().compare_values("step1", first_step));
     }
   }
-  CHECK(run.d().compare_values("step10", last_step));
-  CHECK(run.g().compare_values("step10", last_step));
+  CHECK(run.d().in_torch().compare_values("step10", last_step));
+  CHECK(run.g().in_torch().compare_values("step10", last_step));
 }
 
 }  // namespace

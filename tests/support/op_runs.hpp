@@ -275,6 +275,28 @@ struct batch_norm_backward : run_options {
   }
 };
 
+/// ex (if wanted), dgamma and dbeta (if wanted). option: with ey. NaN goes into gy.
+template <hwc Shape>
+struct batch_norm_second_order : run_options {
+  bool want_ex{true}, want_dparams{true}, fixed{false};
+
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    const auto x = clean_batch<Shape>(b, *this, 1), tx = clean_batch<Shape>(b, *this, 2);
+    const auto gy = poisoned_batch<Shape>(b, *this, 3), ey = clean_batch<Shape>(b, *this, 4);
+    const device_batch<B, Shape> ex(b, n);
+    const auto gamma = numbers(b, Shape.c, 5), mean = numbers(b, Shape.c, 6);
+    const device_array<B> inverse(b, positive_floats(Shape.c, 7));
+    const auto dgamma = numbers(b, Shape.c, 8), dbeta = numbers(b, Shape.c, 9);
+    launch(b, ops::batch_norm_second_order<Shape>{},
+           {x.view(), tx.view(), gy.view(),
+            option ? ey.view() : batch_of<typename B::storage>{nullptr, n}, gamma.data(),
+            mean.data(), inverse.data(), want_ex ? ex.view() : batch_of<typename B::storage>{},
+            want_dparams ? dgamma.data() : nullptr, want_dparams ? dbeta.data() : nullptr, fixed});
+    return joined({want_ex ? ex.read() : std::vector<float>{}, dgamma.read(), dbeta.read()});
+  }
+};
+
 template <hwc Shape>
 struct channel_sum : run_options {
   template <Backend B>
@@ -311,6 +333,37 @@ struct minibatch_similarity_backward : run_options {
     launch(b, ops::minibatch_similarity_backward<G>{},
            {m.view(), dy.view(), option ? dx.view() : batch_of<typename B::storage>{}, dm.view()});
     return joined({dm.read(), option ? dx.read() : std::vector<float>{}});
+  }
+};
+
+template <minibatch_geometry G>
+struct minibatch_similarity_tangent : run_options {
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    constexpr hwc projected{1, 1, G.kernels * G.dims};
+    const auto tx = clean_batch<hwc{1, 1, G.in}>(b, *this, 1);
+    const auto m = clean_batch<projected>(b, *this, 2), tm = poisoned_batch<projected>(b, *this, 3);
+    const device_batch<B, hwc{1, 1, G.in + G.kernels}> ty(b, n);
+    launch(b, ops::minibatch_similarity_tangent<G>{}, {tx.view(), m.view(), tm.view(), ty.view()});
+    return ty.read();
+  }
+};
+
+/// em, etm and, if the option says so, ex with ey. NaN goes into gy.
+template <minibatch_geometry G>
+struct minibatch_similarity_second_order : run_options {
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    constexpr hwc projected{1, 1, G.kernels * G.dims}, wide{1, 1, G.in + G.kernels};
+    const auto m = clean_batch<projected>(b, *this, 1), tm = clean_batch<projected>(b, *this, 2);
+    const auto gy = poisoned_batch<wide>(b, *this, 3), ey = clean_batch<wide>(b, *this, 4);
+    const device_batch<B, hwc{1, 1, G.in}> ex(b, n);
+    const device_batch<B, projected> em(b, n), etm(b, n);
+    const batch_of<typename B::storage> none{nullptr, n};
+    launch(b, ops::minibatch_similarity_second_order<G>{},
+           {m.view(), tm.view(), gy.view(), option ? ey.view() : none, option ? ex.view() : none,
+            em.view(), etm.view()});
+    return joined({em.read(), etm.read(), option ? ex.read() : std::vector<float>{}});
   }
 };
 

@@ -31,6 +31,13 @@ using sum_pixels = scaled_map<ops::sum_pixels<Shape>, Shape, hwc{1, 1, Shape.c}>
 template <hwc Shape>
 using spread_pixels = scaled_map<ops::spread_pixels<Shape>, hwc{1, 1, Shape.c}, Shape>;
 
+template <hwc Large>
+inline constexpr hwc half{Large.h / 2, Large.w / 2, Large.c};
+template <hwc Large>
+using filter_halve = scaled_map<ops::filter_halve<Large>, Large, half<Large>>;
+template <hwc Large>
+using filter_double = scaled_map<ops::filter_double<Large>, half<Large>, Large>;
+
 template <bilinear_geometry G>
 struct bilinear_forward : run_options {
   template <Backend B>

@@ -15,6 +15,7 @@ struct adaptive_probability {
   float target{0.6f};
   std::int64_t images{500000};  ///< that it takes from 0 to 1 at least
   float value{0.0f};            ///< in 0 .. 1
+  int every{4};                 ///< learning steps of the discriminator from change to change
 
   /// After `seen` more real images, whose mean sign of D is `sign`. NaN changes nothing.
   [[nodiscard]] constexpr adaptive_probability updated(double sign, std::int64_t seen) const {

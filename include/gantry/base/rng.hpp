@@ -30,6 +30,7 @@ enum class purpose : std::uint32_t {
   evaluation,      ///< latents of generated samples that are scored
   user,            ///< free for programs built on the library
   penalty,         ///< where gradient penalties are taken; salt = local step and penalty
+  augment,         ///< changes of images in front of a discriminator; salt = pass and change
   noise = 32,      ///< added to messages; step = message, salt = kind and receiver
   faults,          ///< drop-outs and stalls of modelled nodes; step = round or call
 };

@@ -25,8 +25,10 @@
 //                    kinks): adds to dparams what x (x) gy gives, see merged_args.
 //   second_order     layers that are not piecewise linear: the derivatives of <gy, J(x) tx>.
 // A layer without them trains in every network that no penalty is asked of. Layers whose output for
-// one sample depends on the others of the batch say `couples_samples`; layers that read a class
-// label per sample say how many `classes` there are.
+// one sample depends on the others of the batch say `couples_samples`: their passes are of the
+// whole batch, and a loss by numbers per sample is not merged. Layers that read a class label per
+// sample say how many `classes` there are. `is_numbered` = false keeps a layer out of the names of
+// tensors.
 #pragma once
 
 #include <array>

@@ -39,16 +39,6 @@ constexpr double penalty_flops() {
   }
 }
 
-/// What an objective demands of a discriminator's type, each a sentence.
-template <class Net, class B>
-struct require_penalty_passes {
-  static_assert(!Net::plan::pack::couples_samples,
-                "a gradient penalty takes dD/dx of each sample by itself, but a layer of this "
-                "discriminator (batch_norm, minibatch_discrimination, ...) couples the samples of "
-                "a batch; use layer_norm, group_norm or no normalisation");
-  static constexpr bool value = true;
-};
-
 /// Memory and passes of the penalties of one discriminator; nothing is allocated while all are
 /// switched off.
 template <class Net, class Objective, Backend B>
@@ -59,7 +49,6 @@ class penalty_passes {
   using tape_type = typename Net::template tape<B>;
   using tangent_tape = typename Net::template tangent_tape<B>;
   static constexpr hwc shape = Net::input_shape;
-  static_assert(require_penalty_passes<Net, B>::value, "see the message above");
 
  public:
   static bool active(const Objective& o) {

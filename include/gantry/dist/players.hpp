@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/dataset.hpp"
 #include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/augmentation_control.hpp"
 #include "gantry/dist/network_state.hpp"
 #include "gantry/dist/penalty_passes.hpp"
 #include "gantry/ops/labels.hpp"
@@ -174,7 +176,8 @@ class discriminator_player {
   using loss_type = typename T::loss_type;
   using const_batch = const_batch_of<typename B::storage>;
 
-  /// Worker w owns player 1 + w's initial weights and random streams.
+  /// Worker w owns player 1 + w's initial weights and random streams. @throws usage_error for
+  /// adaptive augmentation under an objective that gives no sign of D(real)
   discriminator_player(B& b, const common_config<T>& common, std::uint32_t worker)
       : backend_(&b),
         worker_(worker),
@@ -185,7 +188,11 @@ class discriminator_player {
         fake_(b, common.batch),
         loss_sum_(b.allocate(1)),
         heads_(b.allocate(head_elements(common.batch))),
-        penalties_(b, common.batch, loss_) {
+        penalties_(b, common.batch, loss_),
+        augmentation_(state_.network) {
+    expects(!augmentation_.is_on() || !loss_.generator_needs_real(),
+            "adaptive augmentation looks at the sign of D(real), which means nothing to a "
+            "relativistic objective; give augmentations a fixed probability");
     state_.initialise(b, common.seed, 1 + worker);
   }
 
@@ -223,8 +230,10 @@ class discriminator_player {
       state_.network.backward(b, state_.values(), real.samples, real_, state_.gradients(), {});
       state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
     }
+    augmentation_.observe(b, on_real);
     state_.update(b);
     loss_.constrain(b, state_.values().params);
+    augmentation_.step(state_.network);
     return read_loss();
   }
 
@@ -245,6 +254,16 @@ class discriminator_player {
   }
 
   [[nodiscard]] state_type& state() { return state_; }
+  /// The probability of adaptive augmentations, empty where it is fixed.
+  [[nodiscard]] const std::optional<adaptive_probability>& augmentation() const {
+    return augmentation_.now();
+  }
+  /// Calls f(name, vector of float) for what a checkpoint must hold besides state(); f may write
+  /// what it has read. A player's own, so it stays when discriminators are swapped.
+  template <class F>
+  void visit_values(F&& f) {
+    augmentation_.visit_values(state_.network, f);
+  }
 
  private:
   using penalties_type = penalty_passes<typename T::discriminator_type, typename T::loss_type, B>;
@@ -298,6 +317,7 @@ class discriminator_player {
   tape_type real_, fake_;
   typename B::buffer_type loss_sum_, heads_;
   penalties_type penalties_;
+  augmentation_control augmentation_;
 };
 
 }  // namespace gantry::dist

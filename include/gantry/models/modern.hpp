@@ -136,8 +136,8 @@ struct biggan64_narrow : biggan_resnet<8> {
 };
 
 /// R3GAN for 32 x 32 images (Huang et al., arXiv 2501.05441, and its code; 768 channels in 96
-/// groups on CIFAR-10 there, two blocks per resolution): relativistic pairing with R1 and R2.
-/// Resampling is bilinear with PyTorch's weights, where the authors' kernel is [1, 2, 1].
+/// groups on CIFAR-10 there, two blocks per resolution): relativistic pairing with R1 and R2,
+/// resampling behind the filter [1, 2, 1].
 template <int Channels, int Groups, int Latent>
 struct r3gan_resnet {
   static constexpr recommended settings{2e-4f, 2e-4f, 0.0f, 0.9f, 1};
@@ -146,11 +146,11 @@ struct r3gan_resnet {
   using block = resnet::r3_block<Channels, Groups>;
   using generator =
       sequential<latent<Latent>, linear<c, bias::no>, learned_basis<4, 4>, block, block,
-                 upsample_bilinear<2>, block, block, upsample_bilinear<2>, block, block,
-                 upsample_bilinear<2>, block, block, conv2d<3, 1, 1, 0, bias::no>>;
+                 upsample_filtered, block, block, upsample_filtered, block, block,
+                 upsample_filtered, block, block, conv2d<3, 1, 1, 0, bias::no>>;
   using discriminator =
-      sequential<image<32, 32, 3>, conv2d<c, 1, 1, 0, bias::no>, block, block, average_pool<2>,
-                 block, block, average_pool<2>, block, block, average_pool<2>, block, block,
+      sequential<image<32, 32, 3>, conv2d<c, 1, 1, 0, bias::no>, block, block, downsample_filtered,
+                 block, block, downsample_filtered, block, block, downsample_filtered, block, block,
                  grouped_conv2d<c, 4, 1, 0, c, bias::no>, linear<1, bias::no>>;
   static void configure(generator& g, discriminator& d) {
     resnet::use_r3_initialisation(g, 8);

@@ -9,7 +9,7 @@ namespace gantry {
 
 /// Batch normalisation per channel with scale and shift (Ioffe and Szegedy, arXiv 1502.03167).
 /// Training uses the batch's statistics and moves the running ones; evaluation uses the running
-/// ones.
+/// ones. Gradient penalties differentiate through the batch's statistics (docs/10_penalties.md).
 struct batch_norm {
   static constexpr std::string_view name = "batch_norm";
   static constexpr bool couples_samples = true;
@@ -70,6 +70,24 @@ struct batch_norm {
     launch(b, ops::batch_norm_backward<In>{},
            {a.x, a.dy, a.params.data(), a.saved.data(), a.saved.data() + c, a.dx, dgamma, dbeta,
             a.run_mode == mode::evaluate});
+  }
+
+  /// The derivative by x is symmetric per channel, but for gamma, which it has as a factor: the
+  /// gradient's op is the tangent's.
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    launch(b, ops::batch_norm_backward<In>{},
+           {a.x, a.tx, a.params.data(), a.saved.data(), a.saved.data() + channels(In), a.ty,
+            nullptr, nullptr, a.run_mode == mode::evaluate});
+  }
+
+  template <hwc In, Backend B>
+  void second_order(B& b, const second_order_args<B>& a) const {
+    auto* dgamma = a.dparams.empty() ? nullptr : a.dparams.data();
+    if (!dgamma && !a.ex.data) return;
+    launch(b, ops::batch_norm_second_order<In>{},
+           {a.x, a.tx, a.gy, a.ey, a.params.data(), a.saved.data(), a.saved.data() + channels(In),
+            a.ex, dgamma, dgamma ? dgamma + channels(In) : nullptr, a.run_mode == mode::evaluate});
   }
 };
 

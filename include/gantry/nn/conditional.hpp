@@ -195,6 +195,52 @@ struct conditional_batch_norm {
       launch(b, ops::batch_norm_backward<In>{},
              {a.x, a.dx, one, mean, inverse, a.dx, nullptr, nullptr, a.run_mode == mode::evaluate});
   }
+
+  /// Two batches of the second derivatives.
+  template <class Layout, hwc In>
+  static constexpr std::size_t workspace_elements(int n) {
+    return 2 * slice(Layout::elements(In, n));
+  }
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    constexpr std::size_t c = channels(In);
+    const auto *mean = a.saved.data(), *inverse = mean + c;
+    normalised_tangent<In>(b, a, a.ty);
+    launch(b, ops::class_affine_backward<In, Classes>{},
+           {a.x, a.ty, mean, inverse, a.params.data(), a.labels, a.ty, nullptr});
+  }
+  /// That of the normalisation along gamma gy and gamma ey, and the table's: the sums of gy times
+  /// the normalised tangent and what ey gives as any gradient of y does.
+  template <hwc In, Backend B>
+  void second_order(B& b, const second_order_args<B>& a) const {
+    constexpr std::size_t c = channels(In);
+    const auto *mean = a.saved.data(), *inverse = mean + c, *one = inverse + c, *zero = one + c;
+    auto* dtable = a.dparams.empty() ? nullptr : a.dparams.data();
+    if (!dtable && !a.ex.data) return;
+    const batch_of<typename B::storage> first{a.workspace.data(), a.x.n},
+        second{first.data + slice(B::storage::layout::elements(In, a.x.n)), a.x.n};
+    normalised_tangent<In>(b, a, first);
+    launch(b, ops::class_affine_backward<In, Classes>{},
+           {first, a.gy, zero, one, a.params.data(), a.labels, second, dtable, false});
+    if (a.ey.data)
+      launch(b, ops::class_affine_backward<In, Classes>{},
+             {a.x, a.ey, mean, inverse, a.params.data(), a.labels, first, dtable});
+    const const_batch_of<typename B::storage> ey{a.ey.data ? first.data : nullptr, a.x.n};
+    if (a.ex.data)
+      launch(b, ops::batch_norm_second_order<In>{},
+             {a.x, a.tx, second, ey, one, mean, inverse, a.ex, nullptr, nullptr,
+              a.run_mode == mode::evaluate});
+  }
+
+ private:
+  /// The tangent of (x - mean) inverse, see batch_norm::tangent.
+  template <hwc In, class B, class Args>
+  static void normalised_tangent(B& b, const Args& a, batch_of<typename B::storage> to) {
+    constexpr std::size_t c = channels(In);
+    const auto *mean = a.saved.data(), *inverse = mean + c, *one = inverse + c;
+    launch(b, ops::batch_norm_backward<In>{},
+           {a.x, a.tx, one, mean, inverse, to, nullptr, nullptr, a.run_mode == mode::evaluate});
+  }
 };
 
 }  // namespace gantry

@@ -6,6 +6,7 @@
 
 #include "gantry/nn/activation.hpp"
 #include "gantry/nn/augment.hpp"
+#include "gantry/nn/augmented.hpp"
 #include "gantry/nn/batch_norm.hpp"
 #include "gantry/nn/conditional.hpp"
 #include "gantry/nn/conv2d.hpp"

@@ -8,8 +8,7 @@
 namespace gantry {
 
 /// Mini-batch standard deviation (Karras et al., arXiv 1710.10196, section 3): appends one channel
-/// that tells how much the samples of a group of up to Size differ. Has no passes for penalties on
-/// a sample's gradient, because samples see each other.
+/// that tells how much the samples of a group of up to Size differ.
 template <int Size = 4>
 struct minibatch_deviation : nn::parameter_free {
   static_assert(Size > 0, "minibatch_deviation<size>: the group size must be positive");
@@ -32,6 +31,15 @@ struct minibatch_deviation : nn::parameter_free {
   template <hwc In, Backend B>
   void backward(B& b, const backward_args<B>& a) const {
     if (a.dx.data) launch(b, ops::minibatch_deviation_backward<In, Size>{}, {a.x, a.dy, a.dx});
+  }
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    launch(b, ops::minibatch_deviation_tangent<In, Size>{}, {a.x, a.tx, a.ty});
+  }
+  template <hwc In, Backend B>
+  void second_order(B& b, const second_order_args<B>& a) const {
+    if (a.ex.data)
+      launch(b, ops::minibatch_deviation_second_order<In, Size>{}, {a.x, a.tx, a.gy, a.ey, a.ex});
   }
 };
 

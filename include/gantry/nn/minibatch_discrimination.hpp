@@ -32,6 +32,11 @@ struct minibatch_discrimination {
   static constexpr std::size_t saved_count(hwc, int n) {
     return 2 * (static_cast<std::size_t>(n) * slice(projected) + slice_alignment);
   }
+  /// The tangent of M, and scratch of the second derivatives.
+  template <class Layout, hwc In>
+  static constexpr std::size_t kept_elements(int n) {
+    return 2 * slice(Layout::elements(hwc{1, 1, projected}, n));
+  }
   static constexpr flop_count flops(hwc in) {
     const double products = 2.0 * projection(in).weights();
     return {products, products, products};
@@ -72,6 +77,31 @@ struct minibatch_discrimination {
       launch(b, ops::linear_backward_weights<projection(In)>{}, {a.x, dm, a.dparams.data()});
     if (a.dx.data)
       launch(b, ops::linear_backward_data<projection(In)>{}, {dm, a.params.data(), a.dx, true});
+  }
+
+  template <hwc In, Backend B>
+  void tangent(B& b, const tangent_args<B>& a) const {
+    const const_batch_of<typename B::storage> m{a.saved.data(), a.tx.n};
+    const batch_of<typename B::storage> tm{a.kept.data(), a.tx.n};
+    launch(b, ops::linear_forward<projection(In)>{}, {a.tx, a.params.data(), nullptr, tm});
+    launch(b, ops::minibatch_similarity_tangent<geometry(In)>{}, {a.tx, m, tm, a.ty});
+  }
+
+  template <hwc In, Backend B>
+  void second_order(B& b, const second_order_args<B>& a) const {
+    const int n = a.tx.n;
+    const batch_of<typename B::storage> m{a.saved.data(), n}, tm{a.kept.data(), n};
+    const batch_of<typename B::storage> em{a.saved.data() + a.saved.size() / 2, n},
+        etm{a.kept.data() + a.kept.size() / 2, n};
+    launch(b, ops::minibatch_similarity_second_order<geometry(In)>{},
+           {m, tm, a.gy, a.ey, a.ex, em, etm});
+    if (!a.dparams.empty()) {
+      launch(b, ops::linear_backward_weights<projection(In)>{}, {a.x, em, a.dparams.data()});
+      launch(b, ops::linear_backward_weights<projection(In)>{}, {a.tx, etm, a.dparams.data()});
+    }
+    if (a.ex.data)
+      launch(b, ops::linear_backward_data<projection(In)>{},
+             {em, a.params.data(), a.ex, a.ey.data != nullptr});
   }
 };
 

@@ -40,6 +40,15 @@ inline constexpr bool is_coupling = requires {
   requires L::couples_samples;
 };
 
+/// Layers that PyTorch has as functions in front of a module take no number in names of tensors.
+template <class L>
+inline constexpr bool is_numbered = [] {
+  if constexpr (requires { L::is_numbered; })
+    return L::is_numbered;
+  else
+    return true;
+}();
+
 /// Classes that a layer's labels may be of; 0 for layers without labels.
 template <class L>
 inline constexpr int class_count = [] {
@@ -204,6 +213,11 @@ struct plan {
 
   static constexpr std::array<bool, depth> reshapes{is_reshape<Layers>...};
   static constexpr std::array<bool, depth> flattens{is_flattening<Layers>...};
+  /// Number of layer i in names of tensors.
+  static constexpr std::size_t number(std::size_t i) {
+    constexpr std::array<bool, depth> counts{is_numbered<Layers>...};
+    return static_cast<std::size_t>(std::count(counts.begin(), counts.begin() + i, true));
+  }
 
   /// First layer that has parameters; nothing before it is back-propagated unless dx is wanted.
   static constexpr std::size_t first_parameter_layer = [] {

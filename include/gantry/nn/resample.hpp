@@ -88,6 +88,35 @@ struct bilinear_map {
   }
 };
 
+struct filter_halve_map {
+  static constexpr hwc out(hwc in) { return {in.h / 2, in.w / 2, in.c}; }
+  template <hwc In>
+  using ops_on = op_list<ops::filter_halve<In>, ops::filter_double<In>>;
+  template <hwc In, Backend B>
+  static void apply(B& b, input_of<B> x, output_of<B> y) {
+    launch(b, ops::filter_halve<In>{}, {x, y, 1.0f});
+  }
+  template <hwc In, Backend B>
+  static void apply_adjoint(B& b, input_of<B> dy, output_of<B> dx) {
+    launch(b, ops::filter_double<In>{}, {dy, dx, 1.0f});
+  }
+};
+
+/// Four times the adjoint: half of the weights fall on the zeros between the pixels.
+struct filter_double_map {
+  static constexpr hwc out(hwc in) { return {in.h * 2, in.w * 2, in.c}; }
+  template <hwc In>
+  using ops_on = op_list<ops::filter_double<out(In)>, ops::filter_halve<out(In)>>;
+  template <hwc In, Backend B>
+  static void apply(B& b, input_of<B> x, output_of<B> y) {
+    launch(b, ops::filter_double<out(In)>{}, {x, y, 4.0f});
+  }
+  template <hwc In, Backend B>
+  static void apply_adjoint(B& b, input_of<B> dy, output_of<B> dx) {
+    launch(b, ops::filter_halve<out(In)>{}, {dy, dx, 4.0f});
+  }
+};
+
 template <bool Average>
 struct global_map {
   static constexpr float scale(hwc in) {
@@ -142,6 +171,30 @@ struct average_pool : nn::linear_map<nn::average_map<Factor>> {
     static_assert(In.h >= Factor && In.w >= Factor,
                   "average_pool<Factor>: the factor is larger than the image; use fewer pools or "
                   "strided layers before it");
+    return true;
+  }
+};
+
+/// Half as many rows and columns behind a low-pass filter, R3GAN's down-sampling (Huang et al.,
+/// arXiv 2501.05441, and its code: resampling filter [1, 2, 1]): [1, 2, 1] after the mean of two is
+/// [1, 3, 3, 1] / 8 in each axis, with zeros outside.
+struct downsample_filtered : nn::linear_map<nn::filter_halve_map> {
+  static constexpr std::string_view name = "downsample_filtered";
+  template <hwc In>
+  static constexpr bool validate() {
+    static_assert(In.h % 2 == 0 && In.w % 2 == 0,
+                  "downsample_filtered: height and width must be even; pad the image or use "
+                  "average_pool");
+    return true;
+  }
+};
+
+/// Twice as many rows and columns, R3GAN's up-sampling: downsample_filtered's adjoint, times 4.
+/// Inside it is upsample_bilinear<2>; at the edges it reads zeros instead of the last pixel.
+struct upsample_filtered : nn::linear_map<nn::filter_double_map> {
+  static constexpr std::string_view name = "upsample_filtered";
+  template <hwc>
+  static constexpr bool validate() {
     return true;
   }
 };

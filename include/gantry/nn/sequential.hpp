@@ -67,7 +67,7 @@ struct sequential {
     nn::for_each_index<depth>([&]<std::size_t I>() {
       using layer_type = typename plan::template layer_type<I>;
       for (tensor_info t : layer_type::tensors(plan::seen_input(I), plan::seen_output(I))) {
-        t.name = std::to_string(I) + "." + t.name;
+        t.name = std::to_string(plan::number(I)) + "." + t.name;
         t.offset += t.is_buffer ? plan::buffer_offsets[I] : plan::param_offsets[I];
         all.push_back(std::move(t));
       }
@@ -126,7 +126,7 @@ struct sequential {
     const int n = terms.x.n;
     const auto ones = tangents.ones(n);
     chain<B>::tangent(b, frame, terms.v, tangents.output(n));
-    if constexpr (plan::pack::piecewise_linear) {
+    if constexpr (plan::pack::piecewise_linear && !plan::pack::couples_samples) {
       if (terms.seeds) chain<B>::template merge<input_shape>(b, terms.x, terms.seeds, terms.v);
       chain<B>::merged(b, frame, terms.v, ones, terms.seeds, terms.gradients);
     } else {

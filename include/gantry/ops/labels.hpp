@@ -82,7 +82,8 @@ struct class_affine {
 };
 
 /// Gradient of class_affine behind a normalisation h = (x - mean) inverse per channel: dh = gamma
-/// dy unless null; dtable += the sums of dy h and of dy, unless null. dh may alias dy.
+/// dy unless null; dtable += the sums of dy h and, with `shift`, of dy, unless null. dh may alias
+/// dy.
 template <hwc Shape, int Classes>
 struct class_affine_backward {
   static constexpr std::string_view name = "class_affine_backward";
@@ -96,6 +97,7 @@ struct class_affine_backward {
     const std::uint8_t* labels;
     batch_of<S> dh;
     typename S::scalar* dtable;
+    bool shift{true};
   };
 };
 

@@ -42,5 +42,40 @@ struct minibatch_similarity_backward {
   };
 };
 
+/// The derivative along tx and tm, the tangent of M. With c_ijb = exp(-|M_ib - M_jb|_1) and
+/// D_ijb = sum over d of sign(M_ibd - M_jbd) (tm_ibd - tm_jbd):
+///   ty = [tx, to],  to_b(i) = - sum over j of c_ijb D_ijb
+template <minibatch_geometry G>
+struct minibatch_similarity_tangent {
+  static constexpr std::string_view name = "minibatch_similarity_tangent";
+  template <class S>
+  struct params {
+    const_batch_of<S> tx;
+    const_batch_of<S> m;
+    const_batch_of<S> tm;
+    batch_of<S> ty;
+  };
+};
+
+/// Derivatives of F = <gy, ty> + <ey, y> by M and by tm; gy and ey belong to y, their parts of the
+/// similarities are go and eo:
+///   em_ibd  = - sum over j of c_ijb sign(M_ibd - M_jbd) (eo_ib + eo_jb - (go_ib + go_jb) D_ijb)
+///   etm_ibd = - sum over j of c_ijb sign(M_ibd - M_jbd) (go_ib + go_jb)
+/// ex is the part of ey that belongs to x. ey may be null (zero, ex is not touched), so may ex.
+template <minibatch_geometry G>
+struct minibatch_similarity_second_order {
+  static constexpr std::string_view name = "minibatch_similarity_second_order";
+  template <class S>
+  struct params {
+    const_batch_of<S> m;
+    const_batch_of<S> tm;
+    const_batch_of<S> gy;
+    const_batch_of<S> ey;
+    batch_of<S> ex;
+    batch_of<S> em;
+    batch_of<S> etm;
+  };
+};
+
 }  // namespace ops
 }  // namespace gantry

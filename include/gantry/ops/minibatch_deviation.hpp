@@ -44,5 +44,36 @@ struct minibatch_deviation_backward {
   };
 };
 
+/// The derivative along tx. With m members of a group, s_k the deviation of number k of K,
+/// d = x - its mean over the group and q_k = mean(d_k tx_k) over the group, the channel's is
+/// (1 / K) sum_k q_k / s_k.
+template <hwc Shape, int Size>
+struct minibatch_deviation_tangent {
+  static constexpr std::string_view name = "minibatch_deviation_tangent";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    const_batch_of<S> tx;
+    batch_of<S> ty;
+  };
+};
+
+/// The derivative of <gy, ty> + <ey, y> by x. With a and e the sums of gy and of ey over the
+/// group's channel, the part through it is
+///   (e d + a (tx - mean(tx) - d q_k / s_k^2)) / (K m s_k)
+/// ey may be null (zero).
+template <hwc Shape, int Size>
+struct minibatch_deviation_second_order {
+  static constexpr std::string_view name = "minibatch_deviation_second_order";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    const_batch_of<S> tx;
+    const_batch_of<S> gy;
+    const_batch_of<S> ey;
+    batch_of<S> ex;
+  };
+};
+
 }  // namespace ops
 }  // namespace gantry

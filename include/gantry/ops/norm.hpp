@@ -46,7 +46,8 @@ struct batch_norm_inference {
 };
 
 /// Gradient of batch_norm_forward (`fixed_statistics` false) or batch_norm_inference (true). dgamma
-/// and dbeta are accumulated and may be null together; dx may be null or alias dy.
+/// and dbeta are accumulated and may be null together; dx may be null or alias dy. dx is also the
+/// tangent along dy: the derivative of a channel by its inputs is a symmetric matrix.
 template <hwc Shape>
 struct batch_norm_backward {
   static constexpr std::string_view name = "batch_norm_backward";
@@ -58,6 +59,33 @@ struct batch_norm_backward {
     const typename S::scalar* saved_mean;
     const typename S::scalar* saved_inverse_deviation;
     batch_of<S> dx;
+    typename S::scalar* dgamma;
+    typename S::scalar* dbeta;
+    bool fixed_statistics;
+  };
+};
+
+/// Derivatives of F = <gy, ty> + <ey, y>, ty the tangent along tx. With r = 1 / sqrt(var +
+/// epsilon), u = (x - mean) r, g = gamma gy, e = gamma ey, mean(.) over the batch and the pixels of
+/// a channel, a = mean(tx), b = mean(u tx), c = mean(u g):
+///   ex = r (e - mean(e) - u mean(u e))
+///        - r^2 (c (tx - a) + b (g - mean(g)) + u (mean(g tx) - a mean(g) - 3 b c))
+///   dgamma += gy r (tx - a - u b) + ey u    dbeta += ey
+/// with every mean 0 where the statistics are fixed. ey may be null (zero), so may ex (not wanted),
+/// and dgamma and dbeta together.
+template <hwc Shape>
+struct batch_norm_second_order {
+  static constexpr std::string_view name = "batch_norm_second_order";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    const_batch_of<S> tx;
+    const_batch_of<S> gy;
+    const_batch_of<S> ey;
+    const typename S::scalar* gamma;
+    const typename S::scalar* saved_mean;
+    const typename S::scalar* saved_inverse_deviation;
+    batch_of<S> ex;
     typename S::scalar* dgamma;
     typename S::scalar* dbeta;
     bool fixed_statistics;

@@ -77,6 +77,31 @@ struct bilinear_backward {
   };
 };
 
+/// y = scale times x behind a low-pass filter, every second pixel in both axes: the weights of an
+/// axis are [1, 3, 3, 1] / 8 around each pair of pixels, with zeros outside. Large has even sides.
+template <hwc Large>
+struct filter_halve {
+  static constexpr std::string_view name = "filter_halve";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    batch_of<S> y;
+    float scale;
+  };
+};
+
+/// y = scale times the adjoint of filter_halve, with its scale of 1, applied to x.
+template <hwc Large>
+struct filter_double {
+  static constexpr std::string_view name = "filter_double";
+  template <class S>
+  struct params {
+    const_batch_of<S> x;
+    batch_of<S> y;
+    float scale;
+  };
+};
+
 /// y, of one pixel, = scale times the sum of all pixels of x.
 template <hwc Shape>
 struct sum_pixels {

@@ -77,6 +77,21 @@ TEST_CASE("norm ops: gradient of batch normalisation, each part alone and in pla
   });
 }
 
+TEST_CASE("norm ops: second derivatives of batch normalisation, each part alone") {
+  sweep_shapes<hwc{1, 1, 19}, hwc{3, 5, 2}, hwc{4, 3, 33}>([]<hwc S>(const run_options& o) {
+    const tolerance t = product_tolerance(o.n * S.pixels() * 64);
+    const runs::batch_norm_second_order<S> run{o};
+    auto no_ex = run, no_dparams = run, fixed = run;
+    no_ex.want_ex = false;
+    no_dparams.want_dparams = false;
+    fixed.fixed = true;
+    CHECK(agrees_on_host(run, t));
+    CHECK(agrees_on_host(no_ex, t));
+    CHECK(agrees_on_host(no_dparams, t));
+    CHECK(agrees_on_host(fixed, t));
+  });
+}
+
 TEST_CASE("norm ops: sums per channel are added") {
   sweep([]<hwc S>(const run_options& o) {
     CHECK(agrees_on_host(runs::channel_sum<S>{o}, product_tolerance(o.n * S.pixels())));
@@ -87,6 +102,9 @@ TEST_CASE("norm ops: mini-batch similarities") {
   minibatch_sweep([]<minibatch_geometry G>(const run_options& o) {
     CHECK(agrees_on_host(runs::minibatch_similarity_forward<G>{o}, product_tolerance(o.n)));
     CHECK(agrees_on_host(runs::minibatch_similarity_backward<G>{o}, product_tolerance(o.n)));
+    CHECK(agrees_on_host(runs::minibatch_similarity_tangent<G>{o}, product_tolerance(4 * o.n)));
+    CHECK(
+        agrees_on_host(runs::minibatch_similarity_second_order<G>{o}, product_tolerance(4 * o.n)));
   });
 }
 
@@ -104,4 +122,9 @@ TEST_CASE("norm ops: NaN reaches everything that depends on it") {
   CHECK(spreads_nan(runs::minibatch_similarity_forward<g>{{.n = 3, .poison = 6}}, 3));
   // dy of sample 1's kernel 0 (column 7 of 10): the two numbers of all three samples.
   CHECK(spreads_nan(runs::minibatch_similarity_backward<g>{{.n = 3, .poison = 17}}, 6));
+  // The same through a tangent of M, which reaches kernel 0 of all samples, and through gy.
+  CHECK(spreads_nan(runs::minibatch_similarity_tangent<g>{{.n = 3, .poison = 6}}, 3));
+  CHECK(spreads_nan(runs::minibatch_similarity_second_order<g>{{.n = 3, .poison = 17}}, 12));
+  // A channel of ex, and its gamma; beta's gradient is ey's.
+  CHECK(spreads_nan(runs::batch_norm_second_order<s>{{.n = 3, .poison = poison}}, 3 * 12 + 1));
 }

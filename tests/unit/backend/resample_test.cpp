@@ -53,6 +53,21 @@ TEST_CASE("resample ops: bilinear enlargement and its adjoint") {
   CHECK(agrees_on_host(runs::bilinear_backward<pixel>{{.n = 3}}, product_tolerance(4)));
 }
 
+TEST_CASE("resample ops: the filter and its adjoint") {
+  const auto one = []<hwc Large>() {
+    for (const int n : {1, 3}) {
+      CHECK(agrees_on_host(runs::filter_halve<Large>{{.n = n}}, product_tolerance(16)));
+      CHECK(agrees_on_host(runs::filter_double<Large>{{.n = n}}, product_tolerance(4)));
+    }
+  };
+  one.operator()<hwc{2, 2, 3}>();
+  one.operator()<hwc{4, 8, 19}>();
+  one.operator()<hwc{6, 4, 32}>();
+  constexpr hwc s{4, 6, 17};
+  CHECK(spreads_nan(runs::filter_halve<s>{{.n = 3, .poison = (24 + 6 + 2) * 17 + 3}}, 4));
+  CHECK(spreads_nan(runs::filter_double<s>{{.n = 3, .poison = (6 + 1) * 17 + 3}}, 12));
+}
+
 TEST_CASE("resample ops: sums over all pixels and copies to all") {
   sweep([]<hwc S, int F>(const run_options& o) {
     CHECK(agrees_on_host(runs::sum_pixels<S>{o}, product_tolerance(S.pixels())));

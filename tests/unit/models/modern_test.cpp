@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include "gantry/models/augmented.hpp"
 #include "gantry/models/modern.hpp"
 
 using namespace gantry;
@@ -91,4 +92,28 @@ TEST_CASE("modern presets: R3GAN's blocks start as the identity") {
   }
   CHECK(zero == 8);
   CHECK(other == 8 * 2 + 3);
+}
+
+TEST_CASE("augmented presets: the preset with its settings behind the changes") {
+  using preset = augmented<wgan_gp32_narrow>;
+  check_counts<preset>(wgan_gp32_narrow::generator::param_count,
+                       wgan_gp32_narrow::discriminator::param_count);
+  CHECK(preset::name == "wgan_gp32_narrow");
+  CHECK(preset::settings.critic_steps == 5);
+  static_assert(std::is_same_v<preset::objective, wgan_gp32_narrow::objective>);
+  preset::generator g;
+  preset::discriminator d;
+  d.layer<0>() = augment_images::of("flip");
+  preset::configure(g, d);
+  CHECK((d.layer<0>().flip && !d.layer<0>().color));
+  int he = 0;
+  d.for_each_layer([&](auto& layer) {
+    if constexpr (requires { layer.weight_init; })
+      he += layer.weight_init.how == nn::initialiser::rule::he;
+  });
+  CHECK(he > 5);
+  augmented<dcgan32>::discriminator other;
+  augmented<dcgan32>::generator plain;
+  augmented<dcgan32>::configure(plain, other);  // a preset without settings
+  CHECK(other.layer<0>().probability == 1.0f);
 }

@@ -201,3 +201,61 @@ TEST_CASE("augment: half of the samples that are changed are mirrored") {
   const auto y = run(only<augment_flip, hwc{1, 3, 2}>{}, x, x, mode::train, stream).y;
   CHECK((y == x || y == std::vector<double>{5, 6, 3, 4, 1, 2}));
 }
+
+TEST_CASE("augment_images: any choice of changes, forth and back") {
+  using plain = sequential<image<5, 4, 3>, conv2d<3, 3, 2, 1>, leaky_relu, dropout, linear<1>>;
+  using net = augmented_network<plain>;
+  static_assert(Layer<augment_images, reference, hwc{5, 4, 3}>, "fulfils the contract");
+  net all;
+  all.layer<0>().flip = true;
+  CHECK(check_gradients(all, {.n = 5}));
+  CHECK(check_penalty(all, {.n = 5}));
+  nn::set_augment_probability(all, 0.6f);
+  CHECK(all.layer<0>().probability == 0.6f);
+  CHECK(check_penalty(all, {.n = 4}, gradient_norm::distance_from_one{}));
+  CHECK(test::check_tangents<hwc{5, 4, 3}>(augment_images::of("translation,flip"), {.n = 3}));
+  const auto x = test::normal_doubles(60 * 4, 1, 1);
+  const only<augment_images, hwc{5, 4, 3}> alone;
+  CHECK(run(alone, x, x, mode::train, stream).y != x);
+  CHECK(run(alone, x, x, mode::evaluate, stream).y == x);
+  auto never = alone;
+  nn::set_augment_probability(never, 0);
+  CHECK(run(never, x, x, mode::train, stream).y == x);
+  CHECK(run(never, x, x, mode::train, stream).dx == x);
+}
+
+TEST_CASE("augment_images: leaves names, initial weights and random numbers as they are") {
+  using plain = sequential<image<5, 4, 3>, dropout, conv2d<3, 3, 2, 1>, batch_norm, linear<1>>;
+  using net = augmented_network<plain>;
+  const auto names = plain::tensors(), same = net::tensors();
+  REQUIRE(names.size() == same.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    CHECK(names[i].name == same[i].name);
+    CHECK(names[i].offset == same[i].offset);
+  }
+  plain before;
+  before.layer<0>().rate = 0.25f;
+  net after = with_augmentation(before);
+  CHECK(after.layer<1>().rate == 0.25f);
+  nn::set_augment_probability(after, 0);
+  const auto y = [](const auto& network) {
+    using type = std::remove_cvref_t<decltype(network)>;
+    reference b;
+    std::vector<float> p(type::param_count), s(type::buffer_count);
+    network.initialise(p, s, stream);
+    std::vector<double> params(p.begin(), p.end()), buffers(s.begin(), s.end());
+    const auto x = test::normal_doubles(60 * 3, 1, 1);
+    typename type::template tape<reference> tape(b, 3);
+    network.forward(b, {params, buffers}, {x.data(), 3}, tape, mode::train, stream);
+    return std::vector<double>(tape.output().data, tape.output().data + 3);
+  };
+  CHECK(y(before) == y(after));
+}
+
+TEST_CASE("augment_images: changes by name") {
+  const augment_images some = augment_images::of("flip,color");
+  CHECK((some.color && some.flip && !some.translation && !some.cutout));
+  CHECK(some.probability == 1.0f);
+  for (const char* wrong : {"", "colour", "color,", "color cutout"})
+    CHECK_THROWS_AS(augment_images::of(wrong), usage_error);
+}

@@ -5,8 +5,11 @@
 #include <doctest/doctest.h>
 
 #include "gantry/nn/batch_norm.hpp"
+#include "gantry/nn/residual.hpp"
 
 #include "support/grad_check.hpp"
+#include "support/penalty_check.hpp"
+#include "support/tangent_check.hpp"
 
 using namespace gantry;
 using doctest::Approx;
@@ -140,4 +143,18 @@ TEST_CASE_TEMPLATE_APPLY(batch_norm_gradients, gradient_nets);
 
 TEST_CASE("batch_norm: gradients of one image") {
   CHECK(check_gradients(sequential<image<3, 3, 2>, batch_norm>{}, {.n = 1}));
+}
+
+TEST_CASE("batch_norm: tangent and second derivatives, through the statistics and without") {
+  for (const mode m : {mode::train, mode::evaluate})
+    for (const int n : {2, 5})
+      CHECK(test::check_tangents<hwc{3, 2, 4}>(batch_norm{}, {.n = n, .run_mode = m}));
+  CHECK(test::check_tangents<hwc{1, 1, 3}>(batch_norm{}, {.n = 4}));
+}
+
+TEST_CASE("batch_norm: the gradient of a penalty, other samples included") {
+  using net = sequential<image<4, 4, 2>, conv2d<3, 3, 1, 1>, batch_norm, leaky_relu,
+                         residual<path<conv2d<3, 1>, batch_norm, tanh_>>, linear<1>>;
+  CHECK(test::check_penalty(net{}, {.n = 4}));
+  CHECK(test::check_penalty(net{}, {.n = 3}, gradient_norm::distance_from_one{}));
 }

@@ -45,6 +45,11 @@ TEST_CASE("conditional: penalties go through label concatenation and projection"
       on_image<concat_label<3, 2>, conv2d<3, 3, 1, 1>, leaky_relu, linear<1>>{}, o));
   CHECK(test::check_penalty(on_image<conv2d<5, 1>, leaky_relu, projection<3>>{}, o));
   CHECK(test::check_penalty(on_image<concat_label<3, 2>, conv2d<3, 1>, tanh_, projection<3>>{}, o));
+  using normalised =
+      on_image<conv2d<3, 1>, conditional_batch_norm<3>, leaky_relu,
+               residual<path<conditional_batch_norm<3>, tanh_, conv2d<3, 1>>>, projection<3>>;
+  CHECK(test::check_penalty(normalised{}, o));
+  CHECK(test::check_penalty(normalised{}, {.n = 4, .run_mode = mode::evaluate}));
   CHECK(test::check_penalty(on_image<conv2d<5, 1>, leaky_relu, spectral_projection>{},
                             {.n = 4, .run_mode = mode::evaluate}));
 }
@@ -113,6 +118,25 @@ void check_layer() {
   });
 }
 
+/// option: with the sums of dy.
+struct affine_run : test::run_options {
+  static constexpr hwc shape{2, 3, 19};
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    const auto x = test::runs::clean_batch<shape>(b, *this, 1),
+               dy = test::runs::clean_batch<shape>(b, *this, 2);
+    const auto mean = test::runs::numbers(b, 19, 3), inverse = test::runs::numbers(b, 19, 4),
+               table = test::runs::numbers(b, 3 * 38, 5),
+               dtable = test::runs::numbers(b, 3 * 38, 6);
+    const test::device_batch<B, shape> dh(b, n);
+    const auto labels = labels_of(n, 3);
+    launch(b, ops::class_affine_backward<shape, 3>{},
+           {x.view(), dy.view(), mean.data(), inverse.data(), table.data(), labels.data(),
+            dh.view(), dtable.data(), option});
+    return test::joined({dh.read(), dtable.read()});
+  }
+};
+
 struct head_run : test::run_options {
   template <Backend B>
   std::vector<float> operator()(B& b) const {
@@ -139,6 +163,8 @@ TEST_CASE("conditional: all backends agree on every layer") {
   check_layer<label_product<4>, hwc{1, 1, 7}>();
   check_layer<conditional_batch_norm<3>, hwc{4, 3, 33}>();
   check_layer<conditional_batch_norm<3>, hwc{3, 5, 2}>();
+  for (const bool shift : {false, true})
+    CHECK(test::agrees_on_host(affine_run{{.n = 5, .option = shift}}, {5e-5f, 5e-5f}));
 }
 
 TEST_CASE("conditional: the auxiliary classifier's loss and gradient") {

@@ -7,6 +7,8 @@
 #include "gantry/nn/minibatch_deviation.hpp"
 
 #include "support/grad_check.hpp"
+#include "support/penalty_check.hpp"
+#include "support/tangent_check.hpp"
 
 using namespace gantry;
 using doctest::Approx;
@@ -44,3 +46,13 @@ TEST_CASE_TEMPLATE_DEFINE("minibatch_deviation: gradients", net, minibatch_devia
   for (const int n : {2, 4, 5}) CHECK(check_gradients(net{}, {.n = n}));
 }
 TEST_CASE_TEMPLATE_APPLY(minibatch_deviation_gradients, gradient_nets);
+
+TEST_CASE("minibatch_deviation: tangent, second derivatives and the gradient of a penalty") {
+  for (const int n : {2, 5}) {
+    CHECK(test::check_tangents<hwc{2, 1, 3}>(minibatch_deviation<2>{}, {.n = n}));
+    CHECK(test::check_tangents<hwc{1, 1, 4}>(minibatch_deviation<4>{}, {.n = n, .seed = 3}));
+  }
+  using net = sequential<image<3, 3, 1>, conv2d<2, 2>, leaky_relu, minibatch_deviation<3>,
+                         conv2d<2, 2>, leaky_relu, linear<1>>;
+  CHECK(test::check_penalty(net{}, {.n = 5}));
+}

@@ -7,6 +7,8 @@
 #include "gantry/nn/minibatch_discrimination.hpp"
 
 #include "support/grad_check.hpp"
+#include "support/penalty_check.hpp"
+#include "support/tangent_check.hpp"
 
 using namespace gantry;
 using doctest::Approx;
@@ -72,3 +74,17 @@ TEST_CASE_TEMPLATE_DEFINE("minibatch_discrimination: gradients", net,
   }
 }
 TEST_CASE_TEMPLATE_APPLY(minibatch_discrimination_gradients, gradient_nets);
+
+TEST_CASE("minibatch_discrimination: tangent and second derivatives, other samples included") {
+  for (const int n : {1, 4}) {
+    CHECK(test::check_tangents<hwc{1, 1, 3}>(minibatch_discrimination<2, 3>{}, {.n = n}));
+    CHECK(test::check_tangents<hwc{2, 1, 2}>(minibatch_discrimination<3, 1>{}, {.n = n}));
+  }
+}
+
+TEST_CASE("minibatch_discrimination: the gradient of a penalty") {
+  using net =
+      sequential<latent<4>, linear<5>, leaky_relu, minibatch_discrimination<3, 2>, linear<1>>;
+  CHECK(test::check_penalty(net{}, {.n = 4}));
+  CHECK(test::check_penalty(net{}, {.n = 3}, gradient_norm::distance_from_one{}));
+}

@@ -48,6 +48,10 @@ TEST_CASE("resampling: by hand") {
   CHECK(of<hwc{1, 2, 1}, upsample_bilinear<2>>({1, 5}) ==
         std::vector<double>{1, 2, 4, 5, 1, 2, 4, 5});
   CHECK(of<hwc{3, 2, 1}, average_pool<2>>({1, 2, 3, 6, 50, 60}) == std::vector<double>{3});
+  CHECK(of<hwc{2, 4, 1}, downsample_filtered>({8, 0, 0, 0, 0, 0, 0, 64}) ==
+        std::vector<double>{8 * 9 / 64.0, 64 * 9 / 64.0});
+  CHECK(of<hwc{1, 2, 1}, upsample_filtered>({16, 0}) ==
+        std::vector<double>{9, 9, 3, 0, 9, 9, 3, 0});
   CHECK(of<hwc{2, 1, 2}, global_sum_pool>({1, 10, 2, 20}) == std::vector<double>{3, 30});
   CHECK(of<hwc{2, 1, 2}, global_average_pool>({1, 10, 2, 20}) == std::vector<double>{1.5, 15});
 }
@@ -56,6 +60,7 @@ using gradient_nets = std::tuple<
     sequential<image<3, 2, 2>, upsample_nearest<2>>,
     sequential<image<3, 2, 2>, upsample_bilinear<2>>,
     sequential<image<3, 1, 2>, upsample_bilinear<3>>, sequential<image<5, 4, 2>, average_pool<2>>,
+    sequential<image<3, 2, 2>, upsample_filtered, conv2d<2, 3>, downsample_filtered>,
     sequential<image<3, 2, 2>, global_sum_pool>, sequential<image<3, 2, 2>, global_average_pool>,
     sequential<image<3, 3, 1>, conv2d<2, 2>, upsample_bilinear<2>, leaky_relu, average_pool<3>,
                conv2d<2, 1>, global_average_pool>>;
@@ -70,6 +75,8 @@ TEST_CASE("resampling: tangents") {
   CHECK(check_tangents<in>(upsample_nearest<2>{}));
   CHECK(check_tangents<in>(upsample_bilinear<2>{}));
   CHECK(check_tangents<in>(average_pool<2>{}));
+  CHECK(check_tangents<in>(upsample_filtered{}));
+  CHECK(check_tangents<hwc{4, 6, 3}>(downsample_filtered{}));
   CHECK(check_tangents<in>(global_sum_pool{}));
   CHECK(check_tangents<in>(global_average_pool{}));
 }

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "gantry/backend/cpu/norm.hpp"
+#include "gantry/backend/cpu/pointwise.hpp"
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/labels.hpp"
 
@@ -150,7 +150,7 @@ void launch(basic_cpu<K>& b, ops::class_affine_backward<Shape, Classes>,
       }
       for (int c = 0; p.dtable && c < width; ++c) {
         p.dtable[p.labels[i] * 2 * Shape.c + first + c] += with_h[c];
-        p.dtable[p.labels[i] * 2 * Shape.c + Shape.c + first + c] += alone[c];
+        if (p.shift) p.dtable[p.labels[i] * 2 * Shape.c + Shape.c + first + c] += alone[c];
       }
     }
   });
@@ -175,15 +175,10 @@ void launch(basic_cpu<K>&, ops::auxiliary_cross_entropy<Classes>,
   const float share = p.weight / static_cast<float>(n);
   double loss = 0;
   for (int i = 0; i < n; ++i) {
-    std::array<float, Classes> row;
-    for (int c = 0; c < Classes; ++c) row[static_cast<std::size_t>(c)] = p.x.data[at(i, 1 + c)];
-    const float top = *std::max_element(row.begin(), row.end()), own = row[p.labels[i]];
-    float sum = 0;
-    for (float& value : row) sum += value = std::exp(value - top);
-    loss += static_cast<double>(std::log(sum) - (own - top));
-    for (int c = 0; c < Classes; ++c)
-      p.gradient.data[at(i, 1 + c)] =
-          share * (row[static_cast<std::size_t>(c)] / sum - static_cast<float>(c == p.labels[i]));
+    detail::labelled_logits<Classes> row;
+    for (int c = 0; c < Classes; ++c) row.values[c] = p.x.data[at(i, 1 + c)];
+    loss += static_cast<double>(row.differentiate(p.labels[i]));
+    for (int c = 0; c < Classes; ++c) p.gradient.data[at(i, 1 + c)] = share * row.values[c];
     p.gradient.data[at(i, 0)] = p.logit_gradient[i];
   }
   *p.sum += static_cast<float>(static_cast<double>(share) * loss);

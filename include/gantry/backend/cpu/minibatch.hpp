@@ -94,4 +94,99 @@ void launch(basic_cpu<K>& b, ops::minibatch_similarity_backward<G>,
   });
 }
 
+namespace detail {
+
+/// One pair of samples in one kernel of mini-batch discrimination: its similarity and the
+/// derivative of its distance along tm.
+struct similarity_slope {
+  float similarity, distance;
+};
+template <minibatch_geometry G>
+similarity_slope slope_of_pair(const float* m, const float* tm, int i, int j, int kernel) {
+  const int own = (i * G.kernels + kernel) * G.dims, other = (j * G.kernels + kernel) * G.dims;
+  float distance = 0, slope = 0;
+  for (int d = 0; d < G.dims; ++d) {
+    const float apart = m[own + d] - m[other + d], along = tm[own + d] - tm[other + d];
+    distance += std::abs(apart);
+    slope += apart > 0 ? along : apart < 0 ? -along : 0 * along;
+  }
+  return {std::exp(-distance), slope};
+}
+
+}  // namespace detail
+
+template <kernel_set K, minibatch_geometry G>
+void launch(basic_cpu<K>& b, ops::minibatch_similarity_tangent<G>,
+            const typename ops::minibatch_similarity_tangent<G>::template params<
+                typename basic_cpu<K>::storage>& p) {
+  using layout = typename basic_cpu<K>::storage::layout;
+  constexpr hwc projected{1, 1, G.kernels * G.dims}, wide{1, 1, G.in + G.kernels};
+  const int n = p.tx.n;
+  float* m = scratch(scratch_use::op, 2 * nhwc::elements(projected, n));
+  float* tm = m + nhwc::elements(projected, n);
+  detail::to_canonical<projected>(b, p.m.data, n, m);
+  detail::to_canonical<projected>(b, p.tm.data, n, tm);
+  b.split(static_cast<std::size_t>(n), 4, [&](std::size_t begin, std::size_t end) {
+    for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i) {
+      detail::copy_features<G, layout, false>(p.tx.data, n, i, p.ty.data);
+      for (int kernel = 0; kernel < G.kernels; ++kernel) {
+        float sum = 0;
+        for (int j = 0; j < n; ++j) {
+          if (j == i) continue;
+          const auto pair = detail::slope_of_pair<G>(m, tm, i, j, kernel);
+          sum -= pair.similarity * pair.distance;
+        }
+        p.ty.data[layout::offset(wide, n, i, G.in + kernel)] = sum;
+      }
+    }
+  });
+}
+
+template <kernel_set K, minibatch_geometry G>
+void launch(basic_cpu<K>& b, ops::minibatch_similarity_second_order<G>,
+            const typename ops::minibatch_similarity_second_order<G>::template params<
+                typename basic_cpu<K>::storage>& p) {
+  using layout = typename basic_cpu<K>::storage::layout;
+  constexpr hwc projected{1, 1, G.kernels * G.dims}, wide{1, 1, G.in + G.kernels};
+  const int n = p.m.n;
+  float* m = scratch(scratch_use::op, 2 * nhwc::elements(projected, n));
+  float* tm = m + nhwc::elements(projected, n);
+  detail::to_canonical<projected>(b, p.m.data, n, m);
+  detail::to_canonical<projected>(b, p.tm.data, n, tm);
+  const auto of_pair = [&](const float* y, int i, int j, int kernel) {
+    if (!y) return 0.0f;
+    return y[layout::offset(wide, n, i, G.in + kernel)] +
+           y[layout::offset(wide, n, j, G.in + kernel)];
+  };
+  b.split(static_cast<std::size_t>(n), 4, [&](std::size_t begin, std::size_t end) {
+    for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i) {
+      if (p.ex.data && p.ey.data)
+        detail::copy_features<G, layout, true>(p.ey.data, n, i, p.ex.data);
+      for (int kernel = 0; kernel < G.kernels; ++kernel) {
+        std::array<float, G.dims> by_m{}, by_tm{};
+        for (int j = 0; j < n; ++j) {
+          if (j == i) continue;
+          const auto pair = detail::slope_of_pair<G>(m, tm, i, j, kernel);
+          const float g = of_pair(p.gy.data, i, j, kernel);
+          const float of_m =
+              pair.similarity * (of_pair(p.ey.data, i, j, kernel) - g * pair.distance);
+          const float of_tm = pair.similarity * g;
+          const float *own = m + (i * G.kernels + kernel) * G.dims,
+                      *other = m + (j * G.kernels + kernel) * G.dims;
+          for (std::size_t d = 0; d < G.dims; ++d) {
+            const auto sign = static_cast<float>((own[d] > other[d]) - (own[d] < other[d]));
+            by_m[d] -= of_m * sign;
+            by_tm[d] -= of_tm * sign;
+          }
+        }
+        for (int d = 0; d < G.dims; ++d) {
+          const std::size_t at = layout::offset(projected, n, i, kernel * G.dims + d);
+          p.em.data[at] = by_m[static_cast<std::size_t>(d)];
+          p.etm.data[at] = by_tm[static_cast<std::size_t>(d)];
+        }
+      }
+    }
+  });
+}
+
 }  // namespace gantry::backend

@@ -217,6 +217,91 @@ void launch(
           std::size_t i, int c) { dx[i] = a[c] * dy[i] + s[c] * (x[i] - center[c]) + t[c]; });
 }
 
+namespace detail {
+
+/// The second derivatives of batch normalisation; the names are those of ops/norm.hpp.
+template <hwc Shape, kernel_set K>
+struct batch_norm_bend {
+  using walk = channel_walk<typename basic_cpu<K>::storage::layout, Shape>;
+  using op_params =
+      typename ops::batch_norm_second_order<Shape>::template params<typename basic_cpu<K>::storage>;
+  /// ex = of_ey ey + of_gy gy + of_tx tx + of_x (x - center) + constant.
+  per_channel<Shape> center{}, of_ey{}, of_gy{}, of_tx{}, of_x{}, constant{};
+
+  /// Sums of v and of v times the normalised x.
+  static channel_sums sums_with(const op_params& p, int block, const float* v) {
+    return sum_with_x(p, block, [v](std::size_t i) { return v[i]; });
+  }
+
+  void combine(const op_params& p, int block) {
+    const channel_sums t = sums_with(p, block, p.tx.data), g = sums_with(p, block, p.gy.data);
+    const channel_sums e = p.ey.data ? sums_with(p, block, p.ey.data) : channel_sums{};
+    const channel_sums products = sum_with_x(
+        p, block, [gy = p.gy.data, tx = p.tx.data](std::size_t i) { return gy[i] * tx[i]; });
+    const double share =
+        p.fixed_statistics ? 0.0 : 1.0 / (static_cast<double>(p.x.n) * Shape.pixels());
+    const int begin = block * channel_block, width = std::min(channel_block, Shape.c - begin);
+    for (int c = 0; c < width; ++c) {
+      const int at = begin + c;
+      const double r = p.saved_inverse_deviation[at], r2 = r * r, gamma = p.gamma[at];
+      const double mean_t = share * t.first[c], mean_tu = share * t.second[c];
+      const double mean_g = share * gamma * g.first[c], mean_gu = share * gamma * g.second[c];
+      const double bend =
+          share * gamma * products.first[c] - mean_t * mean_g - 3 * mean_tu * mean_gu;
+      center[at] = p.saved_mean[at];
+      of_ey[at] = static_cast<float>(r * gamma);
+      of_gy[at] = static_cast<float>(-r2 * mean_tu * gamma);
+      of_tx[at] = static_cast<float>(-r2 * mean_gu);
+      of_x[at] = static_cast<float>(-r2 * (share * gamma * e.second[c] + r * bend));
+      constant[at] = static_cast<float>(-r * share * gamma * e.first[c] +
+                                        r2 * (mean_gu * mean_t + mean_tu * mean_g));
+      if (!p.dgamma) continue;
+      p.dgamma[at] += static_cast<float>(
+          r * (products.first[c] - mean_t * g.first[c] - mean_tu * g.second[c]) + e.second[c]);
+      p.dbeta[at] += static_cast<float>(e.first[c]);
+    }
+  }
+
+ private:
+  template <class Value>
+  static channel_sums sum_with_x(const op_params& p, int block, Value value) {
+    const int begin = block * channel_block, width = std::min(channel_block, Shape.c - begin);
+    std::array<float, channel_block> mean{}, inverse{};
+    std::copy_n(p.saved_mean + begin, width, mean.begin());
+    std::copy_n(p.saved_inverse_deviation + begin, width, inverse.begin());
+    return sum_rows<walk>(p.x.n, block,
+                          [=, x = p.x.data](std::size_t i, int c, float& sum, float& with_x) {
+                            const float v = value(i);
+                            sum += v;
+                            with_x += v * ((x[i] - mean[c]) * inverse[c]);
+                          });
+  }
+};
+
+}  // namespace detail
+
+template <kernel_set K, hwc Shape>
+void launch(basic_cpu<K>& b, ops::batch_norm_second_order<Shape>,
+            const typename ops::batch_norm_second_order<Shape>::template params<
+                typename basic_cpu<K>::storage>& p) {
+  using walk = detail::channel_walk<typename basic_cpu<K>::storage::layout, Shape>;
+  detail::batch_norm_bend<Shape, K> bend;
+  b.for_each(walk::blocks, [&](int block) { bend.combine(p, block); });
+  if (!p.ex.data) return;
+  const auto rest = [center = bend.center.data(), c_g = bend.of_gy.data(), c_t = bend.of_tx.data(),
+                     c_x = bend.of_x.data(), constant = bend.constant.data(), x = p.x.data,
+                     tx = p.tx.data, gy = p.gy.data](std::size_t i, int c) {
+    return c_g[c] * gy[i] + c_t[c] * tx[i] + c_x[c] * (x[i] - center[c]) + constant[c];
+  };
+  if (p.ey.data)
+    detail::map_rows<walk>(b, p.x.n,
+                           [=, c_e = bend.of_ey.data(), ey = p.ey.data, ex = p.ex.data](
+                               std::size_t i, int c) { ex[i] = c_e[c] * ey[i] + rest(i, c); });
+  else
+    detail::map_rows<walk>(b, p.x.n,
+                           [=, ex = p.ex.data](std::size_t i, int c) { ex[i] = rest(i, c); });
+}
+
 template <kernel_set K, hwc Shape>
 void launch(
     basic_cpu<K>& b, ops::channel_sum<Shape>,

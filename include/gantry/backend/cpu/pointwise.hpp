@@ -187,30 +187,44 @@ void launch(basic_cpu<K>&, ops::relativistic_average_terms<OnA, OnB>,
   }
 }
 
+namespace detail {
+
+/// A sample's logits, which become the derivative of the cross-entropy of their softmax.
+template <int Classes>
+struct labelled_logits {
+  Eigen::Array<float, Classes, 1> values;
+  Eigen::Index top{};  ///< the largest one
+  /// @returns the cross-entropy against a label
+  float differentiate(int label) {
+    const float largest = values.maxCoeff(&top), own = values[label];
+    values = (values - largest).exp();
+    const float sum = values.sum();
+    values /= sum;
+    values[label] -= 1.0f;
+    return std::log(sum) - (own - largest);
+  }
+};
+
+}  // namespace detail
+
 template <kernel_set K, int Classes>
 void launch(basic_cpu<K>&, ops::softmax_cross_entropy<Classes>,
             const typename ops::softmax_cross_entropy<Classes>::template params<
                 typename basic_cpu<K>::storage>& p) {
   using layout = typename basic_cpu<K>::storage::layout;
-  constexpr hwc shape{1, 1, Classes};
+  const int n = p.logits.n;
+  const auto at = [n](int i, int c) { return layout::offset(hwc{1, 1, Classes}, n, i, c); };
   double loss = 0;
   int correct = 0;
-  for (int i = 0; i < p.logits.n; ++i) {
-    Eigen::Array<float, Classes, 1> row;
+  for (int i = 0; i < n; ++i) {
+    detail::labelled_logits<Classes> row;
+    for (int c = 0; c < Classes; ++c) row.values[c] = p.logits.data[at(i, c)];
+    loss += static_cast<double>(row.differentiate(p.labels[i]));
+    correct += row.top == p.labels[i];
     for (int c = 0; c < Classes; ++c)
-      row[c] = p.logits.data[layout::offset(shape, p.logits.n, i, c)];
-    Eigen::Index top = 0;
-    const float largest = row.maxCoeff(&top);
-    const Eigen::Array<float, Classes, 1> shares = (row - largest).exp();
-    const float sum = shares.sum();
-    const int label = p.labels[i];
-    correct += top == label;
-    loss += std::log(sum) - (row[label] - largest);
-    for (int c = 0; c < Classes; ++c)
-      p.gradient.data[layout::offset(shape, p.logits.n, i, c)] =
-          (shares[c] / sum - static_cast<float>(c == label)) / static_cast<float>(p.logits.n);
+      p.gradient.data[at(i, c)] = row.values[c] / static_cast<float>(n);
   }
-  *p.loss += static_cast<float>(loss / p.logits.n);
+  *p.loss += static_cast<float>(loss / n);
   *p.correct += static_cast<float>(correct);
 }
 

@@ -111,6 +111,38 @@ struct bilinear_sums {
   }
 };
 
+/// The filter [1, 3, 3, 1] / 8 of both axes at every second pixel, and its adjoint.
+template <hwc Large, bool Adjoint>
+struct filter_sums {
+  static constexpr hwc small{Large.h / 2, Large.w / 2, Large.c};
+  static constexpr hwc source = Adjoint ? small : Large, target = Adjoint ? Large : small;
+  static constexpr int most = Adjoint ? 2 : 4;
+  float scale;
+
+  static tap_list<most> axis(int at, int extent) {
+    tap_list<most> list;
+    const auto add = [&](int from, float weight) {
+      if (from >= 0 && from < extent) list.add(from, weight);
+    };
+    if constexpr (Adjoint) {
+      add(at / 2, 0.375f);
+      add(at / 2 + (at % 2 == 0 ? -1 : 1), 0.125f);
+    } else {
+      for (int k = 0; k < 4; ++k) add(2 * at - 1 + k, k == 1 || k == 2 ? 0.375f : 0.125f);
+    }
+    return list;
+  }
+  [[nodiscard]] auto taps(int y, int x) const {
+    const auto rows = axis(y, source.h), columns = axis(x, source.w);
+    tap_list<most * most> list;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(rows.count); ++i)
+      for (std::size_t j = 0; j < static_cast<std::size_t>(columns.count); ++j)
+        list.add(rows.taps[i].from * source.w + columns.taps[j].from,
+                 scale * rows.taps[i].weight * columns.taps[j].weight);
+    return list;
+  }
+};
+
 /// y (+)= the sum over taps of weight x[from * stride + ...] for `length` numbers.
 template <bool Add, std::size_t Taps>
 void sum_taps(const tap* taps, const float* x, std::ptrdiff_t stride, std::size_t length,
@@ -209,6 +241,20 @@ void launch(
     basic_cpu<K>& b, ops::bilinear_backward<G>,
     const typename ops::bilinear_backward<G>::template params<typename basic_cpu<K>::storage>& p) {
   detail::resample(b, detail::bilinear_sums<G, true>{}, p.dy.data, p.dy.n, p.dx.data);
+}
+
+template <kernel_set K, hwc Large>
+void launch(
+    basic_cpu<K>& b, ops::filter_halve<Large>,
+    const typename ops::filter_halve<Large>::template params<typename basic_cpu<K>::storage>& p) {
+  detail::resample(b, detail::filter_sums<Large, false>{p.scale}, p.x.data, p.x.n, p.y.data);
+}
+
+template <kernel_set K, hwc Large>
+void launch(
+    basic_cpu<K>& b, ops::filter_double<Large>,
+    const typename ops::filter_double<Large>::template params<typename basic_cpu<K>::storage>& p) {
+  detail::resample(b, detail::filter_sums<Large, true>{p.scale}, p.x.data, p.x.n, p.y.data);
 }
 
 template <kernel_set K, hwc Shape>

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 
 #include "gantry/backend/reference/backend.hpp"
+#include "gantry/backend/reference/pointwise.hpp"
 #include "gantry/ops/labels.hpp"
 
 namespace gantry::backend {
@@ -88,7 +88,7 @@ void launch(reference<T>&, ops::class_affine_backward<Shape, Classes>,
     const T dy = p.dy.data[at];
     if (p.dtable) {
       p.dtable[row + c] += dy * (p.x.data[at] - p.mean[c]) * p.inverse_deviation[c];
-      p.dtable[row + Shape.c + c] += dy;
+      if (p.shift) p.dtable[row + Shape.c + c] += dy;
     }
     if (p.dh.data) p.dh.data[at] = p.table[row + c] * dy;
   }
@@ -108,16 +108,10 @@ void launch(reference<T>&, ops::auxiliary_cross_entropy<Classes>,
   const double share = static_cast<double>(p.weight) / p.x.n;
   double loss = 0;
   for (int i = 0; i < p.x.n; ++i) {
-    const T* row = p.x.data + i * (1 + Classes) + 1;
-    T* gradient = p.gradient.data + i * (1 + Classes) + 1;
-    const double top = *std::max_element(row, row + Classes);
-    double sum = 0;
-    for (int c = 0; c < Classes; ++c) sum += std::exp(static_cast<double>(row[c]) - top);
-    loss += std::log(sum) - (static_cast<double>(row[p.labels[i]]) - top);
-    for (int c = 0; c < Classes; ++c)
-      gradient[c] = static_cast<T>(
-          share * (std::exp(static_cast<double>(row[c]) - top) / sum - (c == p.labels[i])));
-    gradient[-1] = p.logit_gradient[i];
+    const int first = i * (1 + Classes);
+    loss += detail::cross_entropy<Classes>(p.x.data + first + 1, p.labels[i], share,
+                                           p.gradient.data + first + 1);
+    p.gradient.data[first] = p.logit_gradient[i];
   }
   *p.sum += static_cast<T>(share * loss);
 }

@@ -88,6 +88,47 @@ void launch(
 }
 
 template <class T, hwc Shape>
+void launch(reference<T>&, ops::batch_norm_second_order<Shape>,
+            const typename ops::batch_norm_second_order<Shape>::template params<
+                typename reference<T>::storage>& p) {
+  const double share =
+      p.fixed_statistics ? 0.0 : 1.0 / (static_cast<double>(p.x.n) * Shape.pixels());
+  for (int channel = 0; channel < Shape.c; ++channel) {
+    const double mean = p.saved_mean[channel], r = p.saved_inverse_deviation[channel];
+    const double gamma = p.gamma[channel];
+    const auto each = [&](auto&& f) {  // f(place, u, tx, gy, ey)
+      detail::for_each_of_channel<Shape>(p.x.n, channel, [&](std::size_t i) {
+        f(i, (p.x.data[i] - mean) * r, static_cast<double>(p.tx.data[i]),
+          static_cast<double>(p.gy.data[i]), p.ey.data ? static_cast<double>(p.ey.data[i]) : 0.0);
+      });
+    };
+    double a = 0, b = 0, c = 0, g_mean = 0, g_tx = 0, e_mean = 0, e_u = 0;
+    each([&](std::size_t, double u, double tx, double gy, double ey) {
+      a += share * tx;
+      b += share * u * tx;
+      c += share * u * gamma * gy;
+      g_mean += share * gamma * gy;
+      g_tx += share * gamma * gy * tx;
+      e_mean += share * gamma * ey;
+      e_u += share * gamma * ey * u;
+    });
+    double dgamma = 0, dbeta = 0;
+    each([&](std::size_t i, double u, double tx, double gy, double ey) {
+      dgamma += gy * r * (tx - a - u * b) + ey * u;
+      dbeta += ey;
+      if (!p.ex.data) return;
+      // Where the statistics are fixed, all these means are 0.
+      const double bend =
+          c * (tx - a) + b * (gamma * gy - g_mean) + u * (g_tx - a * g_mean - 3 * b * c);
+      p.ex.data[i] = static_cast<T>(r * (gamma * ey - e_mean - u * e_u) - r * r * bend);
+    });
+    if (!p.dgamma) continue;
+    p.dgamma[channel] += static_cast<T>(dgamma);
+    p.dbeta[channel] += static_cast<T>(dbeta);
+  }
+}
+
+template <class T, hwc Shape>
 void launch(
     reference<T>&, ops::channel_sum<Shape>,
     const typename ops::channel_sum<Shape>::template params<typename reference<T>::storage>& p) {
@@ -116,7 +157,7 @@ namespace detail {
 
 /// exp(-|M_ib - M_jb|_1) of mini-batch discrimination.
 template <minibatch_geometry G, class T>
-double similarity(const T* m, int i, int j, int b) {
+double exact_similarity(const T* m, int i, int j, int b) {
   double distance = 0;
   for (int d = 0; d < G.dims; ++d)
     distance += std::abs(static_cast<double>(m[(i * G.kernels + b) * G.dims + d]) -
@@ -136,7 +177,7 @@ void launch(reference<T>&, ops::minibatch_similarity_forward<G>,
     for (int b = 0; b < G.kernels; ++b) {
       double sum = 0;
       for (int j = 0; j < p.x.n; ++j)
-        if (j != i) sum += detail::similarity<G>(p.m.data, i, j, b);
+        if (j != i) sum += detail::exact_similarity<G>(p.m.data, i, j, b);
       row[G.in + b] = static_cast<T>(sum);
     }
   }
@@ -160,9 +201,80 @@ void launch(reference<T>&, ops::minibatch_similarity_backward<G>,
           const double sign = (difference > 0) - (difference < 0);
           const double both = p.dy.data[i * width + G.in + b] +
                               static_cast<double>(p.dy.data[j * width + G.in + b]);
-          sum -= both * sign * detail::similarity<G>(p.m.data, i, j, b);
+          sum -= both * sign * detail::exact_similarity<G>(p.m.data, i, j, b);
         }
         p.dm.data[at] = static_cast<T>(sum);
+      }
+  }
+}
+
+namespace detail {
+
+/// sign(M_ibd - M_jbd), 0 where they are equal.
+template <minibatch_geometry G, class T>
+double side(const T* m, int i, int j, int b, int d) {
+  const double difference = static_cast<double>(m[(i * G.kernels + b) * G.dims + d]) -
+                            m[(j * G.kernels + b) * G.dims + d];
+  return (difference > 0) - (difference < 0);
+}
+
+/// The derivative of |M_ib - M_jb|_1 along tm.
+template <minibatch_geometry G, class T>
+double distance_slope(const T* m, const T* tm, int i, int j, int b) {
+  double sum = 0;
+  for (int d = 0; d < G.dims; ++d)
+    sum += side<G>(m, i, j, b, d) * (static_cast<double>(tm[(i * G.kernels + b) * G.dims + d]) -
+                                     tm[(j * G.kernels + b) * G.dims + d]);
+  return sum;
+}
+
+}  // namespace detail
+
+template <class T, minibatch_geometry G>
+void launch(reference<T>&, ops::minibatch_similarity_tangent<G>,
+            const typename ops::minibatch_similarity_tangent<G>::template params<
+                typename reference<T>::storage>& p) {
+  for (int i = 0; i < p.tx.n; ++i) {
+    T* row = p.ty.data + i * (G.in + G.kernels);
+    std::copy_n(p.tx.data + i * G.in, G.in, row);
+    for (int b = 0; b < G.kernels; ++b) {
+      double sum = 0;
+      for (int j = 0; j < p.tx.n; ++j)
+        if (j != i)
+          sum -= detail::exact_similarity<G>(p.m.data, i, j, b) *
+                 detail::distance_slope<G>(p.m.data, p.tm.data, i, j, b);
+      row[G.in + b] = static_cast<T>(sum);
+    }
+  }
+}
+
+template <class T, minibatch_geometry G>
+void launch(reference<T>&, ops::minibatch_similarity_second_order<G>,
+            const typename ops::minibatch_similarity_second_order<G>::template params<
+                typename reference<T>::storage>& p) {
+  constexpr int width = G.in + G.kernels;
+  const auto both = [](const auto& y, int i, int j, int b) {
+    if (!y.data) return 0.0;
+    return static_cast<double>(y.data[i * width + G.in + b]) +
+           static_cast<double>(y.data[j * width + G.in + b]);
+  };
+  for (int i = 0; i < p.m.n; ++i) {
+    if (p.ex.data && p.ey.data) std::copy_n(p.ey.data + i * width, G.in, p.ex.data + i * G.in);
+    for (int b = 0; b < G.kernels; ++b)
+      for (int d = 0; d < G.dims; ++d) {
+        double by_m = 0, by_tm = 0;
+        for (int j = 0; j < p.m.n; ++j) {
+          if (j == i) continue;
+          const double slope = detail::exact_similarity<G>(p.m.data, i, j, b) *
+                               detail::side<G>(p.m.data, i, j, b, d);
+          const double g = both(p.gy, i, j, b);
+          by_tm -= slope * g;
+          by_m -= slope * (both(p.ey, i, j, b) -
+                           g * detail::distance_slope<G>(p.m.data, p.tm.data, i, j, b));
+        }
+        const int at = (i * G.kernels + b) * G.dims + d;
+        p.em.data[at] = static_cast<T>(by_m);
+        p.etm.data[at] = static_cast<T>(by_tm);
       }
   }
 }

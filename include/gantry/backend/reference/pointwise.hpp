@@ -119,42 +119,77 @@ template <class T, class Function>
 void launch(
     reference<T>&, ops::paired_term<Function>,
     const typename ops::paired_term<Function>::template params<typename reference<T>::storage>& p) {
-  double sum = 0;
-  for (std::size_t i = 0; i < p.count; ++i) {
-    const double x = static_cast<double>(p.a[i]) - static_cast<double>(p.b[i]);
-    const double slope = static_cast<double>(p.scale) * p.f.derivative(x);
-    sum += p.f.value(x);
-    if (p.gradient_a) p.gradient_a[i] = static_cast<T>(slope);
-    if (p.gradient_b) p.gradient_b[i] = static_cast<T>(-slope);
-  }
-  *p.sum += static_cast<T>(static_cast<double>(p.scale) * sum);
+  const double scale = p.scale;
+  const auto margin = [&p](std::size_t i) { return static_cast<double>(p.a[i]) - p.b[i]; };
+  double loss = 0;
+  for (std::size_t i = 0; i < p.count; ++i) loss += scale * p.f.value(margin(i));
+  *p.sum += static_cast<T>(loss);
+  for (std::size_t i = 0; p.gradient_a && i < p.count; ++i)
+    p.gradient_a[i] = static_cast<T>(scale * p.f.derivative(margin(i)));
+  for (std::size_t i = 0; p.gradient_b && i < p.count; ++i)
+    p.gradient_b[i] = static_cast<T>(scale * p.f.derivative(margin(i)) * -1);
 }
+
+namespace detail {
+
+/// mean_i own(x_i - mean y), and its derivatives by each x_k and by each y_k.
+template <class T, class Function>
+struct terms_against_mean {
+  const T *x, *y;
+  std::size_t count;
+  const Function& own;
+
+  [[nodiscard]] double distance(std::size_t i) const {
+    double sum = 0;
+    for (std::size_t j = 0; j < count; ++j) sum += static_cast<double>(x[i]) - y[j];
+    return sum / static_cast<double>(count);
+  }
+  [[nodiscard]] double value() const {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += own.value(distance(i));
+    return sum / static_cast<double>(count);
+  }
+  [[nodiscard]] double by_x(std::size_t k) const {
+    return own.derivative(distance(k)) / static_cast<double>(count);
+  }
+  /// The same for every k: each takes part in the mean alike.
+  [[nodiscard]] double by_y() const {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum -= by_x(i) / static_cast<double>(count);
+    return sum;
+  }
+};
+
+}  // namespace detail
 
 template <class T, class OnA, class OnB>
 void launch(reference<T>&, ops::relativistic_average_terms<OnA, OnB>,
             const typename ops::relativistic_average_terms<OnA, OnB>::template params<
                 typename reference<T>::storage>& p) {
-  const double share = 1.0 / static_cast<double>(p.count);
-  double mean_a = 0, mean_b = 0, sum = 0, slopes_a = 0, slopes_b = 0;
-  for (std::size_t i = 0; i < p.count; ++i) {
-    mean_a += share * static_cast<double>(p.a[i]);
-    mean_b += share * static_cast<double>(p.b[i]);
-  }
-  for (std::size_t i = 0; i < p.count; ++i) {
-    const double x = static_cast<double>(p.a[i]) - mean_b;
-    const double y = static_cast<double>(p.b[i]) - mean_a;
-    sum += share * (p.f.value(x) + p.g.value(y));
-    slopes_a += share * p.f.derivative(x);
-    slopes_b += share * p.g.derivative(y);
-  }
-  *p.sum += static_cast<T>(sum);
-  for (std::size_t i = 0; i < p.count; ++i) {
-    const double x = static_cast<double>(p.a[i]) - mean_b;
-    const double y = static_cast<double>(p.b[i]) - mean_a;
-    if (p.gradient_a) p.gradient_a[i] = static_cast<T>(share * (p.f.derivative(x) - slopes_b));
-    if (p.gradient_b) p.gradient_b[i] = static_cast<T>(share * (p.g.derivative(y) - slopes_a));
-  }
+  const detail::terms_against_mean<T, OnA> on_a{p.a, p.b, p.count, p.f};
+  const detail::terms_against_mean<T, OnB> on_b{p.b, p.a, p.count, p.g};
+  *p.sum += static_cast<T>(on_a.value() + on_b.value());
+  for (std::size_t k = 0; p.gradient_a && k < p.count; ++k)
+    p.gradient_a[k] = static_cast<T>(on_a.by_x(k) + on_b.by_y());
+  for (std::size_t k = 0; p.gradient_b && k < p.count; ++k)
+    p.gradient_b[k] = static_cast<T>(on_b.by_x(k) + on_a.by_y());
 }
+
+namespace detail {
+
+/// The cross-entropy of softmax(row) against a label; writes `share` times its derivative.
+template <int Classes, class T>
+double cross_entropy(const T* row, int label, double share, T* gradient) {
+  const double top = *std::max_element(row, row + Classes);
+  double sum = 0;
+  for (int c = 0; c < Classes; ++c) sum += std::exp(static_cast<double>(row[c]) - top);
+  for (int c = 0; c < Classes; ++c)
+    gradient[c] =
+        static_cast<T>(share * (std::exp(static_cast<double>(row[c]) - top) / sum - (c == label)));
+  return std::log(sum) - (static_cast<double>(row[label]) - top);
+}
+
+}  // namespace detail
 
 template <class T, int Classes>
 void launch(reference<T>&, ops::softmax_cross_entropy<Classes>,
@@ -164,16 +199,10 @@ void launch(reference<T>&, ops::softmax_cross_entropy<Classes>,
   int correct = 0;
   for (int i = 0; i < p.logits.n; ++i) {
     const T* row = p.logits.data + i * Classes;
-    const T* top = std::max_element(row, row + Classes);
-    double sum = 0;
-    for (int c = 0; c < Classes; ++c) sum += std::exp(static_cast<double>(row[c]) - *top);
     const int label = p.labels[i];
-    correct += top - row == label;
-    loss += std::log(sum) - (static_cast<double>(row[label]) - *top);
-    for (int c = 0; c < Classes; ++c) {
-      const double share = std::exp(static_cast<double>(row[c]) - *top) / sum;
-      p.gradient.data[i * Classes + c] = static_cast<T>((share - (c == label)) / p.logits.n);
-    }
+    correct += std::max_element(row, row + Classes) - row == label;
+    loss +=
+        detail::cross_entropy<Classes>(row, label, 1.0 / p.logits.n, p.gradient.data + i * Classes);
   }
   *p.loss += static_cast<T>(loss / p.logits.n);
   *p.correct += static_cast<T>(correct);

@@ -58,6 +58,23 @@ void for_each_bilinear(int n, F&& f) {
         });
 }
 
+/// Calls f(large pixel, small pixel, weight) for every weight of the filter that lies inside.
+template <hwc Large, class F>
+void for_each_filtered(int n, F&& f) {
+  constexpr hwc small{Large.h / 2, Large.w / 2, Large.c};
+  constexpr double weight[4] = {1.0 / 8, 3.0 / 8, 3.0 / 8, 1.0 / 8};
+  const auto inside = [](int y, int x) { return y >= 0 && y < Large.h && x >= 0 && x < Large.w; };
+  for (int i = 0; i < n; ++i)
+    for (int y = 0; y < small.h; ++y)
+      for (int x = 0; x < small.w; ++x)
+        for (int k = 0; k < 16; ++k) {
+          const int from_y = 2 * y - 1 + k / 4, from_x = 2 * x - 1 + k % 4;
+          if (inside(from_y, from_x))
+            f(pixel_at<Large>(i, from_y, from_x), pixel_at<small>(i, y, x),
+              weight[k / 4] * weight[k % 4]);
+        }
+}
+
 }  // namespace detail
 
 template <class T, square_geometry G>
@@ -97,6 +114,32 @@ void launch(
   detail::add_pixels(p.dy.data, p.dx.data, nhwc::elements(G.in, p.dy.n), G.in.c, [&](auto&& add) {
     detail::for_each_bilinear<G>(
         p.dy.n, [&](std::size_t in, std::size_t out, double weight) { add(out, in, weight); });
+  });
+}
+
+template <class T, hwc Large>
+void launch(
+    reference<T>&, ops::filter_halve<Large>,
+    const typename ops::filter_halve<Large>::template params<typename reference<T>::storage>& p) {
+  const std::size_t count = nhwc::elements(hwc{Large.h / 2, Large.w / 2, Large.c}, p.x.n);
+  detail::add_pixels(p.x.data, p.y.data, count, Large.c, [&](auto&& add) {
+    detail::for_each_filtered<Large>(p.x.n,
+                                     [&](std::size_t large, std::size_t small, double weight) {
+                                       add(large, small, p.scale * weight);
+                                     });
+  });
+}
+
+template <class T, hwc Large>
+void launch(
+    reference<T>&, ops::filter_double<Large>,
+    const typename ops::filter_double<Large>::template params<typename reference<T>::storage>& p) {
+  const std::size_t count = nhwc::elements(Large, p.x.n);
+  detail::add_pixels(p.x.data, p.y.data, count, Large.c, [&](auto&& add) {
+    detail::for_each_filtered<Large>(p.x.n,
+                                     [&](std::size_t large, std::size_t small, double weight) {
+                                       add(small, large, p.scale * weight);
+                                     });
   });
 }
 
