@@ -4,6 +4,7 @@
 // The calls of CUDA's runtime that Gantry uses.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 
 #include "simt/stream.hpp"
@@ -18,6 +19,7 @@ enum cudaMemcpyKind {
 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 
 namespace simt {
@@ -90,6 +92,38 @@ inline const char* cudaGetErrorString(cudaError_t e) {
       return "CUDA error";
   }
 }
+inline const char* cudaGetErrorName(cudaError_t e) {
+  switch (e) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+    default:
+      return "cudaErrorUnknown";
+  }
+}
+
+/// One device, of so few multiprocessors that loops over the grid turn more than once.
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+inline cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess
+                     : simt::runtime_state::instance().note(cudaErrorInvalidDevice);
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 3;
+  return cudaSuccess;
+}
 /// Forgets errors and queued work; memory stays.
 inline cudaError_t cudaDeviceReset() {
   auto& r = simt::runtime_state::instance();
@@ -120,6 +154,23 @@ inline cudaError_t cudaFree(void* p) {
   if (const auto e = r.refuse_in_capture()) return e;
   r.drain_all();
   return simt::device_heap::instance().release(p) ? cudaSuccess : r.note(cudaErrorInvalidValue);
+}
+/// Host memory that a device can read while the host goes on.
+template <class T>
+cudaError_t cudaMallocHost(T** p, std::size_t bytes) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  *p = static_cast<T*>(std::malloc(bytes));
+  return *p ? cudaSuccess : r.note(cudaErrorMemoryAllocation);
+}
+inline cudaError_t cudaFreeHost(void* p) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  r.drain_all();
+  std::free(p);
+  return cudaSuccess;
 }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes,
                                    cudaMemcpyKind kind, cudaStream_t stream = nullptr) {

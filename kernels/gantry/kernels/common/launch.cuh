@@ -33,17 +33,18 @@ struct context {
   std::size_t partial_count{};
   unsigned* tickets{};  ///< how many blocks have finished
   std::size_t ticket_count{};
+  std::size_t* launches{};  ///< counts kernels, unless null
 };
 
 /// A context whose products are computed in one way.
 template <gemm_math Math>
 struct math_context : context {};
 
-/// @throws error that names the call
+/// @throws device_error that names the call
 inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());  // the next call is not to be blamed
-  throw error(std::string(call) + " failed: " + cudaGetErrorString(status) + ".");
+  throw device_error(call, cudaGetErrorName(status), cudaGetErrorString(status));
 }
 
 /// Grid, threads of a block, bytes of dynamic shared memory.
@@ -53,7 +54,7 @@ struct launch_size {
   std::size_t shared_bytes{};
 };
 
-/// Starts a kernel with its one argument. @throws error
+/// Starts a kernel with its one argument. @throws device_error
 template <class Params>
 void start(const context& c, void (*kernel)(Params), const launch_size& size,
            const std::type_identity_t<Params>& params) {
@@ -69,6 +70,7 @@ void start(const context& c, void (*kernel)(Params), const launch_size& size,
   check(simt::launch(kernel, {size.grid, size.threads, size.shared_bytes}, c.stream, params),
         "A kernel's launch");
 #endif
+  if (c.launches) ++*c.launches;
 }
 
 /// The block's dynamic shared memory as a T.
