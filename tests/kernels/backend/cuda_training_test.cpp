@@ -17,6 +17,7 @@
 #include "gantry/comm/in_process.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/loss/objectives.hpp"
+#include "gantry/loss/penalties.hpp"
 #include "gantry/nn/layers.hpp"
 #include "gantry/optim/optimizers.hpp"
 
@@ -52,12 +53,19 @@ class squares {
   hwc shape_;
 };
 
-using dcgan8 = gan<sequential<latent<8>, linear<2 * 2 * 16, bias::no>, reshape<2, 2, 16>,
+using generator8 = sequential<latent<8>, linear<2 * 2 * 16, bias::no>, reshape<2, 2, 16>,
                               batch_norm, relu, conv_transpose2d<8, 4, 2, 1, bias::no>, batch_norm,
-                              relu, conv_transpose2d<1, 4, 2, 1>, tanh_>,
+                              relu, conv_transpose2d<1, 4, 2, 1>, tanh_>;
+using dcgan8 = gan<generator8,
                    sequential<image<8, 8, 1>, conv2d<8, 4, 2, 1>, leaky_relu,
                               conv2d<16, 4, 2, 1, bias::no>, batch_norm, leaky_relu, linear<1>>,
                    loss::non_saturating, optim::ema<optim::adam>, optim::adam>;
+/// The penalty's tangent pass and merged weight gradients.
+using wgan_gp8 =
+    gan<generator8,
+        sequential<image<8, 8, 1>, conv2d<8, 4, 2, 1>, leaky_relu, conv2d<16, 4, 2, 1, bias::no>,
+                   leaky_relu, linear<1>>,
+        loss::penalised<loss::critic, loss::wgan_gp>, optim::ema<optim::adam>, optim::adam>;
 using mlp8 = gan<sequential<latent<8>, linear<24>, leaky_relu, linear<64>, tanh_, reshape<8, 8, 1>>,
                  sequential<image<8, 8, 1>, linear<24>, leaky_relu, dropout, linear<1>>,
                  loss::non_saturating, optim::ema<optim::adam>, optim::adam>;
@@ -124,3 +132,5 @@ void follows_cpu(std::size_t kernels_of_step) {
 TEST_CASE("cuda: an mlp trains as on the CPU") { follows_cpu<mlp8>(52); }
 
 TEST_CASE("cuda: a DCGAN trains as on the CPU") { follows_cpu<dcgan8>(83); }
+
+TEST_CASE("cuda: a WGAN-GP trains as on the CPU") { follows_cpu<wgan_gp8>(90); }

@@ -13,6 +13,7 @@
 #include "gantry/kernels/conv2d/launch.cuh"
 #include "gantry/kernels/gemm/launch.cuh"
 #include "gantry/kernels/optimizer/launch.cuh"
+#include "gantry/kernels/penalty/launch.cuh"
 #include "gantry/kernels/philox/launch.cuh"
 #include "gantry/kernels/pointwise/launch.cuh"
 #include "gantry/ops/pointwise.hpp"
