@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trains a preset on numbers in [-1, 1] on a GPU and prints one JSON line. gan_step [batch] [steps]
+// Trains a preset on numbers in [-1, 1] on a GPU and prints one JSON line with the time of a step:
+//   gan_step [batch] [seconds]
+// Real batches take turns among three in host memory. Without seconds it takes three steps only.
 // The compiler is told the preset and the arithmetic of products, as tests/kernels/
 // check_cuda_program.py does: -DGANTRY_STEP_PRESET=dcgan32 -DGANTRY_STEP_MATH=fp32.
 #include <algorithm>
@@ -28,48 +30,81 @@ using namespace gantry;
 
 using preset = models::GANTRY_STEP_PRESET;
 using device = backend::basic_cuda<kernels::gemm_math::GANTRY_STEP_MATH>;
-using topology = gan<preset::generator, preset::discriminator, loss::non_saturating,
-                     optim::ema<optim::adam>, optim::adam>;
+using topology = gan<preset::generator, preset::discriminator, loss::non_saturating, optim::adam>;
+using timer = std::chrono::steady_clock;
 
-struct noise {
-  void read(std::uint32_t step, std::span<float> out, int) {
-    fill_normal(out, {.seed = 7, .step = step});
-    for (float& v : out) v = std::tanh(v);
+double seconds_since(timer::time_point begin) {
+  return std::chrono::duration<double>(timer::now() - begin).count();
+}
+
+/// Three batches by turns: drawing new ones would be timed instead of the step.
+struct batches {
+  explicit batches(int batch) {
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      auto& numbers =
+          held.emplace_back(static_cast<std::size_t>(batch * topology::sample_shape.size()));
+      fill_normal(std::span<float>(numbers), {.seed = 7, .step = i});
+      for (float& v : numbers) v = std::tanh(v);
+    }
+  }
+  void read(std::uint32_t step, std::span<float> out, int) const {
+    std::ranges::copy(held[step % 3], out.begin());
   }
   [[nodiscard]] std::int64_t size() const { return 60000; }
+  std::vector<std::vector<float>> held;
 };
 
-void run(int batch, int steps) {
-  using clock = std::chrono::steady_clock;
-  device b;
+struct measurement {
+  round_report last;
+  std::size_t launches{};
+  std::vector<double> rounds;  ///< milliseconds of a step
+};
+
+measurement measure(device& b, int batch, double seconds) {
   const common_config<topology> common{.seed = 1, .batch = batch};
-  dist::standalone::node<topology, device, noise> node(b, common, {}, noise{});
+  dist::standalone::node<topology, device, batches> node(b, common, {}, batches(batch));
+  measurement found;
   comm::in_process_world world(1, std::make_shared<thread_pool>(1));
-  std::vector<double> seconds;
-  round_report report;
-  std::size_t launches = 0;
   world.run([&](auto& comm) {
-    for (int i = 0; i < steps; ++i) {
-      const auto begin = clock::now();
-      const std::size_t before = b.launches();
-      report = node.round(comm, static_cast<std::uint32_t>(i));
-      launches = b.launches() - before;
-      seconds.push_back(std::chrono::duration<double>(clock::now() - begin).count());
-    }
+    std::uint32_t step = 0;
+    const auto take = [&](int steps) {
+      const auto begin = timer::now();
+      for (int i = 0; i < steps; ++i) {
+        const std::size_t before = b.launches();
+        found.last = node.round(comm, step++);
+        found.launches = b.launches() - before;
+      }
+      return seconds_since(begin) / steps;
+    };
+    take(3);
+    if (seconds <= 0) return;
+    double one = 0;
+    for (const auto begin = timer::now(); seconds_since(begin) < 0.5;) one = take(10);
+    const int per_round = std::max(1, static_cast<int>(0.05 / one));
+    for (const auto begin = timer::now();
+         found.rounds.size() < 15 || seconds_since(begin) < seconds;)
+      found.rounds.push_back(1e3 * take(per_round));
   });
-  std::ranges::sort(seconds);
-  std::printf(
-      "{\"model\": \"%s\", \"backend\": \"%s\", \"batch\": %d, \"steps\": %d, \"ms_per_step\": "
-      "%.4f, "
-      "\"kernels_per_step\": %zu, \"loss_d\": %.6f, \"loss_g\": %.6f}\n",
-      preset::name.data(), device::name.data(), batch, steps, seconds[seconds.size() / 2] * 1e3,
-      launches, report.discriminator_loss, report.generator_loss);
+  std::ranges::sort(found.rounds);
+  return found;
+}
+
+void print(const measurement& m, int batch) {
+  std::printf("{\"impl\": \"gantry\", \"set_up\": \"%s\", \"model\": \"%s\", \"batch\": %d, ",
+              device::name.data(), preset::name.data(), batch);
+  if (const std::size_t n = m.rounds.size(); n > 0)
+    std::printf("\"ms_per_step\": %.5f, \"ms_p10\": %.5f, \"ms_p90\": %.5f, \"rounds\": %zu, ",
+                m.rounds[n / 2], m.rounds[n / 10], m.rounds[n * 9 / 10], n);
+  std::printf("\"kernels_per_step\": %zu, \"loss_d\": %.6f, \"loss_g\": %.6f}\n", m.launches,
+              m.last.discriminator_loss, m.last.generator_loss);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
-  run(argc > 1 ? std::atoi(argv[1]) : 64, argc > 2 ? std::atoi(argv[2]) : 100);
+  const int batch = argc > 1 ? std::atoi(argv[1]) : 64;
+  device b;
+  print(measure(b, batch, argc > 2 ? std::atof(argv[2]) : 0.0), batch);
   return 0;
 } catch (const std::exception& e) {
   std::fprintf(stderr, "gan_step: %s\n", e.what());
