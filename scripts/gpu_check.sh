@@ -2,8 +2,8 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# What a machine with one GPU says about Gantry, in at most ten minutes and without a network: builds,
-# tests, compute-sanitizer, and the training step beside PyTorch's.
+# What a machine with one GPU says about Gantry, in at most ten minutes and without a network: it
+# builds, tests, runs compute-sanitizer, and times the training step beside PyTorch's.
 #   scripts/gpu_check.sh [--deps FOLDER] [--python PYTHON] [--out FOLDER] [--dry-run]
 # FOLDER has doctest/doctest.h (or GANTRY_DEPS says where); --dry-run prints the commands.
 set -euo pipefail

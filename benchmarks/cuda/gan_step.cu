@@ -56,7 +56,7 @@ struct batches {
 
 struct measurement {
   round_report last;
-  std::size_t launches{};
+  std::size_t launches{}, graphs{};
   std::vector<double> rounds;  ///< milliseconds of a step
 };
 
@@ -71,7 +71,8 @@ measurement measure(device& b, int batch, double seconds) {
       const auto begin = timer::now();
       for (int i = 0; i < steps; ++i) {
         const std::size_t before = b.launches();
-        found.last = node.round(comm, step++);
+        b.step([&] { found.last = node.round(comm, step); });
+        ++step;
         found.launches = b.launches() - before;
       }
       return seconds_since(begin) / steps;
@@ -85,6 +86,7 @@ measurement measure(device& b, int batch, double seconds) {
          found.rounds.size() < 15 || seconds_since(begin) < seconds;)
       found.rounds.push_back(1e3 * take(per_round));
   });
+  found.graphs = b.graphs();
   std::ranges::sort(found.rounds);
   return found;
 }
@@ -95,8 +97,9 @@ void print(const measurement& m, int batch) {
   if (const std::size_t n = m.rounds.size(); n > 0)
     std::printf("\"ms_per_step\": %.5f, \"ms_p10\": %.5f, \"ms_p90\": %.5f, \"rounds\": %zu, ",
                 m.rounds[n / 2], m.rounds[n / 10], m.rounds[n * 9 / 10], n);
-  std::printf("\"kernels_per_step\": %zu, \"loss_d\": %.6f, \"loss_g\": %.6f}\n", m.launches,
-              m.last.discriminator_loss, m.last.generator_loss);
+  std::printf(
+      "\"kernels_per_step\": %zu, \"graphs_per_step\": %zu, \"loss_d\": %.6f, \"loss_g\": %.6f}\n",
+      m.launches, m.graphs, m.last.discriminator_loss, m.last.generator_loss);
 }
 
 }  // namespace

@@ -103,7 +103,8 @@ def ninja_file(nvcc, deps, build, workloads) -> str:
     lines.append(f"build {build}/kernel_tests: program {' '.join(objects)}")
     for preset in presets(workloads):
         for math in MATHS:
-            lines += [f"build {build}/step_{preset}_{math}: step {ROOT}/benchmarks/cuda/gan_step.cu",
+            source = f"{ROOT}/benchmarks/cuda/gan_step.cu"
+            lines += [f"build {build}/step_{preset}_{math}: step {source}",
                       f"  preset = {preset}", f"  math = {math}"]
     return "\n".join(lines) + "\n"
 
@@ -116,7 +117,8 @@ def find_deps(given) -> Path | None:
 
 
 def probe(s, nvcc):
-    smi = s.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
+    smi = s.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total",
+                 "--format=csv,noheader"])
     torch = s.run([s.options.python, "-c", "import torch; print(torch.__version__)"])
     version = s.run([nvcc, "--version"]).stdout.strip().splitlines()
     s.note("probe", {"gpu": smi.stdout.strip(), "nvcc": version[-1] if version else "",
@@ -208,7 +210,8 @@ def table(lines) -> str:
         for (impl, set_up), of in runs.items():
             ms = median(of)
             if ms is None:
-                rows.append(f"| {model} | {batch} | {impl} {set_up} | {of[-1]['error'][:80]} | | | |")
+                error = of[-1]["error"][:80]
+                rows.append(f"| {model} | {batch} | {impl} {set_up} | {error} | | | |")
                 continue
             ratio = f"{min(peers) / ms:.2f}" if peers and impl == "gantry" else ""
             rows.append(f"| {model} | {batch} | {impl} {set_up} | {ms:.4f} | "

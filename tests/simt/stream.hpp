@@ -32,8 +32,12 @@ enum cudaError_t {
   cudaErrorStreamCaptureInvalidated = 901
 };
 
+struct CUgraphNode_st {
+  std::size_t index;  ///< among the graph's nodes, which run in their order
+};
 struct CUgraph_st {
   std::vector<std::function<void()>> nodes;
+  std::deque<CUgraphNode_st> handles;  ///< of nodes that were added by hand
 };
 struct CUgraphExec_st {
   std::vector<std::function<void()>> nodes;
@@ -57,6 +61,7 @@ struct CUevent_st {
 using cudaStream_t = CUstream_st*;
 using cudaEvent_t = CUevent_st*;
 using cudaGraph_t = CUgraph_st*;
+using cudaGraphNode_t = CUgraphNode_st*;
 using cudaGraphExec_t = CUgraphExec_st*;
 
 namespace simt {

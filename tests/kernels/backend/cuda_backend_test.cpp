@@ -98,3 +98,39 @@ TEST_CASE("cuda: an error names the op and its shapes") {
   CHECK(e.during("fill of 9 numbers").what() ==
         std::string("cudaMalloc failed in fill of 9 numbers: no reason (cudaErrorX)."));
 }
+
+TEST_CASE("cuda: a recorded step takes new arguments and new samples, and follows other ways") {
+  cuda b;
+  const auto x = b.allocate(16), y = b.allocate(16);
+  std::vector<float> host(16);
+  // y = samples + value, or twice that.
+  const auto step = [&](float samples, float value, bool twice) {
+    std::vector<float> found;
+    b.step([&] {
+      std::ranges::fill(host, samples);
+      launch(b, ops::import_samples<hwc{1, 4, 4}>{}, {host.data(), {x.data(), 1}});
+      launch(b, ops::fill{}, {y.data(), 16, value});
+      launch(b, ops::accumulate{}, {x.data(), y.data(), 16});
+      if (twice) launch(b, ops::accumulate{}, {y.data(), y.data(), 16});
+      found = read(b, y);
+      launch(b, ops::fill{}, {y.data(), 16, -1.0f});
+    });
+    CHECK(read(b, y) == std::vector<float>(16, -1.0f));
+    return found;
+  };
+  const auto all = [](float v) { return std::vector<float>(16, v); };
+  CHECK(step(1, 2, false) == all(3));
+  CHECK(b.graphs() == 2);
+  CHECK(step(5, 2, false) == all(7));
+  CHECK(step(5, 4, false) == all(9));
+  CHECK(step(5, 4, true) == all(18));  // longer: without graphs
+  CHECK(step(6, 4, true) == all(20));
+  CHECK(b.graphs() == 2);
+  CHECK(step(7, 1, false) == all(8));  // shorter
+  for (int i = 0; i < 20; ++i) CHECK(step(1, 1, i % 2 == 0) == all(i % 2 == 0 ? 4 : 2));
+  CHECK(b.graphs() == 0);  // it has given up
+
+  cuda other;
+  CHECK_THROWS_AS(other.step([] { throw usage_error("the user's"); }), usage_error);
+  CHECK(read(other, other.allocate(4)) == std::vector<float>(4, 0.0f));
+}

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <vector>
@@ -38,8 +39,10 @@ using host_backend = backend::reference<float>;
 using host_backend = backend::cpu;
 #endif
 
-/// Of a training; fewer where each costs a hundred times as much.
-constexpr int steps = simt::under_asan || simt::under_tsan ? 3 : 200;
+/// Of a training; fewer where each costs much more.
+const int steps = simt::under_asan || simt::under_tsan ? 3
+                  : std::getenv("SIMT_HOSTTRAP")       ? 10
+                                                       : 200;
 
 /// Bright squares on a dark ground, at places that the step decides.
 class squares {
@@ -86,8 +89,9 @@ struct training {
   std::size_t launches{};                        ///< of the last step
 };
 
+/// graphs: the steps are recorded.
 template <class T, class B>
-training train(B& b, int rounds) {
+training train(B& b, int rounds, bool graphs = false) {
   using node_type = dist::standalone::node<T, B, squares>;
   common_config<T> common{.seed = 7, .batch = 4};
   node_type node(b, common, {}, squares(T::sample_shape));
@@ -97,9 +101,15 @@ training train(B& b, int rounds) {
   comm::in_process_world world(1, std::make_shared<thread_pool>(1));
   world.run([&](auto& comm) {
     for (int i = 0; i < rounds; ++i) {
-      if constexpr (requires { b.launches(); }) result.launches = b.launches();
-      const round_report report = node.round(comm, static_cast<std::uint32_t>(i));
-      if constexpr (requires { b.launches(); }) result.launches = b.launches() - result.launches;
+      round_report report;
+      const auto step = [&] { report = node.round(comm, static_cast<std::uint32_t>(i)); };
+      if constexpr (requires { b.launches(); }) {
+        const std::size_t before = b.launches();
+        graphs ? b.step(step) : step();
+        result.launches = b.launches() - before;
+      } else {
+        step();
+      }
       result.discriminator.push_back(report.discriminator_loss);
       result.generator.push_back(report.generator_loss);
     }
@@ -120,8 +130,8 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 }
 
 /// The losses of all steps and the images at the end agree with the CPU's, within some roundings of
-/// numbers near 1 that training has not blown up; a second run gives the same bits. The number of
-/// kernels in a step is a constant of the networks.
+/// numbers near 1 that training has not blown up; a second run, whose steps are CUDA graphs, gives
+/// the same bits. The number of kernels in a step is a constant of the networks.
 template <class T>
 void follows_cpu(std::size_t kernels_of_step) {
   constexpr double most = 1e-5;
@@ -131,8 +141,13 @@ void follows_cpu(std::size_t kernels_of_step) {
   CHECK(largest_difference(found.discriminator, expected.discriminator) < most);
   CHECK(largest_difference(found.generator, expected.generator) < most);
   CHECK(test::compare(found.images, expected.images, {0, most}));
-  CHECK(test::same_bits(train<T>(again, 3).generator,
-                        {found.generator.begin(), found.generator.begin() + 3}));
+  const training graphs = train<T>(again, std::min(steps, 30), true);
+  for (std::size_t i = 0; i < graphs.generator.size(); ++i) {
+    CHECK(graphs.generator[i] == found.generator[i]);
+    CHECK(graphs.discriminator[i] == found.discriminator[i]);
+  }
+  CHECK(graphs.launches == kernels_of_step);
+  CHECK(again.graphs() == 4);  // generated images, D's loss, G's loss, the updated G
   CHECK(found.launches == kernels_of_step);
   CHECK((steps < 200 || found.discriminator.back() < 0.95 * found.discriminator.front()));
 }

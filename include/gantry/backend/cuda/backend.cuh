@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -64,7 +65,10 @@ class basic_cuda {
         "cudaDeviceGetAttribute");
   }
 
-  buffer_type allocate(std::size_t count) { return {count, memory_}; }
+  buffer_type allocate(std::size_t count) {
+    recorder_->flush();  // memory that comes back may still be used by what is recorded
+    return {count, memory_};
+  }
   void upload(std::span<const float> source, float* target) {
     copy(target, source.data(), source.size_bytes(), cudaMemcpyHostToDevice);
   }
@@ -73,9 +77,37 @@ class basic_cuda {
   }
   /// Copies without waiting; the source may change as soon as this returns.
   void send(std::span<const float> source, float* target) {
-    staging_.send(source, target, memory_->stream);
+    if (source.empty()) return;
+    if (recorder_->active())
+      if (float* pinned = recorder_->copy(target, source.size())) {
+        std::ranges::copy(source, pinned);
+        return;
+      }
+    staging_->send(source, target, memory_->stream);
   }
-  void synchronize() { memory_->stream.synchronize(); }
+  void synchronize() {
+    recorder_->flush();
+    memory_->stream.synchronize();
+  }
+
+  /// Runs f, whose ops become CUDA graphs: one for each stretch between two points at which the
+  /// host waits. The first call of f records them; later ones walk through the same launches, hand
+  /// over the arguments that have changed (Adam's corrections, random streams) and launch the
+  /// graphs. The results have the bits that f has without this. Where f takes another way than
+  /// before, the rest of that call runs without graphs, and the next call records again.
+  template <class F>
+  void step(F&& f) {
+    recorder_->begin(memory_->stream.get());
+    try {
+      f();
+      recorder_->end();
+    } catch (...) {
+      recorder_->abandon();
+      throw;
+    }
+  }
+  /// Graphs that step() launches.
+  [[nodiscard]] std::size_t graphs() const { return recorder_->graphs(); }
   [[nodiscard]] const memory_meter& meter() const { return memory_->meter; }
 
   [[nodiscard]] const cuda_options& options() const { return options_; }
@@ -94,6 +126,7 @@ class basic_cuda {
     c.tickets = tickets_.data();
     c.ticket_count = ticket_count;
     c.launches = &launches_;
+    c.recorder = recorder_.get();
     return c;
   }
 
@@ -105,6 +138,7 @@ class basic_cuda {
 
   void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
     if (bytes == 0) return;
+    recorder_->flush();
     kernels::check(cudaMemcpyAsync(to, from, bytes, kind, memory_->stream.get()),
                    "cudaMemcpyAsync");
     synchronize();
@@ -114,7 +148,9 @@ class basic_cuda {
   std::shared_ptr<device_memory> memory_;
   device_buffer<float> partials_;
   device_buffer<unsigned> tickets_;
-  staging staging_;
+  std::unique_ptr<staging> staging_ = std::make_unique<staging>();
+  std::unique_ptr<kernels::launch_recorder> recorder_ =
+      std::make_unique<kernels::launch_recorder>();
   int multiprocessors_{};
   std::size_t launches_{};
 };
