@@ -21,6 +21,7 @@
 #include "gantry/comm/in_process.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/loss/objectives.hpp"
+#include "gantry/models/modern.hpp"
 #include "gantry/models/presets.hpp"
 #include "gantry/optim/optimizers.hpp"
 
@@ -30,7 +31,18 @@ using namespace gantry;
 
 using preset = models::GANTRY_STEP_PRESET;
 using device = backend::basic_cuda<kernels::gemm_math::GANTRY_STEP_MATH>;
-using topology = gan<preset::generator, preset::discriminator, loss::non_saturating, optim::adam>;
+/// The preset's own objective, or that of DCGAN.
+template <class Preset>
+struct objective_of {
+  using type = loss::non_saturating;
+};
+template <class Preset>
+requires requires { typename Preset::objective; }
+struct objective_of<Preset> {
+  using type = typename Preset::objective;
+};
+using topology =
+    gan<preset::generator, preset::discriminator, objective_of<preset>::type, optim::adam>;
 using timer = std::chrono::steady_clock;
 
 double seconds_since(timer::time_point begin) {
@@ -60,8 +72,15 @@ struct measurement {
   std::vector<double> rounds;  ///< milliseconds of a step
 };
 
+template <class Preset, class Topology>
+void configure(Topology& t) {
+  if constexpr (requires { Preset::configure(t.generator, t.discriminator); })
+    Preset::configure(t.generator, t.discriminator);
+}
+
 measurement measure(device& b, int batch, double seconds) {
-  const common_config<topology> common{.seed = 1, .batch = batch};
+  common_config<topology> common{.seed = 1, .batch = batch};
+  configure<preset>(common.topology);
   dist::standalone::node<topology, device, batches> node(b, common, {}, batches(batch));
   measurement found;
   comm::in_process_world world(1, std::make_shared<thread_pool>(1));

@@ -7,6 +7,8 @@
 #include "gantry/kernels/penalty/launch.cuh"
 #include "gantry/kernels/philox/launch.cuh"
 #include "gantry/kernels/pointwise/launch.cuh"
+#include "gantry/kernels/resample/launch.cuh"
+#include "gantry/kernels/spectral_norm/launch.cuh"
 #include "gantry/loss/functions.hpp"
 
 using namespace gantry;
@@ -28,6 +30,14 @@ void instantiate(const context& c) {
   launch(c, ops::gradient_penalty<shape, gradient_norm::distance_from_one>{}, {});
   launch(c, ops::interpolate<shape>{}, {});
   launch(c, ops::perturb<shape>{}, {});
+  launch(c, ops::sum_squares<square_geometry{shape, 2}>{}, {});
+  launch(c, ops::spread_squares<square_geometry{shape, 2}>{}, {});
+  launch(c, ops::sum_pixels<shape>{}, {});
+  launch(c, ops::spread_pixels<shape>{}, {});
+  launch(c, ops::fold_kernel<fold_geometry{fold_kind::pooled, 128, 64}>{}, {});
+  launch(c, ops::unfold_gradient<fold_geometry{fold_kind::upsampled, 128, 64}>{}, {});
+  launch(c, ops::spectral_normalise<128, 1024>{}, {});
+  launch(c, ops::spectral_gradient<128, 1024>{}, {});
   fill_normal(c, {});
   fill_uniform(c, {});
   launch(c, ops::dropout<shape>{}, {});

@@ -16,6 +16,8 @@
 #include "gantry/kernels/penalty/launch.cuh"
 #include "gantry/kernels/philox/launch.cuh"
 #include "gantry/kernels/pointwise/launch.cuh"
+#include "gantry/kernels/resample/launch.cuh"
+#include "gantry/kernels/spectral_norm/launch.cuh"
 #include "gantry/ops/pointwise.hpp"
 
 namespace gantry::backend {
