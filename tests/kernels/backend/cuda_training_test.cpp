@@ -89,6 +89,19 @@ struct training {
   std::size_t launches{};                        ///< of the last step
 };
 
+/// @returns the kernels that were started
+template <class B, class F>
+std::size_t take(B&, bool, const F& step) {
+  step();
+  return 0;
+}
+template <class F>
+std::size_t take(backend::cuda& b, bool graphs, const F& step) {
+  const std::size_t before = b.launches();
+  graphs ? b.step(step) : step();
+  return b.launches() - before;
+}
+
 /// graphs: the steps are recorded.
 template <class T, class B>
 training train(B& b, int rounds, bool graphs = false) {
@@ -103,13 +116,7 @@ training train(B& b, int rounds, bool graphs = false) {
     for (int i = 0; i < rounds; ++i) {
       round_report report;
       const auto step = [&] { report = node.round(comm, static_cast<std::uint32_t>(i)); };
-      if constexpr (requires { b.launches(); }) {
-        const std::size_t before = b.launches();
-        graphs ? b.step(step) : step();
-        result.launches = b.launches() - before;
-      } else {
-        step();
-      }
+      result.launches = take(b, graphs, step);
       result.discriminator.push_back(report.discriminator_loss);
       result.generator.push_back(report.generator_loss);
     }
