@@ -37,6 +37,10 @@ function(gantry_add_kernel_gates)
   add_test(NAME kernels_cubins COMMAND Python3::Interpreter -B "${scripts}/check_cubins.py")
   set_tests_properties(kernels_cubins PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 PROCESSORS 2
                                                  TIMEOUT ${GANTRY_TIMEOUT_kernels})
+  add_test(NAME kernels_cuda_program
+           COMMAND Python3::Interpreter -B "${scripts}/check_cuda_program.py")
+  set_tests_properties(kernels_cuda_program PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
+                                                       ${GANTRY_TIMEOUT_kernels})
   add_custom_target(
     gantry_kernel_mutants
     COMMAND Python3::Interpreter -B "${scripts}/mutants.py" "${CMAKE_CXX_COMPILER}"

@@ -4,7 +4,10 @@
 // The calls of CUDA's runtime that Gantry uses.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <tuple>
 
 #include "simt/stream.hpp"
 #include "simt/warp.hpp"
@@ -18,16 +21,15 @@ enum cudaMemcpyKind {
 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 
 namespace simt {
 
-/// How Gantry's kernels are started where there is no <<<>>>. Refuses what a GPU refuses.
+/// What a GPU refuses.
 template <class... P>
-cudaError_t launch(void (*kernel)(P...), const launch_shape& shape, cudaStream_t stream,
-                   const std::type_identity_t<P>&... arguments) {
+cudaError_t check_launch(void (*kernel)(P...), const launch_shape& shape) {
   auto& runtime = runtime_state::instance();
-  const runtime_guard guard(runtime.mutex);
   const dim3 g = shape.grid, b = shape.block;
   const std::uint64_t threads = std::uint64_t{b.x} * b.y * b.z;
   if (!threads || threads > 1024 || b.z > 64 || !g.x || !g.y || !g.z || g.x > 0x7fffffffu ||
@@ -36,14 +38,50 @@ cudaError_t launch(void (*kernel)(P...), const launch_shape& shape, cudaStream_t
   const auto allowed = runtime.most_shared.find(reinterpret_cast<const void*>(kernel));
   const std::size_t most =
       allowed == runtime.most_shared.end() ? std::size_t{48} << 10 : allowed->second;
-  if (shape.shared_bytes > most) return runtime.note(cudaErrorInvalidValue);
-  return runtime.enqueue(
-      stream, [&runtime, kernel, shape, held = std::tuple<std::remove_cv_t<P>...>(arguments...)] {
-        const std::string sentence = run_kernel(shape, kernel, std::tuple<P...>(held));
-        if (sentence.empty()) return;
-        runtime.message = sentence;
-        runtime.sticky = cudaErrorLaunchFailure;
-      });
+  return shape.shared_bytes > most ? runtime.note(cudaErrorInvalidValue) : cudaSuccess;
+}
+
+/// A kernel with its arguments, to be run later.
+template <class... P>
+std::function<void()> bound_kernel(void (*kernel)(P...), const launch_shape& shape,
+                                   const std::type_identity_t<P>&... arguments) {
+  return [kernel, shape, held = std::tuple<std::remove_cv_t<P>...>(arguments...)] {
+    auto& runtime = runtime_state::instance();
+    const std::string sentence = run_kernel(shape, kernel, std::tuple<P...>(held));
+    if (sentence.empty()) return;
+    runtime.message = sentence;
+    runtime.sticky = cudaErrorLaunchFailure;
+  };
+}
+
+/// How Gantry's kernels are started where there is no <<<>>>.
+template <class... P>
+cudaError_t launch(void (*kernel)(P...), const launch_shape& shape, cudaStream_t stream,
+                   const std::type_identity_t<P>&... arguments) {
+  auto& runtime = runtime_state::instance();
+  const runtime_guard guard(runtime.mutex);
+  if (const auto e = check_launch(kernel, shape)) return e;
+  return runtime.enqueue(stream, bound_kernel(kernel, shape, arguments...));
+}
+
+/// cudaGraphAddKernelNode and cudaGraphExecKernelNodeSetParams, of a kernel whose type is known.
+/// Nodes run in the order in which they were added.
+template <class... P>
+cudaError_t add_kernel(cudaGraphNode_t* node, cudaGraph_t graph, void (*kernel)(P...),
+                       const launch_shape& shape, const std::type_identity_t<P>&... arguments) {
+  const runtime_guard guard(runtime_state::instance().mutex);
+  if (const auto e = check_launch(kernel, shape)) return e;
+  *node = &graph->handles.emplace_back(CUgraphNode_st{graph->nodes.size()});
+  graph->nodes.push_back(bound_kernel(kernel, shape, arguments...));
+  return cudaSuccess;
+}
+template <class... P>
+cudaError_t set_kernel(cudaGraphExec_t graph, cudaGraphNode_t node, void (*kernel)(P...),
+                       const launch_shape& shape, const std::type_identity_t<P>&... arguments) {
+  const runtime_guard guard(runtime_state::instance().mutex);
+  if (const auto e = check_launch(kernel, shape)) return e;
+  graph->nodes[node->index] = bound_kernel(kernel, shape, arguments...);
+  return cudaSuccess;
 }
 
 template <class T>
@@ -90,6 +128,37 @@ inline const char* cudaGetErrorString(cudaError_t e) {
       return "CUDA error";
   }
 }
+inline const char* cudaGetErrorName(cudaError_t e) {
+  switch (e) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+    default:
+      return "cudaErrorUnknown";
+  }
+}
+
+/// One device, of so few multiprocessors that loops over the grid turn more than once.
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+inline cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : simt::runtime_state::instance().note(cudaErrorInvalidDevice);
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 3;
+  return cudaSuccess;
+}
 /// Forgets errors and queued work; memory stays.
 inline cudaError_t cudaDeviceReset() {
   auto& r = simt::runtime_state::instance();
@@ -120,6 +189,23 @@ inline cudaError_t cudaFree(void* p) {
   if (const auto e = r.refuse_in_capture()) return e;
   r.drain_all();
   return simt::device_heap::instance().release(p) ? cudaSuccess : r.note(cudaErrorInvalidValue);
+}
+/// Host memory that a device can read while the host goes on.
+template <class T>
+cudaError_t cudaMallocHost(T** p, std::size_t bytes) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  *p = static_cast<T*>(std::malloc(bytes));
+  return *p ? cudaSuccess : r.note(cudaErrorMemoryAllocation);
+}
+inline cudaError_t cudaFreeHost(void* p) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (const auto e = r.refuse_in_capture()) return e;
+  r.drain_all();
+  std::free(p);
+  return cudaSuccess;
 }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes,
                                    cudaMemcpyKind kind, cudaStream_t stream = nullptr) {
@@ -239,6 +325,36 @@ inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph)
   *graph = broken ? nullptr : captured;
   if (broken) delete captured;
   return broken ? r.note(cudaErrorStreamCaptureInvalidated) : cudaSuccess;
+}
+inline cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
+  *graph = new CUgraph_st;
+  return cudaSuccess;
+}
+/// Of a copy in three dimensions only a single row is known here.
+struct cudaPitchedPtr {
+  void* ptr;
+  std::size_t pitch, xsize, ysize;
+};
+struct cudaExtent {
+  std::size_t width, height, depth;
+};
+struct cudaMemcpy3DParms {
+  cudaPitchedPtr srcPtr, dstPtr;
+  cudaExtent extent;
+  cudaMemcpyKind kind;
+};
+inline cudaError_t cudaGraphAddMemcpyNode(cudaGraphNode_t* node, cudaGraph_t graph,
+                                          const cudaGraphNode_t*, std::size_t,
+                                          const cudaMemcpy3DParms* p) {
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  void *to = p->dstPtr.ptr, *from = p->srcPtr.ptr;
+  const std::size_t bytes = p->extent.width;
+  if (p->extent.height != 1 || p->extent.depth != 1) return r.note(cudaErrorInvalidValue);
+  if (const auto e = simt::check_copy(to, from, bytes, p->kind)) return e;
+  *node = &graph->handles.emplace_back(CUgraphNode_st{graph->nodes.size()});
+  graph->nodes.push_back([=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
                                         unsigned long long = 0) {

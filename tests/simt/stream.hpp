@@ -21,6 +21,9 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidMemcpyDirection = 21,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
@@ -29,8 +32,12 @@ enum cudaError_t {
   cudaErrorStreamCaptureInvalidated = 901
 };
 
+struct CUgraphNode_st {
+  std::size_t index;  ///< among the graph's nodes, which run in their order
+};
 struct CUgraph_st {
   std::vector<std::function<void()>> nodes;
+  std::deque<CUgraphNode_st> handles;  ///< of nodes that were added by hand
 };
 struct CUgraphExec_st {
   std::vector<std::function<void()>> nodes;
@@ -54,6 +61,7 @@ struct CUevent_st {
 using cudaStream_t = CUstream_st*;
 using cudaEvent_t = CUevent_st*;
 using cudaGraph_t = CUgraph_st*;
+using cudaGraphNode_t = CUgraphNode_st*;
 using cudaGraphExec_t = CUgraphExec_st*;
 
 namespace simt {

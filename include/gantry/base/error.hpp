@@ -63,6 +63,31 @@ class rank_failed : public error {
   explicit rank_failed(const std::string& sentence) : error(sentence, exit_code::failure) {}
 };
 
+/// A call of a device's runtime that failed: which one, the runtime's name of the failure, its
+/// reason, and the op and shapes that were being computed, where that is known.
+class device_error : public error {
+ public:
+  device_error(const std::string& call, const std::string& name, const std::string& reason,
+               const std::string& work = {})
+      : error(call + " failed" + (work.empty() ? "" : " in " + work) + ": " + reason + " (" + name +
+              ")."),
+        call_(call),
+        name_(name),
+        reason_(reason),
+        work_(work) {}
+  /// The same failure, of which more is known.
+  [[nodiscard]] device_error during(const std::string& work) const {
+    return {call_, name_, reason_, work};
+  }
+  [[nodiscard]] const std::string& call() const noexcept { return call_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+  [[nodiscard]] const std::string& work() const noexcept { return work_; }
+
+ private:
+  std::string call_, name_, reason_, work_;
+};
+
 /// Checks a condition that a caller controls; kept in every build. @throws usage_error
 inline void expects(bool condition, const char* sentence) {
   if (!condition) throw usage_error(sentence);

@@ -54,8 +54,10 @@ std::string summary() {
   char head[160];
   std::snprintf(head, sizeof head, "%-40s %-16s %12s %12s %12s\n", "layer", "output", "parameters",
                 "MFLOP", "KiB");
+  // With a name: nvcc 13.0 loses the braces of the object within the call.
+  const detail::summary_row all{"all", Net::output_shape, Net::param_count, Net::flops.forward};
   return head + detail::summary_of<typename Net::plan::pack>(Net::input_shape, "") +
-         detail::summary_line({"all", Net::output_shape, Net::param_count, Net::flops.forward});
+         detail::summary_line(all);
 }
 
 }  // namespace gantry::nn

@@ -13,26 +13,28 @@
 namespace gantry {
 
 /// Functions of the Euclidean norm of a sample's gradient: value, and the derivative divided by the
-/// norm, which is what the gradient is multiplied by.
+/// norm, which is what the gradient is multiplied by. constexpr, so that device code may call them.
 namespace gradient_norm {
 
 /// (norm - 1)^2 (Gulrajani et al., arXiv 1704.00028, eq. 3). At norm 0, where it has no derivative,
 /// the factor is 0.
 struct distance_from_one {
-  [[nodiscard]] double value(double square) const {
-    const double d = std::sqrt(square) - 1;
+  template <class T>
+  [[nodiscard]] constexpr T value(T square) const {
+    const T d = std::sqrt(square) - 1;
     return d * d;
   }
-  [[nodiscard]] double factor(double square) const {
-    const double norm = std::sqrt(square);
+  template <class T>
+  [[nodiscard]] constexpr T factor(T square) const {
+    const T norm = std::sqrt(square);
     return norm == 0 ? 0 : 2 * (norm - 1) / norm;
   }
 };
 
 /// norm^2 (Mescheder et al., arXiv 1801.04406, eq. 9).
 struct squared {
-  [[nodiscard]] double value(double square) const { return square; }
-  [[nodiscard]] double factor(double) const { return 2; }
+  [[nodiscard]] constexpr double value(double square) const { return square; }
+  [[nodiscard]] constexpr double factor(double) const { return 2; }
 };
 
 }  // namespace gradient_norm

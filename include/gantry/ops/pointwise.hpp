@@ -76,16 +76,16 @@ struct sigmoid {
 /// log(1 + e^x).
 struct softplus {
   template <class T>
-  [[nodiscard]] T value(T x) const {
+  [[nodiscard]] constexpr T value(T x) const {
     return (x > T(0) ? x : T(0)) + std::log1p(std::exp(-std::abs(x)));
   }
   /// sigma(x) = 1 - e^-y.
   template <class T>
-  [[nodiscard]] T derivative(T y) const {
+  [[nodiscard]] constexpr T derivative(T y) const {
     return -std::expm1(-y);
   }
   template <class T>
-  [[nodiscard]] T second_derivative(T y) const {
+  [[nodiscard]] constexpr T second_derivative(T y) const {
     return std::exp(-y) * -std::expm1(-y);
   }
 };

@@ -99,4 +99,11 @@ void launch(const context& c, ops::channel_sum<Shape>,
   detail::start_channel_sums<Shape>(c, p.x.n, channel_sum_body{p.x.data, Shape.c, p.sum});
 }
 
+template <hwc Shape>
+void launch(const context& c, ops::scaled_channel_sum<Shape>,
+            const params_of<ops::scaled_channel_sum<Shape>>& p) {
+  detail::start_channel_sums<Shape>(
+      c, p.x.n, scaled_channel_sum_body{p.x.data, p.scale, Shape.c, Shape.pixels(), p.sum});
+}
+
 }  // namespace gantry::kernels

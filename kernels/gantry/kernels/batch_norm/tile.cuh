@@ -145,6 +145,20 @@ struct channel_sum_body {
   }
 };
 
+/// The sums of x times a number per sample.
+struct scaled_channel_sum_body {
+  const float *x, *scale;
+  int channels, pixels;
+  float* sum;
+
+  __device__ void add(int row, int channel, float& first, float&) const {
+    first += scale[row / pixels] * x[static_cast<std::size_t>(row) * channels + channel];
+  }
+  __device__ void finish(int channel, const channel_terms& sums) const {
+    sum[channel] += static_cast<float>(sums.first);
+  }
+};
+
 /// The statistics that inference uses; `count` is the number of channels.
 struct fixed_statistics_body {
   const float *running_mean, *running_variance;

@@ -1,20 +1,21 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// How kernels are started: the only place with <<<>>>. Where the compiler is no CUDA compiler,
-// <cuda_runtime.h> is the emulator's (tests/simt) and brings launch() and dynamic_shared().
+// How kernels are started (<<<>>> itself is in recorder.cuh, nowhere else). Where the compiler is
+// no CUDA compiler, <cuda_runtime.h> is the emulator's (tests/simt) and brings launch() and
+// dynamic_shared().
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <type_traits>
 
 #include <cuda_runtime.h>
 
-#include "gantry/base/error.hpp"
 #include "gantry/base/math.hpp"
+#include "gantry/kernels/common/check.cuh"
 #include "gantry/kernels/common/policy.hpp"
+#include "gantry/kernels/common/recorder.cuh"
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::kernels {
@@ -33,27 +34,15 @@ struct context {
   std::size_t partial_count{};
   unsigned* tickets{};  ///< how many blocks have finished
   std::size_t ticket_count{};
+  std::size_t* launches{};      ///< counts kernels, unless null
+  launch_recorder* recorder{};  ///< takes launches while it is active; may be null
 };
 
 /// A context whose products are computed in one way.
 template <gemm_math Math>
 struct math_context : context {};
 
-/// @throws error that names the call
-inline void check(cudaError_t status, const char* call) {
-  if (status == cudaSuccess) return;
-  static_cast<void>(cudaGetLastError());  // the next call is not to be blamed
-  throw error(std::string(call) + " failed: " + cudaGetErrorString(status) + ".");
-}
-
-/// Grid, threads of a block, bytes of dynamic shared memory.
-struct launch_size {
-  dim3 grid;
-  unsigned threads;
-  std::size_t shared_bytes{};
-};
-
-/// Starts a kernel with its one argument. @throws error
+/// Starts a kernel with its one argument. @throws device_error
 template <class Params>
 void start(const context& c, void (*kernel)(Params), const launch_size& size,
            const std::type_identity_t<Params>& params) {
@@ -62,13 +51,11 @@ void start(const context& c, void (*kernel)(Params), const launch_size& size,
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(size.shared_bytes)),
           "cudaFuncSetAttribute");
-#if defined(__CUDACC__)
-  kernel<<<size.grid, size.threads, size.shared_bytes, c.stream>>>(params);
-  check(cudaGetLastError(), "A kernel's launch");
-#else
-  check(simt::launch(kernel, {size.grid, size.threads, size.shared_bytes}, c.stream, params),
-        "A kernel's launch");
-#endif
+  if (c.recorder && c.recorder->active())
+    c.recorder->kernel(kernel, size, params);
+  else
+    start_now(kernel, size, params, c.stream);
+  if (c.launches) ++*c.launches;
 }
 
 /// The block's dynamic shared memory as a T.

@@ -21,4 +21,20 @@ __global__ void __launch_bounds__(Selector{}().threads)
   tile{}(args, shared);
 }
 
+template <class Selector, class Function>
+__global__ void __launch_bounds__(Selector{}().threads)
+    paired_term_kernel(const __grid_constant__ paired_args<Function> args) {
+  using tile = loss_tile<Selector{}().threads>;
+  __shared__ typename tile::shared_storage shared;
+  tile{}(args, shared);
+}
+
+template <class Selector, class OnA, class OnB>
+__global__ void __launch_bounds__(Selector{}().threads)
+    relativistic_average_kernel(const __grid_constant__ average_args<OnA, OnB> args) {
+  using tile = average_tile<Selector{}().threads>;
+  __shared__ typename tile::shared_storage shared;
+  tile{}(args, shared);
+}
+
 }  // namespace gantry::kernels

@@ -35,6 +35,23 @@ void launch(const context& c, ops::activation_backward<F>,
                           allow_packs(p.y, p.dy, p.dx));
 }
 
+template <class F>
+void launch(const context& c, ops::activation_second_order<F>,
+            const params_of<ops::activation_second_order<F>>& p) {
+  detail::start_pointwise(
+      c, activation_second_order_body<F>{p.y, p.tx, p.gy, p.ey, p.ex, p.count, p.f},
+      allow_packs(p.y, p.tx, p.gy, p.ey, p.ex));
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::accumulate_scaled<Shape>,
+            const params_of<ops::accumulate_scaled<Shape>>& p) {
+  detail::start_pointwise(c,
+                          accumulate_scaled_body<Shape.size()>{p.x.data, p.scale, p.y.data,
+                                                               nhwc::elements(Shape, p.x.n)},
+                          allow_packs(p.x.data, p.y.data));
+}
+
 inline void launch(const context& c, ops::copy, const params_of<ops::copy>& p) {
   detail::start_pointwise(c, copy_body{p.x, p.y, p.count}, allow_packs(p.x, p.y));
 }
@@ -48,20 +65,47 @@ inline void launch(const context& c, ops::clamp, const params_of<ops::clamp>& p)
   detail::start_pointwise(c, clamp_body{p.y, p.count, p.bound}, allow_packs(p.y));
 }
 
-/// Needs a partial per block, at most loss_policy::most_blocks, and one ticket. @throws usage_error
-template <class F>
-void launch(const context& c, ops::loss_term<F>, const params_of<ops::loss_term<F>>& p) {
+namespace detail {
+
+/// Blocks of a loss over `count` numbers: at most loss_policy::most_blocks, with a partial each,
+/// and one ticket. @throws usage_error
+inline launch_size loss_size(const context& c, std::size_t count) {
   constexpr loss_policy policy = loss_policy_selector{}();
   const auto most = static_cast<std::size_t>(policy.most_blocks);
-  if (p.count == 0) return;
   expects(c.partial_count >= most && c.ticket_count >= 1,
           "A loss needs scratch for 64 partial sums and a ticket, found less; make the context's "
           "scratch larger.");
   const auto per_block = static_cast<std::size_t>(policy.threads * policy.terms);
-  const auto blocks = static_cast<unsigned>(std::min(ceil_div(p.count, per_block), most));
-  start(c, loss_term_kernel<loss_policy_selector, F>,
-        {dim3(blocks), static_cast<unsigned>(policy.threads)},
+  return {dim3(static_cast<unsigned>(std::min(ceil_div(count, per_block), most))),
+          static_cast<unsigned>(policy.threads)};
+}
+
+}  // namespace detail
+
+/// @throws usage_error where the scratch is too small
+template <class F>
+void launch(const context& c, ops::loss_term<F>, const params_of<ops::loss_term<F>>& p) {
+  if (p.count == 0) return;
+  start(c, loss_term_kernel<loss_policy_selector, F>, detail::loss_size(c, p.count),
         {p.logits, p.gradient, p.count, p.scale, p.sum, p.f, c.partials, c.tickets});
+}
+
+/// @throws usage_error where the scratch is too small
+template <class F>
+void launch(const context& c, ops::paired_term<F>, const params_of<ops::paired_term<F>>& p) {
+  if (p.count == 0) return;
+  start(
+      c, paired_term_kernel<loss_policy_selector, F>, detail::loss_size(c, p.count),
+      {p.a, p.b, p.gradient_a, p.gradient_b, p.count, p.scale, p.sum, p.f, c.partials, c.tickets});
+}
+
+template <class OnA, class OnB>
+void launch(const context& c, ops::relativistic_average_terms<OnA, OnB>,
+            const params_of<ops::relativistic_average_terms<OnA, OnB>>& p) {
+  if (p.count == 0) return;
+  start(c, relativistic_average_kernel<loss_policy_selector, OnA, OnB>,
+        {dim3(1), static_cast<unsigned>(loss_policy_selector{}().threads)},
+        {p.a, p.b, p.gradient_a, p.gradient_b, p.count, p.sum, p.f, p.g});
 }
 
 }  // namespace gantry::kernels

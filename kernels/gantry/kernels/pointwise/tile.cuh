@@ -36,6 +36,26 @@ struct activation_backward_body {
   }
 };
 
+/// ex = ey f'(x) + gy tx f''(x); ey may be null.
+template <class Function>
+struct activation_second_order_body {
+  const float *y, *tx, *gy, *ey;
+  float* ex;
+  std::size_t count;
+  Function f;
+
+  template <int Width>
+  __device__ void apply(std::size_t i) const {
+    const auto out = load<Width>(y + i), tangent = load<Width>(tx + i);
+    const auto gradient = load<Width>(gy + i);
+    const auto more = ey ? load<Width>(ey + i) : pack<Width>{};
+    store(ex + i, generate<Width>([&](int j) {
+            const float bend = gradient.v[j] * tangent.v[j] * f.second_derivative(out.v[j]);
+            return ey ? more.v[j] * derivative(f, out.v[j]) + bend : bend;
+          }));
+  }
+};
+
 struct copy_body {
   const float* x;
   float* y;
@@ -56,6 +76,21 @@ struct accumulate_body {
   __device__ void apply(std::size_t i) const {
     const auto more = load<Width>(x + i), old = load<Width>(y + i);
     store(y + i, generate<Width>([&](int j) { return old.v[j] + more.v[j]; }));
+  }
+};
+
+/// y += a number per sample times x.
+template <int Size>
+struct accumulate_scaled_body {
+  const float *x, *scale;
+  float* y;
+  std::size_t count;
+
+  template <int Width>
+  __device__ void apply(std::size_t i) const {
+    const auto more = load<Width>(x + i), old = load<Width>(y + i);
+    store(y + i,
+          generate<Width>([&](int j) { return old.v[j] + scale[(i + j) / Size] * more.v[j]; }));
   }
 };
 
@@ -96,6 +131,32 @@ struct loss_args {
   Function f;
   float* partials;  ///< [blocks]
   unsigned* ticket;
+
+  __device__ float term(std::size_t i) const {
+    const float x = logits[i];
+    gradient[i] = scale * f.derivative(x);
+    return f.value(x);
+  }
+};
+
+/// The same of differences a - b; either gradient may be null.
+template <class Function>
+struct paired_args {
+  const float *a, *b;
+  float *gradient_a, *gradient_b;
+  std::size_t count;
+  float scale;
+  float* sum;
+  Function f;
+  float* partials;  ///< [blocks]
+  unsigned* ticket;
+
+  __device__ float term(std::size_t i) const {
+    const float x = a[i] - b[i], slope = scale * f.derivative(x);
+    if (gradient_a) gradient_a[i] = slope;
+    if (gradient_b) gradient_b[i] = -slope;
+    return f.value(x);
+  }
 };
 
 /// Every block adds up its share, the last one the blocks' sums in their order.
@@ -106,15 +167,12 @@ struct loss_tile {
     bool flag;
   };
 
-  template <class Function>
-  __device__ void operator()(const loss_args<Function>& a, shared_storage& shared) const {
+  template <class Args>
+  __device__ void operator()(const Args& a, shared_storage& shared) const {
     double mine = 0;
     for (std::size_t i = std::size_t{blockIdx.x} * Threads + threadIdx.x; i < a.count;
-         i += std::size_t{gridDim.x} * Threads) {
-      const float x = a.logits[i];
-      mine += a.f.value(x);
-      a.gradient[i] = a.scale * a.f.derivative(x);
-    }
+         i += std::size_t{gridDim.x} * Threads)
+      mine += a.term(i);
     const double total = block_sum<Threads>(mine, shared.warps);
     if (threadIdx.x == 0) a.partials[blockIdx.x] = static_cast<float>(total);
     if (!is_last_block(a.ticket, gridDim.x, shared.flag)) return;
@@ -122,6 +180,56 @@ struct loss_tile {
       double sum = 0;
       for (unsigned b = 0; b < gridDim.x; ++b) sum += a.partials[b];
       *a.sum += static_cast<float>(a.scale * sum);
+    }
+  }
+};
+
+/// Outputs against the mean of the others, see ops::relativistic_average_terms.
+template <class OnA, class OnB>
+struct average_args {
+  const float *a, *b;
+  float *gradient_a, *gradient_b;  ///< either may be null
+  std::size_t count;
+  float* sum;
+  OnA f;
+  OnB g;
+};
+
+/// One block: the means, then the sums of values and slopes, then the gradients.
+template <int Threads>
+struct average_tile {
+  struct shared_storage {
+    double warps[Threads / 32];
+    double result;
+  };
+
+  template <class OnA, class OnB>
+  __device__ void operator()(const average_args<OnA, OnB>& p, shared_storage& shared) const {
+    const auto mean = [&](auto term) {
+      double mine = 0;
+      for (std::size_t i = threadIdx.x; i < p.count; i += Threads) mine += term(i);
+      const double total = block_sum<Threads>(mine, shared.warps);
+      if (threadIdx.x == 0) shared.result = total / static_cast<double>(p.count);
+      __syncthreads();
+      const double found = shared.result;
+      __syncthreads();
+      return found;
+    };
+    const double mean_a = mean([&](std::size_t i) { return p.a[i]; });
+    const double mean_b = mean([&](std::size_t i) { return p.b[i]; });
+    const auto at_a = [&](std::size_t i) { return static_cast<float>(p.a[i] - mean_b); };
+    const auto at_b = [&](std::size_t i) { return static_cast<float>(p.b[i] - mean_a); };
+    const double loss =
+        mean([&](std::size_t i) { return p.f.value(at_a(i)) + p.g.value(at_b(i)); });
+    const auto slope_a =
+        static_cast<float>(mean([&](std::size_t i) { return p.f.derivative(at_a(i)); }));
+    const auto slope_b =
+        static_cast<float>(mean([&](std::size_t i) { return p.g.derivative(at_b(i)); }));
+    if (threadIdx.x == 0) *p.sum += static_cast<float>(loss);
+    const float share = 1.0f / static_cast<float>(p.count);
+    for (std::size_t i = threadIdx.x; i < p.count; i += Threads) {
+      if (p.gradient_a) p.gradient_a[i] = share * (p.f.derivative(at_a(i)) - slope_b);
+      if (p.gradient_b) p.gradient_b[i] = share * (p.g.derivative(at_b(i)) - slope_a);
     }
   }
 };

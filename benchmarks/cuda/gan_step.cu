@@ -1,0 +1,134 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Trains a preset on numbers in [-1, 1] on a GPU and prints one JSON line with the time of a step:
+//   gan_step [batch] [seconds]
+// Real batches take turns among three in host memory. Without seconds it takes three steps only.
+// The compiler is told the preset and the arithmetic of products, as tests/kernels/
+// check_cuda_program.py does: -DGANTRY_STEP_PRESET=dcgan32 -DGANTRY_STEP_MATH=fp32.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "gantry/backend/cuda/cuda.cuh"
+#include "gantry/comm/in_process.hpp"
+#include "gantry/dist/standalone.hpp"
+#include "gantry/loss/objectives.hpp"
+#include "gantry/models/modern.hpp"
+#include "gantry/models/presets.hpp"
+#include "gantry/optim/optimizers.hpp"
+
+namespace {
+
+using namespace gantry;
+
+using preset = models::GANTRY_STEP_PRESET;
+using device = backend::basic_cuda<kernels::gemm_math::GANTRY_STEP_MATH>;
+/// The preset's own objective, or that of DCGAN.
+template <class Preset>
+struct objective_of {
+  using type = loss::non_saturating;
+};
+template <class Preset>
+requires requires { typename Preset::objective; }
+struct objective_of<Preset> {
+  using type = typename Preset::objective;
+};
+using topology =
+    gan<preset::generator, preset::discriminator, objective_of<preset>::type, optim::adam>;
+using timer = std::chrono::steady_clock;
+
+double seconds_since(timer::time_point begin) {
+  return std::chrono::duration<double>(timer::now() - begin).count();
+}
+
+/// Three batches by turns: drawing new ones would be timed instead of the step.
+struct batches {
+  explicit batches(int batch) {
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      auto& numbers =
+          held.emplace_back(static_cast<std::size_t>(batch * topology::sample_shape.size()));
+      fill_normal(std::span<float>(numbers), {.seed = 7, .step = i});
+      for (float& v : numbers) v = std::tanh(v);
+    }
+  }
+  void read(std::uint32_t step, std::span<float> out, int) const {
+    std::ranges::copy(held[step % 3], out.begin());
+  }
+  [[nodiscard]] std::int64_t size() const { return 60000; }
+  std::vector<std::vector<float>> held;
+};
+
+struct measurement {
+  round_report last;
+  std::size_t launches{}, graphs{};
+  std::vector<double> rounds;  ///< milliseconds of a step
+};
+
+template <class Preset, class Topology>
+void configure(Topology& t) {
+  if constexpr (requires { Preset::configure(t.generator, t.discriminator); })
+    Preset::configure(t.generator, t.discriminator);
+}
+
+measurement measure(device& b, int batch, double seconds) {
+  common_config<topology> common{.seed = 1, .batch = batch};
+  configure<preset>(common.topology);
+  dist::standalone::node<topology, device, batches> node(b, common, {}, batches(batch));
+  measurement found;
+  comm::in_process_world world(1, std::make_shared<thread_pool>(1));
+  world.run([&](auto& comm) {
+    std::uint32_t step = 0;
+    const auto take = [&](int steps) {
+      const auto begin = timer::now();
+      for (int i = 0; i < steps; ++i) {
+        const std::size_t before = b.launches();
+        b.step([&] { found.last = node.round(comm, step); });
+        ++step;
+        found.launches = b.launches() - before;
+      }
+      return seconds_since(begin) / steps;
+    };
+    take(3);
+    if (seconds <= 0) return;
+    double one = 0;
+    for (const auto begin = timer::now(); seconds_since(begin) < 0.5;) one = take(10);
+    const int per_round = std::max(1, static_cast<int>(0.05 / one));
+    for (const auto begin = timer::now();
+         found.rounds.size() < 15 || seconds_since(begin) < seconds;)
+      found.rounds.push_back(1e3 * take(per_round));
+  });
+  found.graphs = b.graphs();
+  std::ranges::sort(found.rounds);
+  return found;
+}
+
+void print(const measurement& m, int batch) {
+  std::printf("{\"impl\": \"gantry\", \"set_up\": \"%s\", \"model\": \"%s\", \"batch\": %d, ",
+              device::name.data(), preset::name.data(), batch);
+  if (const std::size_t n = m.rounds.size(); n > 0)
+    std::printf("\"ms_per_step\": %.5f, \"ms_p10\": %.5f, \"ms_p90\": %.5f, \"rounds\": %zu, ",
+                m.rounds[n / 2], m.rounds[n / 10], m.rounds[n * 9 / 10], n);
+  std::printf(
+      "\"kernels_per_step\": %zu, \"graphs_per_step\": %zu, \"loss_d\": %.6f, \"loss_g\": %.6f}\n",
+      m.launches, m.graphs, m.last.discriminator_loss, m.last.generator_loss);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const int batch = argc > 1 ? std::atoi(argv[1]) : 64;
+  device b;
+  print(measure(b, batch, argc > 2 ? std::atof(argv[2]) : 0.0), batch);
+  return 0;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "gan_step: %s\n", e.what());
+  return 1;
+}

@@ -1,0 +1,164 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include <cuda_runtime.h>
+
+#include "gantry/backend/cuda/memory.cuh"
+#include "gantry/backend/cuda/runtime.cuh"
+#include "gantry/backend/cuda/staging.cuh"
+#include "gantry/concepts/backend.hpp"
+#include "gantry/kernels/common/launch.cuh"
+
+namespace gantry::backend {
+
+using kernels::gemm_math;
+
+struct cuda_options {
+  int device{0};
+  pool_mode pool{pool_mode::caching};
+  /// Waits for each op, so that an error of a kernel names its op and shapes; slow.
+  bool wait_for_each_op{false};
+};
+
+constexpr std::string_view cuda_name(gemm_math math) {
+  switch (math) {
+    case gemm_math::tf32:
+      return "cuda_tf32";
+    case gemm_math::bf16:
+      return "cuda_bf16";
+    case gemm_math::bf16x3:
+      return "cuda_bf16x3";
+    case gemm_math::bf16x6:
+      return "cuda_bf16x6";
+    default:
+      return "cuda";
+  }
+}
+
+/// One GPU, activations in fp32 as [n][h][w][c], products in the given arithmetic, through the
+/// kernels of kernels/. A backend has a stream of its own: several work side by side on a device.
+/// Equal inputs give equal bits. It belongs to the thread that made it.
+template <gemm_math Math>
+class basic_cuda {
+ public:
+  using scalar = float;
+  using storage = kernels::device_storage;
+  using buffer_type = device_buffer<float>;
+  static constexpr std::string_view name = cuda_name(Math);
+
+  /// @throws usage_error if there is no such device, device_error
+  explicit basic_cuda(const cuda_options& options = {})
+      : options_(options),
+        memory_((use_device(options.device), std::make_shared<device_memory>(options.pool))),
+        partials_(partial_count, memory_, false),
+        tickets_(ticket_count, memory_, false) {
+    kernels::check(
+        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, options.device),
+        "cudaDeviceGetAttribute");
+  }
+
+  buffer_type allocate(std::size_t count) {
+    recorder_->flush();  // memory that comes back may still be used by what is recorded
+    return {count, memory_};
+  }
+  void upload(std::span<const float> source, float* target) {
+    copy(target, source.data(), source.size_bytes(), cudaMemcpyHostToDevice);
+  }
+  void download(const float* source, std::span<float> target) {
+    copy(target.data(), source, target.size_bytes(), cudaMemcpyDeviceToHost);
+  }
+  /// Copies without waiting; the source may change as soon as this returns.
+  void send(std::span<const float> source, float* target) {
+    if (source.empty()) return;
+    if (recorder_->active())
+      if (float* pinned = recorder_->copy(target, source.size())) {
+        std::ranges::copy(source, pinned);
+        return;
+      }
+    staging_->send(source, target, memory_->stream);
+  }
+  void synchronize() {
+    recorder_->flush();
+    memory_->stream.synchronize();
+  }
+
+  /// Runs f, whose ops become CUDA graphs: one for each stretch between two points at which the
+  /// host waits. The first call of f records them; later ones walk through the same launches, hand
+  /// over the arguments that have changed (Adam's corrections, random streams) and launch the
+  /// graphs. The results have the bits that f has without this. Where f takes another way than
+  /// before, the rest of that call runs without graphs, and the next call records again.
+  template <class F>
+  void step(F&& f) {
+    recorder_->begin(memory_->stream.get());
+    try {
+      f();
+      recorder_->end();
+    } catch (...) {
+      recorder_->abandon();
+      throw;
+    }
+  }
+  /// Graphs that step() launches.
+  [[nodiscard]] std::size_t graphs() const { return recorder_->graphs(); }
+  [[nodiscard]] const memory_meter& meter() const { return memory_->meter; }
+
+  [[nodiscard]] const cuda_options& options() const { return options_; }
+  [[nodiscard]] const cuda_stream& stream() const { return memory_->stream; }
+  [[nodiscard]] memory_pool& pool() { return memory_->pool; }
+  /// Kernels started so far.
+  [[nodiscard]] std::size_t launches() const { return launches_; }
+
+  /// What kernels are started with.
+  [[nodiscard]] kernels::math_context<Math> context() {
+    kernels::math_context<Math> c;
+    c.stream = memory_->stream.get();
+    c.multiprocessors = multiprocessors_;
+    c.partials = partials_.data();
+    c.partial_count = partial_count;
+    c.tickets = tickets_.data();
+    c.ticket_count = ticket_count;
+    c.launches = &launches_;
+    c.recorder = recorder_.get();
+    return c;
+  }
+
+ private:
+  /// Room for two tiles of sums on each of 132 multiprocessors, and as many tiles as there are
+  /// tickets.
+  static constexpr std::size_t partial_count = std::size_t{1} << 22,
+                               ticket_count = std::size_t{1} << 13;
+
+  void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+    if (bytes == 0) return;
+    recorder_->flush();
+    kernels::check(cudaMemcpyAsync(to, from, bytes, kind, memory_->stream.get()),
+                   "cudaMemcpyAsync");
+    synchronize();
+  }
+
+  cuda_options options_;
+  std::shared_ptr<device_memory> memory_;
+  device_buffer<float> partials_;
+  device_buffer<unsigned> tickets_;
+  std::unique_ptr<staging> staging_ = std::make_unique<staging>();
+  std::unique_ptr<kernels::launch_recorder> recorder_ =
+      std::make_unique<kernels::launch_recorder>();
+  int multiprocessors_{};
+  std::size_t launches_{};
+};
+
+using cuda = basic_cuda<gemm_math::fp32>;
+using cuda_tf32 = basic_cuda<gemm_math::tf32>;
+using cuda_bf16 = basic_cuda<gemm_math::bf16>;
+using cuda_bf16x3 = basic_cuda<gemm_math::bf16x3>;
+using cuda_bf16x6 = basic_cuda<gemm_math::bf16x6>;
+
+}  // namespace gantry::backend

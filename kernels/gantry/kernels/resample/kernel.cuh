@@ -1,0 +1,16 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/kernels/resample/policy.hpp"
+#include "gantry/kernels/resample/tile.cuh"
+
+namespace gantry::kernels {
+
+template <class Selector, class Body>
+__global__ void __launch_bounds__(Selector{}().threads)
+    resample_kernel(const __grid_constant__ gather_body<Body> body) {
+  stream_tile<Selector{}().width>{}(body);
+}
+
+}  // namespace gantry::kernels

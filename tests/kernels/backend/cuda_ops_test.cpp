@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include "gantry/backend/cuda/cuda.cuh"
+#include "gantry/backend/reference/reference.hpp"
+#include "gantry/loss/functions.hpp"
+
+#include "support/compare.hpp"
+#include "support/op_runs_flat.hpp"
+
+using namespace gantry;
+using namespace gantry::test;
+
+namespace {
+
+backend::cuda& device() {
+  static backend::cuda b;
+  return b;
+}
+
+/// The backend agrees with the reference in double; a second run gives the same bits.
+template <class Run>
+void check(const Run& run, tolerance t) {
+  backend::reference<double> oracle;
+  const auto found = run(device());
+  CHECK(compare(found, run(oracle), t));
+  CHECK(same_bits(run(device()), found));
+}
+
+constexpr tolerance few{1e-6, 1e-6}, statistics{2e-5, 2e-5};
+
+}  // namespace
+
+static_assert(Backend<backend::cuda> && Backend<backend::cuda_bf16x3>);
+static_assert(backend::cuda::name == "cuda" && backend::cuda_tf32::name == "cuda_tf32");
+static_assert(Implements<backend::cuda, ops::copy>);
+static_assert(!Implements<backend::cuda, ops::softmax_cross_entropy<10>>);
+
+TEST_CASE("cuda: products") {
+  constexpr linear_geometry dense{{3, 5, 7}, 33};
+  constexpr conv_geometry conv{{7, 5, 3}, 6, 4, 2, 1};
+  for (const bool option : {false, true}) {
+    const run_options o{.n = 3, .option = option};
+    check(runs::linear_forward<dense>{o}, product_tolerance(dense.in.size()));
+    check(runs::linear_backward_data<dense>{o}, product_tolerance(dense.out));
+    check(runs::linear_backward_weights<dense>{o}, product_tolerance(o.n));
+    check(runs::conv2d_forward<conv>{o}, product_tolerance(conv.taps()));
+    check(runs::conv2d_backward_data<conv>{o}, product_tolerance(conv.taps()));
+    check(runs::conv2d_backward_weights<conv>{o}, product_tolerance(o.n * conv.out().pixels()));
+  }
+}
+
+TEST_CASE("cuda: batch norm") {
+  constexpr hwc shape{3, 5, 7};
+  const run_options o{.n = 3};
+  check(runs::batch_norm_forward<shape>{o}, statistics);
+  check(runs::batch_norm_inference<shape>{o}, statistics);
+  check(runs::batch_norm_backward<shape>{o}, statistics);
+  check(runs::channel_sum<shape>{o}, statistics);
+}
+
+TEST_CASE("cuda: numbers one by one") {
+  for (const bool option : {false, true}) {
+    const run_options o{.n = 101, .option = option};
+    check(runs::activation_forward<function::tanh>{o}, few);
+    check(runs::activation_backward<function::leaky_relu>{o, {0.2f}}, few);
+    check(runs::adam_step{o}, few);
+    check(runs::sgd_step{o}, few);
+  }
+  const run_options o{.n = 101};
+  check(runs::accumulate{o}, few);
+  check(runs::copy{o}, {});
+  check(runs::fill{o}, {});
+  check(runs::clamp{o}, {});
+  check(runs::rmsprop_step{o}, few);
+  check(runs::ema_step{o}, few);
+  check(runs::dropout<hwc{3, 5, 7}>{{.n = 3}}, few);
+  check(runs::loss_term<loss::cross_entropy_real>{o}, {2e-6, 2e-6});
+}
+
+TEST_CASE("cuda: samples there and back, and with other extents") {
+  check(runs::there_and_back<hwc{3, 5, 7}>{{.n = 3}}, {});
+  for (const bool in_place : {false, true})
+    check(runs::reshape<hwc{3, 5, 7}, hwc{1, 15, 7}>{{.n = 3, .option = in_place}}, {});
+}
