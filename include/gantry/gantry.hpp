@@ -11,7 +11,7 @@
 #include "gantry/comm/in_process.hpp"
 #include "gantry/data/cifar.hpp"
 #include "gantry/data/mnist.hpp"
-#include "gantry/data/partition.hpp"
+#include "gantry/data/partition_spec.hpp"
 #include "gantry/data/sampler.hpp"
 #include "gantry/data/synthetic.hpp"
 #include "gantry/data/transform.hpp"
