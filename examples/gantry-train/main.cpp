@@ -36,13 +36,13 @@ void print_plan(const program_options& o, const run_plan& p) {
   all.set("latent", p.latent.size());
   all.set("generator_params", p.generator_params);
   all.set("discriminator_params", p.discriminator_params);
-  all.set("lead_flops_per_iteration", p.lead_flops);
-  all.set("worker_flops_per_iteration", p.worker_flops);
-  all.set("bytes_down_per_iteration", p.bytes_down);
-  all.set("bytes_up_per_iteration", p.bytes_up);
-  all.set("bytes_per_swap", p.bytes_swap);
-  all.set("planned_bytes_lead", p.lead_memory);
-  all.set("planned_bytes_per_worker", p.worker_memory);
+  all.set("lead_flops_per_iteration", p.costs.lead_flops);
+  all.set("worker_flops_per_iteration", p.costs.worker_flops);
+  all.set("bytes_down_per_iteration", p.costs.bytes_down);
+  all.set("bytes_up_per_iteration", p.costs.bytes_up);
+  all.set("bytes_per_swap", p.costs.bytes_swap);
+  all.set("planned_bytes_lead", p.costs.lead_bytes);
+  all.set("planned_bytes_per_worker", p.costs.worker_bytes);
   std::printf("%s\n", io::json::dump(all, 2).c_str());
 }
 
@@ -68,13 +68,14 @@ void require_no_checkpoints(const program_options& o) {
 
 /// @throws usage_error if the nodes of a run need more memory than this machine has
 void require_memory(const program_options& o, const run_plan& p) {
-  const std::size_t needed = p.lead_memory + static_cast<std::size_t>(o.workers) * p.worker_memory;
+  const std::size_t needed =
+      p.costs.lead_bytes + static_cast<std::size_t>(o.strategy.workers) * p.costs.worker_bytes;
   const std::size_t present = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
                               static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const auto mebibytes = [](std::size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
   if (needed > present)
     throw usage_error("expected a run that fits into the " + mebibytes(present) +
-                      " of this machine, found " + std::to_string(o.workers) +
+                      " of this machine, found " + std::to_string(o.strategy.workers) +
                       " workers and their server in need of " + mebibytes(needed) +
                       "; take fewer workers or a smaller batch");
 }
@@ -97,8 +98,8 @@ int run(program_options o) {
   if (!o.quiet) {
     std::printf(
         "gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",
-        o.strategy.c_str(), o.model.c_str(), o.data.c_str(), o.workers, o.workers == 1 ? "" : "s",
-        o.batch, o.iterations, o.outdir.c_str());
+        o.strategy.name.c_str(), o.model.c_str(), o.data.c_str(), o.strategy.workers,
+        o.strategy.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
     std::fflush(stdout);
   }
   o.resume_from = resolve_resume(o);
@@ -107,7 +108,8 @@ int run(program_options o) {
     std::printf("data: %s\ndata: %s\n", sets.train_facts.c_str(), sets.test_facts.c_str());
     std::fflush(stdout);
   }
-  std::vector<data::shard> shards = data::partition(sets.train, data::iid{}, o.workers, o.seed);
+  std::vector<data::shard> shards =
+      data::partition(sets.train, data::iid{}, o.strategy.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
 
   recorder record(o, plan, std::move(sets));

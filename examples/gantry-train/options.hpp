@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "gantry/dist/swap.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/models/recommended.hpp"
 #include "gantry/train/trainer.hpp"
+
+#include "strategy_options.hpp"
 
 /// What a preset of networks brings along.
 struct model_info {
@@ -26,30 +27,24 @@ struct program_options {
   std::string data{"fashion-mnist"};
   std::filesystem::path data_dir;
   std::string model{"dcgan28"};
-  std::string strategy{"md_gan"};
+  strategy_options strategy;
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
   std::string metrics{"fid"};
   std::string device{"cpu"};
   std::string transport{"threads"};
-  std::string swap{"derangement"};
-  std::string swap_every{"1"};
-  std::string k_text{"1"};
   std::string resume;
   std::string from;  ///< where --sample finds a checkpoint
   std::vector<std::string> stop_worker;
 
-  int workers{4};
   std::uint32_t iterations{2000};
   int batch{16};
   std::uint64_t seed{0};
   std::filesystem::path outdir{"runs/gantry-train"};
   int threads{0};
-  int local_steps{1}, critic_steps{1};
   std::optional<float> penalty;  ///< weight of gradient penalties in place of the preset's
   float rate_g{2e-4f}, rate_d{2e-4f}, beta1{0.5f}, beta2{0.999f}, clip{0.01f};
   float ema{0.999f};
-  bool moments_travel{false}, statistics_stay{false};
   std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0};
   int metric_samples{2000};
   int sample{0};  ///< images to draw instead of training; 0: train
@@ -57,9 +52,6 @@ struct program_options {
 
   // Resolved from the command line.
   bool model_given{false};
-  int k{1};
-  gantry::dist::swap_interval swap_interval;
-  gantry::dist::swap_rule swap_rule{};
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 };

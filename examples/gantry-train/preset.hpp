@@ -20,10 +20,7 @@
 struct run_plan {
   gantry::hwc latent, image;
   std::size_t generator_params{}, discriminator_params{};
-  double lead_flops{}, worker_flops{};   ///< per iteration, products only
-  std::size_t bytes_down{}, bytes_up{};  ///< per iteration, all workers
-  std::size_t bytes_swap{};              ///< per swap, all workers
-  std::size_t lead_memory{}, worker_memory{};
+  gantry::strategy_plan costs;
 };
 
 struct preset {

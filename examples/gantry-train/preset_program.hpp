@@ -11,8 +11,6 @@
 #include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/data/sampler.hpp"
-#include "gantry/dist/md_gan.hpp"
-#include "gantry/dist/standalone.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/models/modern.hpp"
 #include "gantry/optim/optimizers.hpp"
@@ -43,8 +41,6 @@ struct preset_program {
                                objective, optimizer, gantry::optim::ema<optimizer>>;
   using backend = gantry::backend::cpu;
   using source = gantry::data::shuffled_source;
-  using md_gan = gantry::dist::md_gan;
-  using standalone = gantry::dist::standalone;
 
   static objective chosen_loss(const program_options& o) {
     using namespace gantry::loss;
@@ -85,56 +81,15 @@ struct preset_program {
     c.topology.generator_optimizer = {chosen_optimizer(o, o.rate_g), o.ema};
     return c;
   }
-  static md_gan::config md_gan_config(const program_options& o) {
-    return {.k = o.k,
-            .local_steps = o.local_steps,
-            .swap_every = o.swap_interval,
-            .swap = o.swap_rule,
-            .moments_travel = o.moments_travel,
-            .statistics_travel = !o.statistics_stay};
-  }
-  static standalone::config standalone_config(const program_options& o) {
-    return {.fakes = o.k, .local_steps = o.local_steps, .critic_steps = o.critic_steps};
-  }
-
   static run_plan plan(const program_options& o) {
-    using generator = typename Networks::generator;
-    using discriminator = typename Networks::discriminator;
-    const auto b = static_cast<std::size_t>(o.batch), workers = static_cast<std::size_t>(o.workers);
-    run_plan p{.latent = topology::latent_shape,
-               .image = topology::sample_shape,
-               .generator_params = generator::param_count,
-               .discriminator_params = discriminator::param_count};
-    constexpr gantry::flop_count g = generator::flops, d = discriminator::flops;
-    const double learning = d.forward + d.input_gradient -
-                            discriminator::first_input_gradient_flops + d.weight_gradient;
-    const double steps = static_cast<double>(o.local_steps) * o.critic_steps;
-    p.worker_flops =
-        o.batch *
-        (steps * (2.0 * learning + gantry::dist::penalty_flops<discriminator, objective>()) +
-         d.forward + d.input_gradient);
-    const double learned = std::min(o.k, o.workers);
-    p.lead_flops =
-        o.batch *
-        (o.k * o.critic_steps * g.forward +
-         learned * (g.input_gradient - generator::first_input_gradient_flops + g.weight_gradient));
-    if (o.strategy == "standalone") {
-      p.lead_flops += p.worker_flops;
-      p.worker_flops = 0;
-      p.lead_memory = standalone::node<topology, backend, source>::bytes(
-          o.batch, standalone_config(o), chosen_loss(o));
-      return p;
-    }
-    using server = md_gan::server<topology, backend>;
-    using worker = md_gan::worker<topology, backend, source>;
-    const md_gan::config c = md_gan_config(o);
-    const std::size_t image_bytes = static_cast<std::size_t>(p.image.size()) * sizeof(float);
-    p.bytes_down = 2 * md_gan::packed_batch<topology>(o.batch) * sizeof(float) * workers;
-    p.bytes_up = b * image_bytes * workers;
-    p.bytes_swap = workers > 1 ? md_gan::packet_size<topology>(c) * sizeof(float) * workers : 0;
-    p.lead_memory = server::bytes(o.batch, c) + server::message_bytes(o.batch, c);
-    p.worker_memory = worker::bytes(o.batch, chosen_loss(o)) + worker::message_bytes(o.batch, c);
-    return p;
+    return {.latent = topology::latent_shape,
+            .image = topology::sample_shape,
+            .generator_params = Networks::generator::param_count,
+            .discriminator_params = Networks::discriminator::param_count,
+            .costs = strategies::visit(o.strategy.name, [&]<class S>(S) {
+              return S::template plan<topology, backend, source>(common(o), o.strategy.config<S>(),
+                                                                 o.strategy.workers);
+            })};
   }
 
   static gantry::train::run_result train(const program_options& o,
@@ -143,14 +98,11 @@ struct preset_program {
     std::vector<source> sources;
     for (std::uint32_t w = 0; w < shards.size(); ++w)
       sources.emplace_back(std::move(shards[w]), o.seed, w);
-    if (o.strategy == "standalone") {
-      auto world = gantry::comm::in_process(1, o.threads);
-      return gantry::train::run<standalone, backend>(world, common(o), standalone_config(o),
-                                                     std::move(sources), options);
-    }
-    auto world = gantry::comm::in_process(o.workers + 1, o.threads);
-    return gantry::train::run<md_gan, backend>(world, common(o), md_gan_config(o),
-                                               std::move(sources), options);
+    return strategies::visit(o.strategy.name, [&]<class S>(S) {
+      auto world = gantry::comm::in_process(S::has_server ? o.strategy.workers + 1 : 1, o.threads);
+      return gantry::train::run<S, backend>(world, common(o), o.strategy.config<S>(),
+                                            std::move(sources), options);
+    });
   }
 
   static void generate(const program_options& o, const std::filesystem::path& file,

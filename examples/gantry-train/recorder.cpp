@@ -232,7 +232,8 @@ void recorder::finish(const train::run_result& result) {
     std::printf("checkpoint %s, SHA-256 %s\n",
                 (options_.outdir / train::checkpoint_name(result.iterations)).c_str(),
                 result.checkpoint_hash.c_str());
-  if (result.live_workers < options_.workers && options_.strategy == "md_gan")
-    std::printf("workers alive at the end: %d of %d\n", result.live_workers, options_.workers);
+  if (result.live_workers < options_.strategy.workers && options_.strategy.has_server())
+    std::printf("workers alive at the end: %d of %d\n", result.live_workers,
+                options_.strategy.workers);
   std::printf("report %s\n", std::filesystem::absolute(options_.outdir / "report.html").c_str());
 }

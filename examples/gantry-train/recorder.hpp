@@ -41,7 +41,7 @@ class recorder {
   void add_facts(gantry::io::report& page, const gantry::train::run_result* result) const;
   void add_charts(gantry::io::report& page) const;
   void add_tables(gantry::io::report& page) const;
-  [[nodiscard]] bool is_distributed() const { return options_.strategy == "md_gan"; }
+  [[nodiscard]] bool is_distributed() const { return options_.strategy.has_server(); }
   void print(const std::string& line);
   [[nodiscard]] double seconds() const;
 

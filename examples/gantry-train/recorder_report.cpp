@@ -26,12 +26,11 @@ std::string size_text(double bytes) {
 
 void recorder::write_report(const train::run_result* result) const {
   io::report page;
-  page.title = std::string(is_distributed() ? "MD-GAN (Hardy et al.)" : "Standalone GAN") + " on " +
-               options_.data;
+  page.title = options_.strategy.title() + " on " + options_.data;
   page.subtitle = options_.model;
   if (is_distributed())
-    page.subtitle += ", 1 server and " + std::to_string(options_.workers) +
-                     (options_.workers == 1 ? " worker" : " workers");
+    page.subtitle += ", 1 server and " + std::to_string(options_.strategy.workers) +
+                     (options_.strategy.workers == 1 ? " worker" : " workers");
   if (!result) page.subtitle += ", still running";
   page.highlights = {{"iterations", std::to_string(total_rounds_)},
                      {"minutes", fixed(seconds() / 60, 1)}};
@@ -98,8 +97,8 @@ void recorder::add_tables(io::report& page) const {
     const auto all = static_cast<double>(sum);
     bytes.rows.push_back({name, size_text(all / rounds), size_text(all)});
   };
-  add("server to workers: generated batches", total_.bytes_down);
-  add("workers to server: feedback", total_.bytes_up);
-  add("worker to worker: swapped discriminators", total_.bytes_swap);
+  add("server to workers", total_.bytes_down);
+  add("workers to server", total_.bytes_up);
+  add("worker to worker", total_.bytes_swap);
   page.tables.push_back(std::move(bytes));
 }

@@ -7,14 +7,26 @@
 // the lead role: `server` if the strategy has one, else `node`. A server has no real samples: its
 // type takes no source. Ranks 1, 2, ... run `worker`, constructed with the source of their shard.
 //
-//   lead    round(comm, iteration) -> round_report    one iteration, in step with the workers
+//   lead    begin(comm)                                once, before the first round
+//           round(comm, iteration) -> round_report     one round, in step with the workers
 //           command(comm, order)                       tells every live worker to save or to stop
 //           sample(latents, images)                    images of the averaged generator
-//   worker  round(comm, iteration) -> order            what the server asked for; `train` when a
-//   round was done
+//           prepare_sampling(comm)                     optional: comes before `sample`, to fetch
+//                                                      what it needs from the workers
+//           is_live(n), set_lost(n)                    servers: about worker n = 1, 2, ...
+//   worker  begin(comm, source)                        static; once, before the role is made
+//           round(comm, iteration) -> order            what the server asked for; `train` when a
+//                                                      round was done
+//   both    visit_networks(f)                          f(name, dist::network_state&) for each
+//                                                      network that a checkpoint holds
+//           visit_values(f)                            optional: f(name, std::vector<float>&) for
+//                                                      all other values that a resume needs
+//
+// S::plan<T, B, Source>(common, settings, workers) -> strategy_plan says what a run will cost.
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -25,8 +37,9 @@
 
 namespace gantry {
 
-/// What a server asks its workers to do next.
-enum class order : int { stop, train, save };
+/// What a server asks its workers to do next; `publish` stays between the roles of a strategy, for
+/// what prepare_sampling needs.
+enum class order : int { stop, train, save, publish };
 
 /// Where the time of a round goes.
 enum class phase : int { generate, data, discriminator, feedback, generator, exchange, wait, swap };
@@ -51,14 +64,23 @@ struct phase_times {
 
 /// What one round did, as its lead saw it.
 struct round_report {
-  double discriminator_loss{};  ///< mean over workers, last local step
-  double generator_loss{};      ///< mean over workers
-  int workers{};                ///< that took part to the end
-  std::int64_t images{};        ///< real samples seen by all workers in this round
+  double discriminator_loss{};      ///< mean over workers, last local step
+  double generator_loss{};          ///< mean over workers
+  int workers{};                    ///< that took part to the end
+  std::int64_t images{};            ///< real samples seen by all workers in this round
+  std::int64_t generator_steps{1};  ///< updates on the way of one generator through this round
   std::uint64_t bytes_down{}, bytes_up{},
       bytes_swap{};    ///< payload between server and workers, and between workers
   phase_times lead;    ///< rank 0
   phase_times worker;  ///< mean over workers; zero without workers
+};
+
+/// What a run will need and move, from constants of its types and its settings.
+struct strategy_plan {
+  double lead_flops{}, worker_flops{};       ///< of one round, products only; worker: each
+  std::uint64_t bytes_down{}, bytes_up{};    ///< payload of one round, all workers together
+  std::uint64_t bytes_swap{};                ///< payload of one swap, all workers together
+  std::size_t lead_bytes{}, worker_bytes{};  ///< arenas and message buffers of a node
 };
 
 /// Settings that every strategy shares.
@@ -73,6 +95,7 @@ template <class S>
 concept Strategy = requires {
   typename S::config;
   { S::name } -> std::convertible_to<std::string_view>;
+  { S::title } -> std::convertible_to<std::string_view>;
   { S::has_server } -> std::convertible_to<bool>;
 };
 

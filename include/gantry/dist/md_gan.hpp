@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "gantry/dist/costs.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/swap.hpp"
@@ -22,6 +23,7 @@ namespace gantry::dist {
 
 struct md_gan {
   static constexpr std::string_view name = "md_gan";
+  static constexpr std::string_view title = "MD-GAN (Hardy et al.)";
   static constexpr bool has_server = true;
 
   struct config {
@@ -63,6 +65,9 @@ struct md_gan {
   class server;
   template <Topology T, Backend B, BatchSource Source>
   class worker;
+
+  template <Topology T, Backend B, BatchSource Source>
+  static strategy_plan plan(const common_config<T>& common, const config& settings, int workers);
 
  private:
   /// Server to worker, once per round: what to do, and the swap at its end (both ranks, or -1:
@@ -171,6 +176,7 @@ class md_gan::server {
     generator_.sample(latents, images);
   }
   [[nodiscard]] generator_player<T, B>& generator() { return generator_; }
+  void visit_networks(auto&& f) { f("generator", generator_.state()); }
   [[nodiscard]] bool is_live(int n) const { return live_[static_cast<std::size_t>(n - 1)]; }
   void set_lost(int n) { live_[static_cast<std::size_t>(n - 1)] = false; }
   [[nodiscard]] std::uint32_t swap_iterations() const { return swap_iterations_; }
@@ -356,6 +362,7 @@ class md_gan::worker {
   }
 
   [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
+  void visit_networks(auto&& f) { f("discriminator", discriminator_.state()); }
 
  private:
   using state_type = typename discriminator_player<T, B>::state_type;
@@ -427,5 +434,24 @@ class md_gan::worker {
   std::vector<float> packet_;
   phase_times last_swap_;
 };
+
+/// Bytes as in sections IV-B3 and IV-C2 of the paper, but counted, and with what else travels.
+template <Topology T, Backend B, BatchSource Source>
+strategy_plan md_gan::plan(const common_config<T>& common, const config& settings, int workers) {
+  using cost = costs<T>;
+  const auto count = static_cast<std::uint64_t>(workers);
+  const int b = common.batch;
+  strategy_plan p;
+  p.lead_flops =
+      b * (settings.k * cost::generate + std::min(settings.k, workers) * cost::learn_generator);
+  p.worker_flops = b * (settings.local_steps * cost::learn_discriminator + cost::feedback);
+  p.bytes_down = 2 * packed_batch<T>(b) * sizeof(float) * count;
+  p.bytes_up = static_cast<std::uint64_t>(b) * T::sample_shape.size() * sizeof(float) * count;
+  p.bytes_swap = workers > 1 ? packet_size<T>(settings) * sizeof(float) * count : 0;
+  p.lead_bytes = server<T, B>::bytes(b, settings) + server<T, B>::message_bytes(b, settings);
+  p.worker_bytes = worker<T, B, Source>::bytes(b, common.topology.loss) +
+                   worker<T, B, Source>::message_bytes(b, settings);
+  return p;
+}
 
 }  // namespace gantry::dist

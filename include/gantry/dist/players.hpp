@@ -55,9 +55,12 @@ class generator_player {
   using tape_type = typename T::generator_type::template tape<B>;
   static constexpr hwc latent_shape = T::latent_shape, sample_shape = T::sample_shape;
 
-  generator_player(B& b, const common_config<T>& common, int batches)
+  /// Worker w's generator starts from the same weights as any other and draws from streams of its
+  /// own.
+  generator_player(B& b, const common_config<T>& common, int batches, std::uint32_t worker = 0)
       : backend_(&b),
         batch_(common.batch),
+        worker_(worker),
         state_(b, common.topology.generator, common.topology.generator_optimizer) {
     state_.initialise(b, common.seed, 0);
     for (int j = 0; j < batches; ++j) {
@@ -76,28 +79,23 @@ class generator_player {
                                       allocation_bytes<scalar>(latent_elements(batch)));
   }
 
-  /// Batch j of an iteration: latents, and for conditional networks classes, from the streams of
-  /// (iteration, j), one forward in training mode.
-  /// `part` tells several batches of one iteration that use the same tape apart.
-  batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t iteration,
-                                         std::uint32_t j, std::uint32_t part = 0) {
-    const std::uint32_t stream = j | part << 16;
+  /// Batch j of an index: latents, and for conditional networks classes, from the streams of
+  /// (index, worker, j), one forward in training mode.
+  batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t index, std::uint32_t j) {
+    const std::uint32_t stream = j | worker_ << 16;
     fill_normal(std::span<float>(host_latents_),
-                {.seed = seed, .step = iteration, .worker = stream, .use = purpose::latent});
+                {.seed = seed, .step = index, .worker = stream, .use = purpose::latent});
     if constexpr (T::classes > 0) {
       random_sequence draw(
-          {.seed = seed, .step = iteration, .worker = stream, .use = purpose::latent, .salt = 1});
+          {.seed = seed, .step = index, .worker = stream, .use = purpose::latent, .salt = 1});
       for (std::uint8_t& label : labels_[j])
         label = static_cast<std::uint8_t>(draw.below(T::classes));
     }
     const batch_of<typename B::storage> z{latents_[j].data(), batch_};
     launch(*backend_, ops::import_samples<latent_shape>{}, {host_latents_.data(), z});
-    state_.network.forward(*backend_, state_.values(), {z, labels(j)}, *tapes_[j], mode::train,
-                           {.seed = seed,
-                            .step = iteration,
-                            .worker = stream,
-                            .use = purpose::dropout,
-                            .salt = 0xFFFF});
+    state_.network.forward(
+        *backend_, state_.values(), {z, labels(j)}, *tapes_[j], mode::train,
+        {.seed = seed, .step = index, .worker = stream, .use = purpose::dropout, .salt = 0xFFFF});
     return tapes_[j]->output();
   }
 
@@ -153,6 +151,7 @@ class generator_player {
 
   B* backend_;
   int batch_;
+  std::uint32_t worker_;
   state_type state_;
   std::vector<std::unique_ptr<tape_type>> tapes_;
   std::vector<typename B::buffer_type> latents_;

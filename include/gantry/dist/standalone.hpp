@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "gantry/dist/md_gan.hpp"
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "gantry/dist/costs.hpp"
+#include "gantry/dist/local_gan.hpp"
+#include "gantry/dist/stopwatch.hpp"
 
 namespace gantry::dist {
 
@@ -11,6 +17,7 @@ namespace gantry::dist {
 /// which is MD-GAN with one worker and k = 2, bit for bit.
 struct standalone {
   static constexpr std::string_view name = "standalone";
+  static constexpr std::string_view title = "Standalone GAN";
   static constexpr bool has_server = false;
 
   struct config {
@@ -19,70 +26,70 @@ struct standalone {
     int critic_steps{1};  ///< discriminator steps per iteration, each on new batches (n_critic)
   };
 
+  /// Discriminator steps of one round.
+  static constexpr int steps(const config& settings) {
+    return settings.critic_steps * settings.local_steps;
+  }
+
+  template <Topology T, Backend B, BatchSource Source>
+  static strategy_plan plan(const common_config<T>& common, const config& settings, int) {
+    using c = costs<T>;
+    strategy_plan p;
+    p.lead_flops = common.batch *
+                   (settings.fakes * settings.critic_steps * c::generate +
+                    steps(settings) * c::learn_discriminator + c::feedback + c::learn_generator);
+    p.lead_bytes = node<T, B, Source>::bytes(common.batch, settings, common.topology.loss);
+    return p;
+  }
+
   template <Topology T, Backend B, BatchSource Source>
   class node {
    public:
-    static constexpr hwc shape = T::sample_shape;
-    static_assert(require_labels<T, Source>::value, "see the message above");
-
     /// @throws usage_error for settings below 1
     node(B& b, const common_config<T>& common, const config& settings, Source source)
         : backend_(&b),
-          common_(common),
+          batch_(common.batch),
           config_(settings),
-          source_(std::move(source)),
-          generator_((check(settings), b), common, settings.fakes),
-          discriminator_(b, common, 0),
-          real_(b.allocate(B::storage::layout::elements(shape, common.batch))),
-          host_(static_cast<std::size_t>(common.batch) * shape.size()) {}
+          gan_((check(settings), b), common, std::move(source), 0, settings.fakes) {}
 
     static constexpr std::size_t bytes(int batch, const config& settings,
                                        const typename T::loss_type& loss = {}) {
-      return generator_player<T, B>::bytes(batch, settings.fakes) +
-             discriminator_player<T, B>::bytes(batch, loss) +
-             allocation_bytes<typename B::scalar>(B::storage::layout::elements(shape, batch));
+      return local_gan<T, B, Source>::bytes(batch, settings.fakes, loss);
     }
 
     template <Communicator C>
     void begin(C&) {}
 
     template <Communicator C>
-    round_report round(C&, std::uint32_t iteration) {
-      round_report report;
-      report.workers = 1;
-      report.images = std::int64_t{common_.batch} * config_.critic_steps;
+    round_report round(C& comm, std::uint32_t iteration) {
+      round_report report{.workers = 1,
+                          .images = std::int64_t{batch_} * config_.critic_steps,
+                          .generator_steps = 1};
       stopwatch watch(report.lead);
-      const md_gan::assignment a = md_gan::assign(1, config_.fakes);
-      const batch_of<typename B::storage> real{real_.data(), common_.batch};
-      const auto steps = static_cast<std::uint32_t>(config_.critic_steps * config_.local_steps);
-      const std::uint8_t* labels = nullptr;
-      for (std::uint32_t s = 0; s < steps; ++s) {
-        const auto local = static_cast<std::uint32_t>(config_.local_steps), draw = s / local;
-        if (s % local == 0) {
-          for (int j = 0; j < config_.fakes; ++j)
-            generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j), draw);
+      const int for_learning = 0, for_feedback = config_.fakes - 1;
+      for (int s = 0; s < steps(config_); ++s) {
+        if (s % config_.local_steps == 0) {
+          const auto index = iteration * static_cast<std::uint32_t>(config_.critic_steps) +
+                             static_cast<std::uint32_t>(s / config_.local_steps);
+          for (int j = 0; j < config_.fakes; ++j) gan_.generate(index, j);
           backend_->synchronize();
           watch.lap(phase::generate);
-          const std::uint32_t batch =
-              iteration * static_cast<std::uint32_t>(config_.critic_steps) + draw;
-          source_.read(batch, host_, common_.batch);
-          labels = real_labels<T>(source_, batch, common_.batch);
-          launch(*backend_, ops::import_samples<shape>{}, {host_.data(), real});
+          gan_.read(index);
           watch.lap(phase::data);
         }
         report.discriminator_loss =
-            discriminator_.learn({real, labels}, fake(a.for_learning), iteration, s);
+            gan_.learn_discriminator(iteration, static_cast<std::uint32_t>(s), for_learning);
         watch.lap(phase::discriminator);
       }
-      const auto j = static_cast<std::size_t>(a.for_feedback);
-      report.generator_loss = discriminator_.feedback({real, labels}, fake(a.for_feedback),
-                                                      generator_.image_gradient(j), iteration);
+      report.generator_loss = gan_.feedback(iteration, for_feedback);
       watch.lap(phase::feedback);
-      generator_.begin_update();
-      generator_.learn(j);
-      generator_.update();
+      gan_.learn_generator(for_feedback);
       backend_->synchronize();
       watch.lap(phase::generator);
+      using c = costs<T>;
+      charge(comm,
+             batch_ * (config_.fakes * config_.critic_steps * c::generate +
+                       steps(config_) * c::learn_discriminator + c::feedback + c::learn_generator));
       return report;
     }
 
@@ -90,16 +97,16 @@ struct standalone {
     void command(C&, order) {}
 
     void sample(std::span<const float> latents, std::span<float> images) {
-      generator_.sample(latents, images);
+      generator().sample(latents, images);
     }
-    [[nodiscard]] generator_player<T, B>& generator() { return generator_; }
-    [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
+    [[nodiscard]] generator_player<T, B>& generator() { return gan_.generator(); }
+    [[nodiscard]] discriminator_player<T, B>& discriminator() { return gan_.discriminator(); }
+    void visit_networks(auto&& f) {
+      f("generator", generator().state());
+      f("discriminator-1", discriminator().state());
+    }
 
    private:
-    network_input<B> fake(int j) {
-      const auto batch = static_cast<std::size_t>(j);
-      return {generator_.images(batch), generator_.labels(batch)};
-    }
     static void check(const config& settings) {
       expects(settings.fakes == 1 || settings.fakes == 2,
               "standalone: the number of fake batches must be 1 or 2");
@@ -110,13 +117,9 @@ struct standalone {
     }
 
     B* backend_;
-    common_config<T> common_;
+    int batch_;
     config config_;
-    Source source_;
-    generator_player<T, B> generator_;
-    discriminator_player<T, B> discriminator_;
-    typename B::buffer_type real_;
-    std::vector<float> host_;
+    local_gan<T, B, Source> gan_;
   };
 };
 

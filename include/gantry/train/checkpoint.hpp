@@ -132,6 +132,40 @@ void read_state(B& b, const std::filesystem::path& folder, const std::string& na
   state.step = step[0];
 }
 
+/// Whatever else a role or a communicator remembers between rounds: visit_values(f) calls
+/// f(name, std::vector<float>&) for each.
+template <class Owner>
+concept HasValues = requires(Owner& owner, void (*f)(const std::string&, std::vector<float>&)) {
+  owner.visit_values(f);
+};
+
+/// Writes the values of an owner that has some.
+template <class Owner>
+void write_values(const std::filesystem::path& path, Owner& owner) {
+  if constexpr (HasValues<Owner>) {
+    std::vector<io::tensor_entry> entries;
+    owner.visit_values([&](const std::string& name, std::vector<float>& values) {
+      entries.push_back(io::tensor_entry::of<float>(
+          name, {static_cast<std::int64_t>(values.size())}, std::span<const float>(values)));
+    });
+    if (!entries.empty()) io::write_safetensors(path, entries);
+  }
+}
+
+/// Reads what write_values wrote; each vector takes the length that was written. @throws data_error
+/// if the file is missing, damaged or another owner's
+template <class Owner>
+void read_values(const std::filesystem::path& path, Owner& owner) {
+  if constexpr (HasValues<Owner>) {
+    std::optional<io::safetensors_file> file;
+    owner.visit_values([&](const std::string& name, std::vector<float>& values) {
+      if (!file) file = io::safetensors_file::read(path);
+      const std::span<const float> found = file->find<float>(name);
+      values.assign(found.begin(), found.end());
+    });
+  }
+}
+
 inline std::string checkpoint_name(std::uint32_t iteration) {
   char name[40];
   std::snprintf(name, sizeof name, "network-snapshot-%06u", iteration);

@@ -89,10 +89,6 @@ class session {
   }
 
  private:
-  [[nodiscard]] static std::string discriminator_name(int worker) {
-    return "discriminator-" + std::to_string(worker);
-  }
-
   [[nodiscard]] B make_backend() {
     if constexpr (std::constructible_from<B, std::shared_ptr<thread_pool>>)
       return B(world_->pool());
@@ -111,9 +107,15 @@ class session {
   void lead(C& comm) {
     B b = make_backend();
     auto role = make_lead(b);
-    restore_lead(b, role);
+    restore(b, comm, role, "");
+    if constexpr (S::has_server)
+      for (int n = 1; n <= workers_; ++n)
+        if (!live_.empty() && !live_[static_cast<std::size_t>(n - 1)]) role.set_lost(n);
     const std::function<void(std::span<const float>, std::span<float>)> sample =
-        [&](std::span<const float> z, std::span<float> x) { role.sample(z, x); };
+        [&](std::span<const float> z, std::span<float> x) {
+          if constexpr (requires { role.prepare_sampling(comm); }) role.prepare_sampling(comm);
+          role.sample(z, x);
+        };
     role.begin(comm);
     if (options_->on_start) options_->on_start({first_, round_report{}, sample});
     std::uint32_t done = first_, saved = first_;
@@ -149,9 +151,8 @@ class session {
     if (!live_.empty() && !live_[index]) return comm.leave();
     B b = make_backend();
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
-    if (!options_->resume_from.empty())
-      read_state(b, options_->resume_from, discriminator_name(worker),
-                 role.discriminator().state());
+    const std::string suffix = "-" + std::to_string(worker);
+    restore(b, comm, role, suffix);
     for (std::uint32_t done = first_;;) {
       if (stops_now(worker, done)) return comm.leave();
       switch (role.round(comm, done)) {
@@ -161,10 +162,11 @@ class session {
           ++done;
           break;
         case order::save:
-          write_state(b, unfinished_checkpoint(options_->checkpoints, done),
-                      discriminator_name(worker), role.discriminator().state());
+          write_role(b, comm, role, unfinished_checkpoint(options_->checkpoints, done), suffix);
           comm.send(message::control, std::array{1.0f}, 0);
           break;
+        case order::publish:
+          throw error("a worker's round must answer order::publish itself and returned it");
       }
     }
   }
@@ -195,14 +197,13 @@ class session {
     }
   }
 
-  /// Every live worker writes its own discriminator into the unfinished folder; the lead completes
-  /// it.
+  /// Every live worker writes what it owns into the unfinished folder; the lead completes it.
   template <class C, class Role>
   void save(C& comm, B& b, Role& role, std::uint32_t done) {
     if (options_->checkpoints.empty()) return;
     checkpoint_writer& writer = unfinished_.emplace(options_->checkpoints, done);
     role.command(comm, order::save);
-    write_state(b, writer.folder(), "generator", role.generator().state());
+    write_role(b, comm, role, writer.folder(), "");
     io::json::array live;
     if constexpr (S::has_server) {
       for (int n = 1; n <= workers_; ++n) {
@@ -211,7 +212,6 @@ class session {
         live.push_back(role.is_live(n));
       }
     } else {
-      write_state(b, writer.folder(), discriminator_name(1), role.discriminator().state());
       live.push_back(true);
     }
     const io::json::object state{{"iteration", done}, {"live_workers", live}};
@@ -222,15 +222,24 @@ class session {
     unfinished_.reset();
   }
 
-  template <class Role>
-  void restore_lead(B& b, Role& role) {
-    if (options_->resume_from.empty()) return;
-    read_state(b, options_->resume_from, "generator", role.generator().state());
-    if constexpr (!S::has_server)
-      read_state(b, options_->resume_from, discriminator_name(1), role.discriminator().state());
-    else
-      for (int n = 1; n <= workers_; ++n)
-        if (!live_[static_cast<std::size_t>(n - 1)]) role.set_lost(n);
+  /// The networks of a role and the other values that it, or the way its messages take, remembers.
+  template <class C, class Role>
+  static void write_role(B& b, C& comm, Role& role, const std::filesystem::path& folder,
+                         const std::string& suffix) {
+    role.visit_networks([&](const std::string& name, auto& state) {
+      write_state(b, folder, name + suffix, state);
+    });
+    write_values(folder / ("values" + suffix + ".safetensors"), role);
+    write_values(folder / ("exchange" + suffix + ".safetensors"), comm);
+  }
+  template <class C, class Role>
+  void restore(B& b, C& comm, Role& role, const std::string& suffix) {
+    const std::filesystem::path& folder = options_->resume_from;
+    if (folder.empty()) return;
+    role.visit_networks(
+        [&](const std::string& name, auto& state) { read_state(b, folder, name + suffix, state); });
+    read_values(folder / ("values" + suffix + ".safetensors"), role);
+    read_values(folder / ("exchange" + suffix + ".safetensors"), comm);
   }
 
   /// Settings are floats, so numbers are the same if they are the same float: 2e-04 and
