@@ -15,6 +15,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/concepts/dataset.hpp"
 #include "gantry/data/image_set.hpp"
+#include "gantry/data/label_index.hpp"
 #include "gantry/data/shard.hpp"
 
 namespace gantry::data {
@@ -33,6 +34,10 @@ class shuffled_source {
   /// Number of samples in the shard.
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(shard_.size()); }
   [[nodiscard]] const shard& samples() const { return shard_; }
+  /// Number of samples of each of `classes` labels. @throws usage_error as label_histograms()
+  [[nodiscard]] std::vector<std::uint64_t> label_counts(std::size_t classes) const {
+    return label_histograms(std::span(&shard_, 1), classes).front();
+  }
 
   /// Writes [batch][height][width][channels] floats in [-1, 1].
   /// @throws usage_error if batch < 1 or `out` has another size
