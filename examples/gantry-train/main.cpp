@@ -10,7 +10,7 @@
 #include <new>
 #include <unistd.h>
 
-#include "gantry/data/partition.hpp"
+#include "gantry/data/partition_spec.hpp"
 
 #include "data_sets.hpp"
 #include "preset.hpp"
@@ -109,10 +109,10 @@ int run(program_options o) {
     std::fflush(stdout);
   }
   std::vector<data::shard> shards =
-      data::partition(sets.train, data::iid{}, o.strategy.workers, o.seed);
+      data::partition(sets.train, o.split, o.strategy.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
 
-  recorder record(o, plan, std::move(sets));
+  recorder record(o, plan, std::move(sets), shards);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   train::run_options options{.iterations = o.iterations,

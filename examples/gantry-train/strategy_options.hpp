@@ -17,6 +17,8 @@ struct strategy_options {
   std::string k_text{"1"};
   std::string swap{"derangement"}, swap_every{"1"};
   bool moments_travel{false}, statistics_stay{false};
+  std::string aggregation{"odds"};
+  float lambda{1.0f}, lambda_rate{0.01f}, beta{0.1f};
 
   strategies::configs configs;  ///< resolved
   template <class S>

@@ -291,10 +291,11 @@ class label_parallel::worker {
   std::vector<float> packet_;
 };
 
-/// Nothing is moved that has to do with samples or networks.
+/// Nothing is moved that has to do with samples or networks. @throws usage_error as the server
 template <Topology T, Backend B, BatchSource Source>
 strategy_plan label_parallel::plan(const common_config<T>& common, const config& settings,
                                    int workers) {
+  check<T>(settings);
   strategy_plan p;
   p.worker_flops = worker_flops<T>(common.batch, settings);
   p.lead_bytes = server<T, B>::bytes(common.batch) + server<T, B>::message_bytes(workers);

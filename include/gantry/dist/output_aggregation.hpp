@@ -59,6 +59,17 @@ struct output_aggregation {
   static strategy_plan plan(const common_config<T>& common, const config& settings, int workers);
 
  private:
+  template <Topology T>
+  static void check(const common_config<T>& common, const config& settings) {
+    expects(settings.fakes == 1 || settings.fakes == 2,
+            "output_aggregation: the number of fake batches must be 1 or 2");
+    expects(settings.local_steps >= 1,
+            "output_aggregation: the number of local steps must be at least 1");
+    expects(!common.topology.loss.generator_needs_real(),
+            "output_aggregation: expected an objective whose generator sees fakes alone, because "
+            "the server has no real samples, and found a relativistic one; use another objective");
+  }
+
   /// Server to worker: what to do, and the worker's share of an auxiliary classifier's term.
   using plan_message = std::array<float, 2>;
   /// Worker to server, behind its image gradients: two losses, seconds per phase.
@@ -162,15 +173,6 @@ class output_aggregation::server {
   void set_lost(int n) { live_[index(n)] = false; }
 
  private:
-  static void check(const common_config<T>& common, const config& settings) {
-    expects(settings.fakes == 1 || settings.fakes == 2,
-            "output_aggregation: the number of fake batches must be 1 or 2");
-    expects(settings.local_steps >= 1,
-            "output_aggregation: the number of local steps must be at least 1");
-    expects(!common.topology.loss.generator_needs_real(),
-            "output_aggregation: expected an objective whose generator sees fakes alone, because "
-            "the server has no real samples, and found a relativistic one; use another objective");
-  }
   static std::size_t index(int n) { return static_cast<std::size_t>(n - 1); }
   [[nodiscard]] int workers() const { return static_cast<int>(live_.size()); }
   [[nodiscard]] std::size_t batch() const { return static_cast<std::size_t>(common_.batch); }
@@ -421,10 +423,11 @@ class output_aggregation::worker {
   std::vector<std::uint8_t> fake_labels_;
 };
 
-/// As MD-GAN's, with one number per image in each direction and all workers on one batch.
+/// As MD-GAN's, with one number per image in each direction. @throws usage_error as the server
 template <Topology T, Backend B, BatchSource Source>
 strategy_plan output_aggregation::plan(const common_config<T>& common, const config& settings,
                                        int workers) {
+  check(common, settings);
   using c = costs<T>;
   const auto count = static_cast<std::uint64_t>(workers);
   const int b = common.batch;
