@@ -19,8 +19,8 @@
 #include "gantry/io/npy.hpp"
 #include "gantry/io/png.hpp"
 
-#include "checkpoint_generator.hpp"
-#include "checks.hpp"
+#include "gantry-train/checkpoint_generator.hpp"
+#include "gantry-train/checks.hpp"
 #include "latent_grid.hpp"
 
 namespace {
