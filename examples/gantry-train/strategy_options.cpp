@@ -12,10 +12,6 @@ namespace {
 
 using namespace gantry;
 
-constexpr dist::aggregation_rule aggregation_rules[] = {
-    dist::aggregation_rule::mean, dist::aggregation_rule::odds, dist::aggregation_rule::maximum,
-    dist::aggregation_rule::softmax};
-
 /// k = log N of the paper: the natural logarithm, rounded up, at least 1.
 int resolve_k(const strategy_options& o) {
   if (o.k_text == "log")
@@ -51,10 +47,10 @@ const std::vector<flag_of>& strategy_flags() {
       {"--k", {"md_gan", "standalone", "output_aggregation"}},
       {"--local-steps", {"md_gan", "standalone", "output_aggregation"}},
       {"--critic-steps", {"standalone", "label_parallel"}},
-      {"--aggregation", {"output_aggregation"}},
-      {"--aggregation-lambda", {"output_aggregation"}},
-      {"--aggregation-lambda-rate", {"output_aggregation"}},
-      {"--aggregation-beta", {"output_aggregation"}},
+      {"--output-rule", {"output_aggregation"}},
+      {"--output-lambda", {"output_aggregation"}},
+      {"--output-lambda-rate", {"output_aggregation"}},
+      {"--output-beta", {"output_aggregation"}},
       {"--swap", {"md_gan"}},
       {"--swap-every", {"md_gan"}},
       {"--swap-moments", {"md_gan"}},
@@ -110,25 +106,6 @@ dist::standalone::config standalone_config(const strategy_options& o) {
   return {.fakes = fakes, .local_steps = o.local_steps, .critic_steps = o.critic_steps};
 }
 
-dist::output_aggregation::config aggregation_config(const CLI::App& app,
-                                                    const strategy_options& o) {
-  using dist::aggregation_rule;
-  dist::output_aggregation::config c{.fakes = resolve_fakes(o),
-                                     .local_steps = o.local_steps,
-                                     .lambda = o.lambda,
-                                     .lambda_rate = o.lambda_rate,
-                                     .beta = o.beta};
-  for (const aggregation_rule rule : aggregation_rules)
-    if (o.aggregation == rule_name(rule)) c.rule = rule;
-  for (const char* flag :
-       {"--aggregation-lambda", "--aggregation-lambda-rate", "--aggregation-beta"})
-    if (app.count(flag) > 0 && c.rule != aggregation_rule::softmax)
-      throw usage_error(std::string(flag) +
-                        " was expected with --aggregation softmax and came with " + o.aggregation +
-                        "; leave it out or use --aggregation softmax");
-  return c;
-}
-
 void add_settings(io::json::object& all, const strategy_options& o, const dist::md_gan::config& c) {
   all.set("k", c.k);
   all.set("local_steps", c.local_steps);
@@ -150,32 +127,6 @@ void add_settings(io::json::object& all, const strategy_options&,
   all.set("critic_steps", c.critic_steps);
 }
 
-void add_settings(io::json::object& all, const strategy_options& o,
-                  const dist::output_aggregation::config& c) {
-  all.set("k", c.fakes);
-  all.set("local_steps", c.local_steps);
-  all.set("aggregation", o.aggregation);
-  if (c.rule != dist::aggregation_rule::softmax) return;
-  all.set("aggregation_lambda", shortest(c.lambda));
-  all.set("aggregation_lambda_rate", shortest(c.lambda_rate));
-  all.set("aggregation_beta", shortest(c.beta));
-}
-
-void add_aggregation_flags(CLI::App& app, strategy_options& o) {
-  std::vector<std::string> rules;
-  for (const dist::aggregation_rule rule : aggregation_rules) rules.emplace_back(rule_name(rule));
-  app.add_option("--aggregation", o.aggregation,
-                 "how outputs of several discriminators become one: mean, odds (UA-GAN), max (F2U) "
-                 "or softmax (F2A)")
-      ->check(one_of(rules));
-  app.add_option("--aggregation-lambda", o.lambda, "first factor of the softmax, which is trained")
-      ->check(from_to(0.0, 1e6));
-  app.add_option("--aggregation-lambda-rate", o.lambda_rate, "learning rate of that factor")
-      ->check(from_to(0.0, 1e6));
-  app.add_option("--aggregation-beta", o.beta, "weight of that factor's square in the loss")
-      ->check(from_to(0.0, 1e6));
-}
-
 }  // namespace
 
 void add_strategy_flags(CLI::App& app, strategy_options& o) {
@@ -191,6 +142,7 @@ void add_strategy_flags(CLI::App& app, strategy_options& o) {
   app.add_option("--critic-steps", o.critic_steps,
                  "discriminator steps per iteration, each on new batches")
       ->check(from_to(1, 1000));
+  add_output_rule_flags(app, o.output);
   app.add_option("--swap-every", o.swap_every,
                  "epochs between swaps (1, 0.5), iterations (500it), or never");
   app.add_option("--swap", o.swap, "who gets whose discriminator")
@@ -199,19 +151,19 @@ void add_strategy_flags(CLI::App& app, strategy_options& o) {
                "optimizer moments travel with a swapped discriminator");
   app.add_flag("--swap-keep-statistics", o.statistics_stay,
                "running statistics of batch norm stay behind");
-  add_aggregation_flags(app, o);
 }
 
 void resolve_strategy(const CLI::App& app, strategy_options& o) {
   require_effect(app, o);
   if (!o.has_server()) o.workers = 1;
-  if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(o);
-  if (o.is<dist::standalone>())
-    std::get<dist::standalone::config>(o.configs) = standalone_config(o);
   if (o.is<dist::label_parallel>())
     std::get<dist::label_parallel::config>(o.configs) = {.critic_steps = o.critic_steps};
   if (o.is<dist::output_aggregation>())
-    std::get<dist::output_aggregation::config>(o.configs) = aggregation_config(app, o);
+    std::get<dist::output_aggregation::config>(o.configs) =
+        output_aggregation_config(app, o.output, resolve_fakes(o), o.local_steps);
+  if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(o);
+  if (o.is<dist::standalone>())
+    std::get<dist::standalone::config>(o.configs) = standalone_config(o);
 }
 
 void add_strategy_settings(io::json::object& all, const strategy_options& o) {

@@ -66,6 +66,7 @@ outcome run(const label_parallel::config& config, const run_settings& s) {
         fill_normal(std::span<float>(latents), {.seed = 1});
         out.images.resize(static_cast<std::size_t>(s.samples) * image_size);
         server.prepare_sampling(comm);
+        server.prepare_sampling(comm);  // fetches nothing again
         server.sample(latents, out.images);
       }
       for (int n = 1; n <= s.workers; ++n) out.live += server.is_live(n);
@@ -95,8 +96,8 @@ TEST_CASE("label_parallel: the first pair is a standalone GAN on its samples, bi
   const outcome pairs = run({.steps = 2, .critic_steps = 2}, {.workers = 2, .rounds = 2});
   const common_config<topology> common{.seed = 3, .batch = batch};
   oracle b;
-  dist::standalone::node<topology, oracle, toy::noise_source> node(
-      b, common, {.critic_steps = 2}, toy::noise_source(60, 0));
+  dist::standalone::node<topology, oracle, toy::noise_source> node(b, common, {.critic_steps = 2},
+                                                                   toy::noise_source(60, 0));
   comm::in_process_world world(1, std::make_shared<thread_pool>(1));
   world.run([&](auto& comm) {
     for (std::uint32_t i = 0; i < 4; ++i) (void)node.round(comm, i);

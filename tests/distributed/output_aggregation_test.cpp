@@ -38,8 +38,8 @@ struct labelled_noise : toy::noise_source {
       drawn[i] = static_cast<std::uint8_t>((i + step) % kinds);
     return drawn;
   }
-  [[nodiscard]] std::vector<std::uint64_t> label_counts(std::size_t classes) const {
-    std::vector<std::uint64_t> counts(classes);
+  [[nodiscard]] std::array<std::int64_t, 256> label_counts() const {
+    std::array<std::int64_t, 256> counts{};
     for (std::size_t c = 0; c < kinds; ++c) counts[c] = 60 / kinds;
     return counts;
   }

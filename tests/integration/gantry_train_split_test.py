@@ -75,21 +75,21 @@ class Split(ProgramTest):
         for rule in ("mean", "odds", "max", "softmax"):
             with self.subTest(rule):
                 outdir = self.folder / rule
-                self.train(strategy="output_aggregation", aggregation=rule, outdir=outdir,
+                self.train(strategy="output_aggregation", output_rule=rule, outdir=outdir,
                            partition="dirichlet:0.3", save_every=2)
                 numbers = 2 * 4 * 4  # workers, batch, bytes
                 for line in lines(outdir / "stats.jsonl"):
                     self.assertEqual(line["bytes_down"], numbers * (SIDE * SIDE + 1))
                     self.assertEqual(line["bytes_up"], numbers * (SIDE * SIDE + 1))
-        self.train(strategy="output_aggregation", aggregation="softmax", partition="dirichlet:0.3",
+        self.train(strategy="output_aggregation", output_rule="softmax", partition="dirichlet:0.3",
                    outdir=self.folder / "again", save_every=2,
                    resume=checkpoint(self.folder / "softmax", 2))
         losses = [[(line["loss_d"], line["loss_g"]) for line in lines(outdir / "stats.jsonl")]
                   for outdir in (self.folder / "softmax", self.folder / "again")]
         self.assertEqual(losses[1], losses[0][2:])
-        self.assert_refused(self.call("--strategy", "output_aggregation", "--aggregation-beta",
-                                      "1"), 2, "--aggregation-beta", "softmax")
-        self.assert_refused(self.call("--aggregation", "max"), 2, "--aggregation",
+        self.assert_refused(self.call("--strategy", "output_aggregation", "--output-beta",
+                                      "1"), 2, "--output-beta", "softmax")
+        self.assert_refused(self.call("--output-rule", "max"), 2, "--output-rule",
                             "output_aggregation")
 
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -15,7 +16,6 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/concepts/dataset.hpp"
 #include "gantry/data/image_set.hpp"
-#include "gantry/data/label_index.hpp"
 #include "gantry/data/shard.hpp"
 
 namespace gantry::data {
@@ -34,10 +34,6 @@ class shuffled_source {
   /// Number of samples in the shard.
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(shard_.size()); }
   [[nodiscard]] const shard& samples() const { return shard_; }
-  /// Number of samples of each of `classes` labels. @throws usage_error as label_histograms()
-  [[nodiscard]] std::vector<std::uint64_t> label_counts(std::size_t classes) const {
-    return label_histograms(std::span(&shard_, 1), classes).front();
-  }
 
   /// Writes [batch][height][width][channels] floats in [-1, 1].
   /// @throws usage_error if batch < 1 or `out` has another size
@@ -61,6 +57,13 @@ class shuffled_source {
     std::transform(chosen_.begin(), chosen_.end(), labels_.begin(),
                    [&](std::uint32_t i) { return shard_.label(i); });
     return labels_;
+  }
+
+  /// How many samples of the shard have each label. @throws usage_error if the set has no labels
+  [[nodiscard]] std::array<std::int64_t, 256> label_counts() const {
+    std::array<std::int64_t, 256> counts{};
+    for (std::size_t i = 0; i < shard_.size(); ++i) ++counts[shard_.label(i)];
+    return counts;
   }
 
  private:

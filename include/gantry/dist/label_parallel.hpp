@@ -100,6 +100,7 @@ class label_parallel::server {
     report.generator_steps = config_.steps;
     stopwatch watch(report.lead);
     command(comm, order::train);
+    is_fetched_ = false;
     std::array<float, statistics_size> statistics{};
     for (int n = 1; n <= workers(); ++n) {
       if (!is_live(n)) continue;
@@ -131,9 +132,11 @@ class label_parallel::server {
       if (is_live(n)) comm.send(message::control, std::array{static_cast<float>(what)}, n);
   }
 
-  /// Fetches the averaged generators. That of a worker that has stopped stays as it last was.
+  /// Fetches the averaged generators, once between two rounds. That of a worker that has stopped
+  /// stays as it last was.
   template <Communicator C>
   void prepare_sampling(C& comm) {
+    if (std::exchange(is_fetched_, true)) return;
     command(comm, order::publish);
     for (int n = 1; n <= workers(); ++n)
       if (is_live(n) &&
@@ -195,6 +198,7 @@ class label_parallel::server {
   std::vector<bool> live_;
   generator_player<T, B> generator_;
   std::vector<std::vector<float>> networks_;  ///< averaged weights and statistics of each pair
+  bool is_fetched_{};                         ///< since the last round
 };
 
 /// Owns a pair and the samples of its label.

@@ -334,10 +334,10 @@ class output_aggregation::worker {
   template <Communicator C>
   static void begin(C& comm, const Source& source) {
     std::array<float, shard_message<T>> shard{static_cast<float>(source.size())};
-    if constexpr (T::classes > 0 && requires { source.label_counts(std::size_t{}); }) {
-      const auto counts = source.label_counts(static_cast<std::size_t>(T::classes));
-      std::transform(counts.begin(), counts.end(), shard.begin() + 1,
-                     [](std::uint64_t n) { return static_cast<float>(n); });
+    if constexpr (T::classes > 0 && CountedSource<Source>) {
+      const auto counts = source.label_counts();
+      std::transform(counts.begin(), counts.begin() + T::classes, shard.begin() + 1,
+                     [](std::int64_t n) { return static_cast<float>(n); });
     }
     comm.send(message::control, shard, 0);
   }
