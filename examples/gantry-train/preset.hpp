@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "gantry/comm/any.hpp"
 #include "gantry/data/shard.hpp"
 #include "gantry/tensor/shape.hpp"
 
@@ -29,7 +30,8 @@ struct preset {
   gantry::hwc image;
   int classes{};  ///< of labels that the generator reads; 0: none
   run_plan (*plan)(const program_options&);
-  gantry::train::run_result (*train)(const program_options&, std::vector<gantry::data::shard>,
+  gantry::train::run_result (*train)(const program_options&, gantry::comm::any_world&,
+                                     std::vector<gantry::data::shard>,
                                      const gantry::train::run_options&);
   /// Images ([n][h][w][c]) of latents ([n][latent]) and labels by a generator in a file.
   void (*generate)(const program_options&, const std::filesystem::path& file,
