@@ -12,7 +12,7 @@
 #include <optional>
 #include <unistd.h>
 
-#include "gantry/data/partition.hpp"
+#include "gantry/data/partition_spec.hpp"
 
 #include "data_sets.hpp"
 #include "preset.hpp"
@@ -109,11 +109,11 @@ int run(program_options o, transport& nodes) {
     std::fflush(stdout);
   }
   std::vector<data::shard> shards =
-      data::partition(sets.train, data::iid{}, o.strategy.workers, o.seed);
+      data::partition(sets.train, o.split, o.strategy.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
 
   std::optional<recorder> record;
-  if (leads) record.emplace(o, plan, std::move(sets));
+  if (leads) record.emplace(o, plan, std::move(sets), shards);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   train::run_options options{.iterations = o.iterations,

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "checks.hpp"
+#include "data_sets.hpp"
 #include "options.hpp"
 #include "transport.hpp"
 
@@ -47,7 +48,7 @@ void use_model(const CLI::App& app, const model_info& m, program_options& o) {
   recommend("--lr-d", o.rate_d, m.settings.rate_d);
   recommend("--beta1", o.beta1, m.settings.beta1);
   recommend("--beta2", o.beta2, m.settings.beta2);
-  if (o.strategy.is<gantry::dist::standalone>())
+  if (o.strategy.is<gantry::dist::standalone>() || o.strategy.is<gantry::dist::label_parallel>())
     recommend("--critic-steps", o.strategy.critic_steps, m.settings.critic_steps);
 }
 
@@ -65,7 +66,25 @@ void require_effect(const CLI::App& app, const program_options& o) {
     only_with(flag, "--optimizer", "adam", o.optimizer);
 }
 
+/// Which worker gets which samples. Pairs of networks that know one label each get one label each.
+/// @throws usage_error
+void resolve_partition(const CLI::App& app, program_options& o) {
+  if (o.strategy.is<gantry::dist::label_parallel>()) {
+    if (app.count("--partition") == 0) o.partition = "label";
+    if (app.count("--workers") == 0) o.strategy.workers = chosen_data(o).classes;
+  }
+  if (app.count("--partition") > 0 && !o.strategy.has_server())
+    throw usage_error("--partition was expected with a strategy that has workers and came with " +
+                      o.strategy.name + "; leave it out");
+  try {
+    o.split = gantry::data::parse_partition(o.partition);
+  } catch (const usage_error& e) {
+    throw usage_error(std::string("--partition: ") + e.what());
+  }
+}
+
 void resolve(const CLI::App& app, program_options& o) {
+  resolve_partition(app, o);
   resolve_strategy(app, o.strategy);
   for (const std::string& text : o.stop_worker)
     o.stops.push_back(resolve_stop(text, o.strategy.workers));
@@ -81,6 +100,8 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
       ->check(one_of({"fashion-mnist", "mnist", "cifar10", "cifar100"}));
   app.add_option("--data-dir", o.data_dir,
                  "folder of the published files; fashion-mnist defaults to the Debian package's");
+  app.add_option("--partition", o.partition,
+                 "which worker gets which samples: " + std::string(gantry::data::partition_forms));
 
   app.option_defaults()->group("GAN");
   app.add_option("--model", o.model, "networks")->check(one_of(models));
@@ -208,6 +229,7 @@ gantry::io::json::object configuration(const program_options& o) {
                              {"beta1", shortest(o.beta1)},
                              {"beta2", shortest(o.beta2)},
                              {"ema", shortest(o.ema)}};
+  if (o.strategy.has_server()) c.set("partition", o.partition);
   if (o.penalty) c.set("penalty", shortest(*o.penalty));
   if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
   add_strategy_settings(c, o.strategy);

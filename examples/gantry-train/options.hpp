@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gantry/data/partition_spec.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/models/recommended.hpp"
 #include "gantry/train/trainer.hpp"
@@ -28,6 +29,7 @@ struct program_options {
   std::filesystem::path data_dir;
   std::string model{"dcgan28"};
   strategy_options strategy;
+  std::string partition{"iid"};
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
   std::string metrics{"fid"};
@@ -52,6 +54,7 @@ struct program_options {
 
   // Resolved from the command line.
   bool model_given{false};
+  gantry::data::partition_spec split;  ///< what `partition` says
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 };

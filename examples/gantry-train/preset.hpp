@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -27,13 +28,15 @@ struct run_plan {
 struct preset {
   model_info about;
   gantry::hwc image;
+  int classes{};  ///< of labels that the generator reads; 0: none
   run_plan (*plan)(const program_options&);
   gantry::train::run_result (*train)(const program_options&, gantry::comm::any_world&,
                                      std::vector<gantry::data::shard>,
                                      const gantry::train::run_options&);
-  /// Images ([n][h][w][c]) of latents ([n][latent]) by a generator in a file.
+  /// Images ([n][h][w][c]) of latents ([n][latent]) and labels by a generator in a file.
   void (*generate)(const program_options&, const std::filesystem::path& file,
-                   std::span<const float> latents, std::span<float> images);
+                   std::span<const float> latents, std::span<const std::uint8_t> labels,
+                   std::span<float> images);
 };
 
 /// All presets of this build.

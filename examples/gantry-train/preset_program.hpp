@@ -105,7 +105,8 @@ struct preset_program {
   }
 
   static void generate(const program_options& o, const std::filesystem::path& file,
-                       std::span<const float> latents, std::span<float> images) {
+                       std::span<const float> latents, std::span<const std::uint8_t> labels,
+                       std::span<float> images) {
     using net = typename Networks::generator;
     using layout = typename backend::storage::layout;
     constexpr gantry::hwc latent = topology::latent_shape, image = topology::sample_shape;
@@ -119,15 +120,12 @@ struct preset_program {
     auto input = b.allocate(layout::elements(latent, chunk));
     typename net::template tape<backend> tape(b, chunk);
     const int count = static_cast<int>(latents.size()) / latent.size();
-    std::vector<std::uint8_t> labels(chunk);
     for (int first = 0; first < count; first += chunk) {
       const gantry::batch_of<typename backend::storage> z{input.data(),
                                                           std::min(chunk, count - first)};
       launch(b, gantry::ops::import_samples<latent>{}, {latents.data() + first * latent.size(), z});
-      for (int i = 0; i < chunk; ++i)
-        labels[static_cast<std::size_t>(i)] =
-            static_cast<std::uint8_t>((first + i) % std::max(1, net::classes));
-      net{}.forward(b, {params.span(), buffers.span()}, {z, labels.data()}, tape,
+      net{}.forward(b, {params.span(), buffers.span()},
+                    {z, labels.empty() ? nullptr : labels.data() + first}, tape,
                     gantry::mode::evaluate, {});
       launch(b, gantry::ops::export_samples<image>{},
              {tape.output(), images.data() + first * image.size(), 1.0f});
@@ -144,6 +142,11 @@ struct preset_program {
       about.has_settings = true;
       about.has_penalties = gantry::dist::HasPenalties<objective>;
     }
-    return {about, topology::sample_shape, &plan, &train, &generate};
+    return {about,
+            topology::sample_shape,
+            gantry::classes_of<typename Networks::generator>,
+            &plan,
+            &train,
+            &generate};
   }
 };

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "gantry/data/label_index.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/io/png.hpp"
 
@@ -50,8 +51,13 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
-recorder::recorder(const program_options& options, const run_plan& plan, data_sets data)
-    : options_(options), plan_(plan), data_(std::move(data)) {
+recorder::recorder(const program_options& options, const run_plan& plan, data_sets data,
+                   std::span<const data::shard> shards)
+    : options_(options),
+      plan_(plan),
+      data_(std::move(data)),
+      labels_(
+          data::label_histograms(shards, static_cast<std::size_t>(chosen_data(options).classes))) {
   io::progress_options progress;
   progress.mode = io::choose_progress_mode(options.quiet);
   progress_ = std::make_unique<io::progress>(options.iterations, progress);

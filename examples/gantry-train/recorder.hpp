@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "gantry/data/shard.hpp"
 #include "gantry/io/file.hpp"
 #include "gantry/io/progress.hpp"
 #include "gantry/io/report.hpp"
@@ -24,7 +26,8 @@ std::string fixed(double value, int digits);
 /// Everything a run leaves in its folder, and what it prints: grids, logs, scores, report.
 class recorder {
  public:
-  recorder(const program_options& options, const run_plan& plan, data_sets data);
+  recorder(const program_options& options, const run_plan& plan, data_sets data,
+           std::span<const gantry::data::shard> shards);
 
   void on_start(const gantry::train::round_view& view);
   void on_round(const gantry::train::round_view& view);
@@ -41,6 +44,7 @@ class recorder {
   void add_facts(gantry::io::report& page, const gantry::train::run_result* result) const;
   void add_charts(gantry::io::report& page) const;
   void add_tables(gantry::io::report& page) const;
+  void add_split(gantry::io::report& page) const;
   [[nodiscard]] bool is_distributed() const { return options_.strategy.has_server(); }
   void print(const std::string& line);
   [[nodiscard]] double seconds() const;
@@ -48,6 +52,7 @@ class recorder {
   const program_options& options_;
   const run_plan& plan_;
   data_sets data_;
+  std::vector<std::vector<std::uint64_t>> labels_;  ///< number of samples by worker and label
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::unique_ptr<gantry::io::progress> progress_;
   std::unique_ptr<gantry::io::line_log> stats_log_, fid_log_;

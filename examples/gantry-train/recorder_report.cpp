@@ -3,7 +3,9 @@
 //
 // report.html: what a run's page says.
 #include <algorithm>
+#include <functional>
 
+#include "gantry/data/label_index.hpp"
 #include "gantry/io/json.hpp"
 
 #include "recorder.hpp"
@@ -42,6 +44,7 @@ void recorder::write_report(const train::run_result* result) const {
   page.pictures = pictures_;
   add_charts(page);
   add_tables(page);
+  add_split(page);
   io::write_report(options_.outdir / "report.html", page);
 }
 
@@ -101,4 +104,24 @@ void recorder::add_tables(io::report& page) const {
   add("workers to server", total_.bytes_up);
   add("worker to worker", total_.bytes_swap);
   page.tables.push_back(std::move(bytes));
+}
+
+/// What each worker trains on, and how far its labels are from everybody's.
+void recorder::add_split(io::report& page) const {
+  if (!is_distributed()) return;
+  io::bar_chart chart{.title = "Labels of each worker (" + options_.partition + ")",
+                      .x_label = "worker",
+                      .y_label = "samples",
+                      .part_label = "label"};
+  std::vector<std::uint64_t> global(labels_.front().size());
+  for (const auto& own : labels_) std::ranges::transform(own, global, global.begin(), std::plus());
+  for (std::size_t l = 0; l < global.size(); ++l) chart.parts.push_back(std::to_string(l));
+  double divergence = 0;
+  for (std::size_t w = 0; w < labels_.size(); ++w) {
+    chart.bars.push_back({std::to_string(w + 1), {labels_[w].begin(), labels_[w].end()}});
+    divergence += data::label_divergence(labels_[w], global) / static_cast<double>(labels_.size());
+  }
+  page.data.push_back(std::move(chart));
+  page.facts.push_back(
+      {"divergence of a worker's labels", fixed(divergence, 3) + " nats (mean over workers)"});
 }

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/dist/label_parallel.hpp"
 #include "gantry/dist/md_gan.hpp"
+#include "gantry/dist/output_aggregation.hpp"
 #include "gantry/dist/standalone.hpp"
 
 template <class... S>
@@ -43,4 +45,5 @@ struct strategy_pack {
   }
 };
 
-using strategies = strategy_pack<gantry::dist::md_gan, gantry::dist::standalone>;
+using strategies = strategy_pack<gantry::dist::md_gan, gantry::dist::standalone,
+                                 gantry::dist::label_parallel, gantry::dist::output_aggregation>;

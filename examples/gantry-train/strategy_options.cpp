@@ -44,9 +44,16 @@ struct flag_of {
 };
 const std::vector<flag_of>& strategy_flags() {
   static const std::vector<flag_of> all{
-      {"--k", {"md_gan", "standalone"}},      {"--local-steps", {"md_gan", "standalone"}},
-      {"--critic-steps", {"standalone"}},     {"--swap", {"md_gan"}},
-      {"--swap-every", {"md_gan"}},           {"--swap-moments", {"md_gan"}},
+      {"--k", {"md_gan", "standalone", "output_aggregation"}},
+      {"--local-steps", {"md_gan", "standalone", "output_aggregation"}},
+      {"--critic-steps", {"standalone", "label_parallel"}},
+      {"--output-rule", {"output_aggregation"}},
+      {"--output-lambda", {"output_aggregation"}},
+      {"--output-lambda-rate", {"output_aggregation"}},
+      {"--output-beta", {"output_aggregation"}},
+      {"--swap", {"md_gan"}},
+      {"--swap-every", {"md_gan"}},
+      {"--swap-moments", {"md_gan"}},
       {"--swap-keep-statistics", {"md_gan"}},
   };
   return all;
@@ -83,13 +90,19 @@ dist::md_gan::config md_gan_config(const strategy_options& o) {
           .statistics_travel = !o.statistics_stay};
 }
 
-dist::standalone::config standalone_config(const strategy_options& o) {
+/// @throws usage_error for more batches than there are players
+int resolve_fakes(const strategy_options& o) {
   const int fakes = resolve_k(o);
   if (fakes > 2)
-    throw usage_error(
-        "--k of the standalone strategy was expected to be 1 (both players see the same fakes) or "
-        "2 (each its own) and is " +
-        o.k_text);
+    throw usage_error("--k of the " + o.name +
+                      " strategy was expected to be 1 (both players see the same fakes) or 2 "
+                      "(each its own) and is " +
+                      o.k_text);
+  return fakes;
+}
+
+dist::standalone::config standalone_config(const strategy_options& o) {
+  const int fakes = resolve_fakes(o);
   return {.fakes = fakes, .local_steps = o.local_steps, .critic_steps = o.critic_steps};
 }
 
@@ -109,6 +122,11 @@ void add_settings(io::json::object& all, const strategy_options&,
   if (c.critic_steps != 1) all.set("critic_steps", c.critic_steps);
 }
 
+void add_settings(io::json::object& all, const strategy_options&,
+                  const dist::label_parallel::config& c) {
+  all.set("critic_steps", c.critic_steps);
+}
+
 }  // namespace
 
 void add_strategy_flags(CLI::App& app, strategy_options& o) {
@@ -124,6 +142,7 @@ void add_strategy_flags(CLI::App& app, strategy_options& o) {
   app.add_option("--critic-steps", o.critic_steps,
                  "discriminator steps per iteration, each on new batches")
       ->check(from_to(1, 1000));
+  add_output_rule_flags(app, o.output);
   app.add_option("--swap-every", o.swap_every,
                  "epochs between swaps (1, 0.5), iterations (500it), or never");
   app.add_option("--swap", o.swap, "who gets whose discriminator")
@@ -137,6 +156,11 @@ void add_strategy_flags(CLI::App& app, strategy_options& o) {
 void resolve_strategy(const CLI::App& app, strategy_options& o) {
   require_effect(app, o);
   if (!o.has_server()) o.workers = 1;
+  if (o.is<dist::label_parallel>())
+    std::get<dist::label_parallel::config>(o.configs) = {.critic_steps = o.critic_steps};
+  if (o.is<dist::output_aggregation>())
+    std::get<dist::output_aggregation::config>(o.configs) =
+        output_aggregation_config(app, o.output, resolve_fakes(o), o.local_steps);
   if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(o);
   if (o.is<dist::standalone>())
     std::get<dist::standalone::config>(o.configs) = standalone_config(o);

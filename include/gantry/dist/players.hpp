@@ -253,6 +253,27 @@ class discriminator_player {
     return read_loss();
   }
 
+  /// The outputs on generated images, one for each, as `feedback` sees them: for strategies that
+  /// combine those of several discriminators. `image_gradient` is the way back.
+  void judge(const network_input<B>& fake, std::uint32_t iteration, std::span<float> outputs) {
+    forward(fake, fake_, iteration, feedback_pass);
+    backend_->download(logits_of(fake_, 1).value, outputs);
+  }
+
+  /// From the derivative of a loss by the outputs of judge(), which came last, to that by each
+  /// image. An auxiliary classifier adds `share` times its own term. @returns what it added
+  double image_gradient(const network_input<B>& fake, std::span<const float> slopes, float share,
+                        batch_of<typename B::storage> gradient) {
+    B& b = *backend_;
+    reset_loss();
+    const logits<B> on_fake = logits_of(fake_, 1);
+    b.upload(slopes, on_fake.gradient);
+    if constexpr (has_classifier)
+      classify(fake_, on_fake, fake.labels, share * loss_.generator_weight);
+    state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
+    return has_classifier ? read_loss() : 0.0;
+  }
+
   [[nodiscard]] state_type& state() { return state_; }
   /// The probability of adaptive augmentations, empty where it is fixed.
   [[nodiscard]] const std::optional<adaptive_probability>& augmentation() const {

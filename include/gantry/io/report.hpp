@@ -17,6 +17,7 @@
 #include "gantry/io/base64.hpp"
 #include "gantry/io/file.hpp"
 #include "gantry/io/report_assets.hpp"
+#include "gantry/io/report_bars.hpp"
 #include "gantry/io/report_chart.hpp"
 
 namespace gantry::io {
@@ -48,6 +49,7 @@ struct report {
   std::vector<chart> charts{};
   std::vector<picture> pictures{};
   std::vector<table> tables{};
+  std::vector<bar_chart> data{};  ///< what each worker trains on
 };
 
 /// Writes the HTML of one report; used through render_html().
@@ -66,6 +68,11 @@ class report_writer {
     }
     if (!report_.tables.empty()) out_ += "<h2>Tables</h2>\n";
     for (const table& t : report_.tables) write_table(t);
+    if (!report_.data.empty()) {
+      out_ += "<h2>Data</h2>\n<div class=\"pair\">\n";
+      for (const bar_chart& c : report_.data) out_ += render_bars(c);
+      out_ += "</div>\n";
+    }
     write_facts();
     out_ += "</main>\n<script>";
     out_ += report_script;

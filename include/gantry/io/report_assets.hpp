@@ -12,11 +12,11 @@ inline constexpr std::string_view report_style = R"css(
 :root { color-scheme: light dark; --page: #f4f5f7; --card: #fff; --text: #1b1f24; --soft: #5c6570;
   --edge: #dde1e6; --grid: #e8ebee; --accent: #0067b0;
   --c0: #0067b0; --c1: #cc5200; --c2: #008a64; --c3: #b5489a; --c4: #b38300; --c5: #3fa0d9;
-  --c6: #7246a8; --c7: #6b7280; }
+  --c6: #7246a8; --c7: #6b7280; --c8: #a3283a; --c9: #6f8f2a; }
 @media (prefers-color-scheme: dark) { :root { --page: #0f1216; --card: #181c22; --text: #e6e9ed;
   --soft: #98a2ae; --edge: #2b313a; --grid: #272d35; --accent: #5bb0f0;
   --c0: #5bb0f0; --c1: #ff9450; --c2: #3ccba0; --c3: #ea93d2; --c4: #eac04a; --c5: #9ad6f7;
-  --c6: #b999ec; --c7: #a9b2be; } }
+  --c6: #b999ec; --c7: #a9b2be; --c8: #f0788a; --c9: #b5cf6b; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
@@ -81,6 +81,10 @@ path.band { fill: var(--c); opacity: 0.2; stroke: none; }
 .remark { margin: 6px 0 0; padding-left: 46px; color: var(--soft); font-size: 12px; }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); }
 .c4 { --c: var(--c4); } .c5 { --c: var(--c5); } .c6 { --c: var(--c6); } .c7 { --c: var(--c7); }
+.c8 { --c: var(--c8); } .c9 { --c: var(--c9); }
+rect { fill: var(--c); }
+.bars .legend li { cursor: auto; }
+.bars .legend li::before { width: 10px; border-top-width: 10px; }
 [hidden] { display: none !important; }
 .frames { margin-top: 12px; text-align: center; }
 .frames p { margin: 0; color: var(--soft); }
