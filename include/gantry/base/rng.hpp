@@ -30,6 +30,7 @@ enum class purpose : std::uint32_t {
   evaluation,      ///< latents of generated samples that are scored
   user,            ///< free for programs built on the library
   penalty,         ///< where gradient penalties are taken; salt = local step and penalty
+  selection = 33,  ///< who takes part in a round, modelled channels and arrivals; step = round
 };
 
 /// Names one stream: key = seed, counter = (index, step, worker, purpose and salt).

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <span>
@@ -22,6 +23,13 @@ concept BatchSource = requires(D& d, const D& cd, std::uint32_t step, std::span<
 template <class D>
 concept LabelledSource = BatchSource<D> && requires(D& d, std::uint32_t step, int n) {
   { d.labels(step, n) } -> std::convertible_to<std::span<const std::uint8_t>>;
+};
+
+/// A source that knows how many of its samples have label 0, 1, ..., 255, for strategies that weigh
+/// workers by their labels.
+template <class D>
+concept CountedSource = BatchSource<D> && requires(const D& d) {
+  { d.label_counts() } -> std::same_as<std::array<std::int64_t, 256>>;
 };
 
 }  // namespace gantry

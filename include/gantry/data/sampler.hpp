@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -56,6 +57,13 @@ class shuffled_source {
     std::transform(chosen_.begin(), chosen_.end(), labels_.begin(),
                    [&](std::uint32_t i) { return shard_.label(i); });
     return labels_;
+  }
+
+  /// How many samples of the shard have each label. @throws usage_error if the set has no labels
+  [[nodiscard]] std::array<std::int64_t, 256> label_counts() const {
+    std::array<std::int64_t, 256> counts{};
+    for (std::size_t i = 0; i < shard_.size(); ++i) ++counts[shard_.label(i)];
+    return counts;
   }
 
  private:
