@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/dist/averaged_discriminator.hpp"
+#include "gantry/dist/federated_average.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
 
@@ -43,4 +45,6 @@ struct strategy_pack {
   }
 };
 
-using strategies = strategy_pack<gantry::dist::md_gan, gantry::dist::standalone>;
+using strategies =
+    strategy_pack<gantry::dist::md_gan, gantry::dist::standalone, gantry::dist::federated_average,
+                  gantry::dist::averaged_discriminator>;

@@ -43,12 +43,16 @@ struct flag_of {
   std::vector<std::string_view> strategies;
 };
 const std::vector<flag_of>& strategy_flags() {
-  static const std::vector<flag_of> all{
-      {"--k", {"md_gan", "standalone"}},      {"--local-steps", {"md_gan", "standalone"}},
-      {"--critic-steps", {"standalone"}},     {"--swap", {"md_gan"}},
-      {"--swap-every", {"md_gan"}},           {"--swap-moments", {"md_gan"}},
-      {"--swap-keep-statistics", {"md_gan"}},
-  };
+  static const std::vector<flag_of> all = [] {
+    std::vector<flag_of> flags{
+        {"--k", {"md_gan", "standalone"}},      {"--local-steps", {"md_gan", "standalone"}},
+        {"--critic-steps", {"standalone"}},     {"--swap", {"md_gan"}},
+        {"--swap-every", {"md_gan"}},           {"--swap-moments", {"md_gan"}},
+        {"--swap-keep-statistics", {"md_gan"}},
+    };
+    for (auto& [flag, names] : averaging_flags()) flags.push_back({flag, names});
+    return flags;
+  }();
   return all;
 }
 
@@ -132,6 +136,7 @@ void add_strategy_flags(CLI::App& app, strategy_options& o) {
                "optimizer moments travel with a swapped discriminator");
   app.add_flag("--swap-keep-statistics", o.statistics_stay,
                "running statistics of batch norm stay behind");
+  add_averaging_flags(app, o.averaging);
 }
 
 void resolve_strategy(const CLI::App& app, strategy_options& o) {
@@ -140,6 +145,12 @@ void resolve_strategy(const CLI::App& app, strategy_options& o) {
   if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(o);
   if (o.is<dist::standalone>())
     std::get<dist::standalone::config>(o.configs) = standalone_config(o);
+  if (o.is<dist::federated_average>())
+    std::get<dist::federated_average::config>(o.configs) =
+        federated_average_config(app, o.averaging);
+  if (o.is<dist::averaged_discriminator>())
+    std::get<dist::averaged_discriminator::config>(o.configs) =
+        averaged_discriminator_config(app, o.averaging);
 }
 
 void add_strategy_settings(io::json::object& all, const strategy_options& o) {

@@ -7,6 +7,7 @@
 
 #include "gantry/io/json.hpp"
 
+#include "averaging_options.hpp"
 #include "strategy_list.hpp"
 
 /// The flags of the strategies as they were written; resolve() turns them into `configs`.
@@ -17,6 +18,7 @@ struct strategy_options {
   std::string k_text{"1"};
   std::string swap{"derangement"}, swap_every{"1"};
   bool moments_travel{false}, statistics_stay{false};
+  averaging_options averaging;
 
   strategies::configs configs;  ///< resolved
   template <class S>

@@ -1,11 +1,17 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
+#include <thread>
+#include <type_traits>
 #include <unistd.h>
 #include <vector>
 
@@ -86,6 +92,46 @@ outcome run_ren(const ren::config& config, const run_settings& s) {
   return out;
 }
 
+/// A communicator that shows when its rank has charged its compute.
+template <Communicator C>
+struct signalling {
+  C* comm;
+  std::atomic<int>* charged;
+  void charge(double) { ++*charged; }
+  [[nodiscard]] rank_t rank() const noexcept { return comm->rank(); }
+  [[nodiscard]] rank_t size() const noexcept { return comm->size(); }
+  void send(message kind, std::span<const float> data, rank_t to) { comm->send(kind, data, to); }
+  bool receive(message kind, std::span<float> out, rank_t from) {
+    return comm->receive(kind, out, from);
+  }
+  bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
+                rank_t from) {
+    return comm->exchange(kind, out, to, in, from);
+  }
+  void barrier() { comm->barrier(); }
+  [[nodiscard]] bool alive(rank_t r) const { return comm->alive(r); }
+  [[nodiscard]] const traffic& statistics() const { return comm->statistics(); }
+  void leave() noexcept { comm->leave(); }
+};
+
+/// Gives no batch before the server has trained its generator in the same round; gives up after
+/// 20 seconds, so that a server that waits for the workers first is found out.
+class waiting_source {
+ public:
+  explicit waiting_source(std::atomic<int>* server_rounds) : server_rounds_(server_rounds) {}
+  void read(std::uint32_t step, std::span<float> out, int) {
+    for (int i = 0; *server_rounds_ <= static_cast<int>(step) && i < 20000; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    overlapped = overlapped && *server_rounds_ > static_cast<int>(step);
+    std::ranges::fill(out, 0.25f);
+  }
+  [[nodiscard]] std::int64_t size() const { return 12; }
+  static inline std::atomic<bool> overlapped = true;
+
+ private:
+  std::atomic<int>* server_rounds_;
+};
+
 std::string train_hash(const ren::config& config, std::uint32_t iterations, const fs::path& folder,
                        const fs::path& resume = {}) {
   auto world = comm::in_process(4, 2);
@@ -132,6 +178,32 @@ TEST_CASE("the parallel generator learns from a discriminator that is exactly on
   CHECK(differs(serial, 0));
   CHECK_FALSE(differs(parallel, 0));
   CHECK(differs(parallel, 1));
+}
+
+TEST_CASE("in a parallel round the server trains while the workers do") {
+  const common_config<T> common{.seed = 3, .batch = batch};
+  const ren::config config{.order_of_work = parallel};
+  std::atomic<int> server_rounds = 0, worker_rounds = 0;
+  comm::in_process_world world(2, std::make_shared<thread_pool>(2));
+  world.run([&](auto& plain) {
+    backend_type b;
+    const bool leads = plain.rank() == 0;
+    signalling<std::remove_reference_t<decltype(plain)>> comm{
+        &plain, leads ? &server_rounds : &worker_rounds};
+    if (leads) {
+      ren::server<T, backend_type> server(b, common, config, 1);
+      server.begin(comm);
+      for (std::uint32_t i = 0; i < 3; ++i) server.round(comm, i);
+      return server.command(comm, order::stop);
+    }
+    const waiting_source source(&server_rounds);
+    using worker_type = ren::worker<T, backend_type, waiting_source>;
+    worker_type::begin(comm, source);
+    worker_type worker(b, common, config, source, 0);
+    for (std::uint32_t i = 0; worker.round(comm, i) != order::stop;) ++i;
+  });
+  CHECK(waiting_source::overlapped);
+  CHECK(worker_rounds == 3);
 }
 
 TEST_CASE("the average weighs by the sizes of shards") {

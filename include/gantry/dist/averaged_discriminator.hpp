@@ -87,12 +87,27 @@ class averaged_discriminator::server {
         common_(common),
         config_(settings),
         roster_(name, workers),
-        generator_((check(common, settings), b), common, 1),
+        generator_((check(common, settings, workers), b), common, 1),
         discriminator_(b, common, 0),
         down_(down_size<T, B>(settings)),
         uploads_(static_cast<std::size_t>(settings.scheduling.count(workers)),
                  std::vector<float>(up_size<T, B>(settings))),
         memory_(static_cast<std::size_t>(workers) + 1) {}
+
+  /// @throws usage_error as the constructor does
+  static void check(const common_config<T>& common, const config& c, int workers) {
+    dist::check(c.how);
+    dist::check(c.scheduling);
+    expects(c.local_updates >= 1 && c.server_updates >= 0,
+            "averaged_discriminator: a round needs at least 1 local update, and 0 or more of the "
+            "server");
+    expects(c.how.needs() <= c.scheduling.count(workers),
+            "averaged_discriminator: fewer workers take part in a round than the aggregation needs "
+            "for so many wrong ones; let more take part, or lower the number of wrong ones");
+    expects(!common.topology.loss.generator_needs_real(),
+            "averaged_discriminator: the server trains the generator and has no real samples, "
+            "which a relativistic objective compares with; take another objective");
+  }
 
   /// Bytes that the constructor allocates from the backend, and of host message buffers.
   static constexpr std::size_t bytes(int batch, const typename T::loss_type& loss = {}) {
@@ -158,17 +173,6 @@ class averaged_discriminator::server {
   void set_lost(int n) { roster_.set_lost(n); }
 
  private:
-  static void check(const common_config<T>& common, const config& c) {
-    dist::check(c.how);
-    dist::check(c.scheduling);
-    expects(c.local_updates >= 1 && c.server_updates >= 0,
-            "averaged_discriminator: a round needs at least 1 local update, and 0 or more of the "
-            "server");
-    expects(!common.topology.loss.generator_needs_real(),
-            "averaged_discriminator: the server trains the generator and has no real samples, "
-            "which a relativistic objective compares with; take another objective");
-  }
-
   /// The global GAN to the workers of the round. @returns them
   template <Communicator C>
   std::vector<int> send_networks(C& comm, std::uint32_t iteration, round_report& report) {
@@ -325,13 +329,15 @@ class averaged_discriminator::worker {
   std::vector<float> packet_;
 };
 
-/// Down |phi| + |theta|, up |phi|, for each worker of a round.
+/// Down |phi| + |theta|, up |phi|, for each worker of a round. @throws usage_error as the server
+/// does
 template <Topology T, Backend B, BatchSource Source>
 strategy_plan averaged_discriminator::plan(const common_config<T>& common, const config& settings,
                                            int workers) {
   using c = costs<T>;
   const auto count = static_cast<std::uint64_t>(settings.scheduling.count(workers));
   const double b = common.batch;
+  server<T, B>::check(common, settings, workers);
   strategy_plan p;
   p.lead_flops = b * settings.server_updates * (c::generate + c::feedback + c::learn_generator);
   p.worker_flops = b * settings.local_updates * (c::generate + c::learn_discriminator);

@@ -51,6 +51,30 @@ class federated_average::server {
     discriminator_->initialise(b, common.seed, 1);
   }
 
+  /// @throws usage_error for settings out of range or that contradict each other
+  static void check(const config& c, int workers) {
+    dist::check(c.how);
+    expects(c.local.measure != swap_interval::unit::never && c.local.amount > 0,
+            "federated_average: the number of local updates or epochs must be above 0");
+    expects(c.fraction > 0 && c.fraction <= 1,
+            "federated_average: the fraction of workers must be above 0 and at most 1");
+    expects(c.weak_workers >= 0 && c.weak_workers <= workers,
+            "federated_average: the number of weak workers must be from 0 to that of workers");
+    expects(c.how.needs() <= participants(c, workers),
+            "federated_average: fewer workers take part in a round than the aggregation needs for "
+            "so many wrong ones; let more take part, or lower the number of wrong ones");
+    if (!c.arrivals) return;
+    const auto& [weight, rates] = *c.arrivals;
+    expects(c.sample == sampling::all && !c.how.is_robust(),
+            "federated_average: an asynchronous server merges one upload at a time, so that it "
+            "neither samples workers nor has a robust aggregation; leave them out");
+    expects(weight.alpha > 0 && weight.alpha <= 1 && weight.decay >= 0 && weight.free >= 0,
+            "federated_average: a staleness weight needs an alpha above 0 and at most 1, and "
+            "decay and free merges that are not negative");
+    expects(rates.empty() || (static_cast<int>(rates.size()) == workers &&
+                              std::ranges::all_of(rates, [](double r) { return r > 0; })),
+            "federated_average: modelled rates must be above 0, one for each worker, or none");
+  }
   /// Bytes that the constructor allocates from the backend, and of host message buffers.
   static constexpr std::size_t bytes(int batch, const config& settings) {
     return generator_player<T, B>::bytes(batch, 1) +
@@ -146,26 +170,6 @@ class federated_average::server {
   using generator_state = typename packet_type::generator_state;
   using discriminator_state = typename packet_type::discriminator_state;
 
-  static void check(const config& c, int workers) {
-    dist::check(c.how);
-    expects(c.local.measure != swap_interval::unit::never && c.local.amount > 0,
-            "federated_average: the number of local updates or epochs must be above 0");
-    expects(c.fraction > 0 && c.fraction <= 1,
-            "federated_average: the fraction of workers must be above 0 and at most 1");
-    expects(c.weak_workers >= 0 && c.weak_workers <= workers,
-            "federated_average: the number of weak workers must be from 0 to that of workers");
-    if (!c.arrivals) return;
-    const auto& [weight, rates] = *c.arrivals;
-    expects(c.sample == sampling::all && !c.how.is_robust(),
-            "federated_average: an asynchronous server merges one upload at a time, so that it "
-            "neither samples workers nor has a robust aggregation; leave them out");
-    expects(weight.alpha > 0 && weight.alpha <= 1 && weight.decay >= 0 && weight.free >= 0,
-            "federated_average: a staleness weight needs an alpha above 0 and at most 1, and "
-            "decay and free merges that are not negative");
-    expects(rates.empty() || (static_cast<int>(rates.size()) == workers &&
-                              std::ranges::all_of(rates, [](double r) { return r > 0; })),
-            "federated_average: modelled rates must be above 0, one for each worker, or none");
-  }
   static float& at(std::vector<float>& values, int n) {
     return values[static_cast<std::size_t>(n - 1)];
   }
@@ -358,13 +362,15 @@ class federated_average::server {
 };
 
 /// Down and up, each worker's networks once. The number of local updates is known for settings in
-/// updates only; for epochs, which depend on shards, the work is that of one update.
+/// updates only; for epochs, which depend on shards, the work is that of one update. @throws as
+/// server::check
 template <Topology T, Backend B, BatchSource Source>
 strategy_plan federated_average::plan(const common_config<T>& common, const config& settings,
                                       int workers) {
   using c = costs<T>;
   const bool counted = settings.local.measure == swap_interval::unit::iterations;
   const auto count = static_cast<std::uint64_t>(participants(settings, workers));
+  server<T, B>::check(settings, workers);
   strategy_plan p;
   p.worker_flops = static_cast<double>(common.batch) *
                    (counted ? settings.local.iterations(1, 1) : 1) *
