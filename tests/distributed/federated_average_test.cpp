@@ -321,6 +321,22 @@ TEST_CASE("an asynchronous server that takes uploads as they are is one worker's
   CHECK(alone.server == averaged.server);
 }
 
+TEST_CASE("an upload is merged with the weight of its staleness") {
+  const outcome before = run_fed<adam_gan>({}, {.workers = 1, .rounds = 0}),
+                whole = run_fed<adam_gan>({}, {.workers = 1, .rounds = 1}),
+                quarter =
+                    run_fed<adam_gan>({.arrivals = fed::asynchronous{.weight = {.alpha = 0.25}}},
+                                      {.workers = 1, .rounds = 1});
+  for (const char* name : {"generator", "discriminator"}) {
+    const auto &a = before.server.at(name).params, &b = whole.server.at(name).params,
+               &merged = quarter.server.at(name).params;
+    for (std::size_t i = 0; i < a.size(); ++i)
+      CHECK(merged[i] ==
+            doctest::Approx(0.75 * static_cast<double>(a[i]) + 0.25 * static_cast<double>(b[i]))
+                .epsilon(1e-6));
+  }
+}
+
 TEST_CASE("a resumed run is the one that never stopped, also without a worker that had stopped") {
   const fs::path root =
       fs::temp_directory_path() / ("gantry-federated-" + std::to_string(::getpid()));
