@@ -77,8 +77,8 @@ class CommandLine(ProgramTest):
                 (("--aggregation", "krum", "--wrong-workers", "2"), ("fewer workers",))):
             with self.subTest(words):
                 self.assert_refused(self.call(*averaging, *words), 2, *fragments)
-        self.assert_refused(self.call("--strategy", "averaged_discriminator", "--weights", "kl-exp"),
-                            2, "--weights", "kl-exp")
+        result = self.call("--strategy", "averaged_discriminator", "--weights", "kl-exp")
+        self.assert_refused(result, 2, "--weights", "kl-exp")
         self.assert_refused(self.call("--batch"), 2, "--batch", "one value")
         self.assert_refused(self.call("--batch", "2", "--batch", "3"), 2, "--batch", "once")
 
