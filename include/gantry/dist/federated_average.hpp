@@ -65,9 +65,10 @@ class federated_average::server {
             "so many wrong ones; let more take part, or lower the number of wrong ones");
     if (!c.arrivals) return;
     const auto& [weight, rates] = *c.arrivals;
-    expects(c.sample == sampling::all && !c.how.is_robust(),
+    expects(!counts_labels(c) && c.sample == sampling::all && !c.how.is_robust(),
             "federated_average: an asynchronous server merges one upload at a time, so that it "
-            "neither samples workers nor has a robust aggregation; leave them out");
+            "neither samples workers, nor weighs by labels, nor has a robust aggregation; leave "
+            "them out");
     expects(weight.alpha > 0 && weight.alpha <= 1 && weight.decay >= 0 && weight.free >= 0,
             "federated_average: a staleness weight needs an alpha above 0 and at most 1, and "
             "decay and free merges that are not negative");
