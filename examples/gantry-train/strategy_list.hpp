@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/dist/averaged_discriminator.hpp"
+#include "gantry/dist/federated_average.hpp"
 #include "gantry/dist/label_parallel.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/output_aggregation.hpp"
@@ -45,5 +47,7 @@ struct strategy_pack {
   }
 };
 
-using strategies = strategy_pack<gantry::dist::md_gan, gantry::dist::standalone,
-                                 gantry::dist::label_parallel, gantry::dist::output_aggregation>;
+using strategies =
+    strategy_pack<gantry::dist::md_gan, gantry::dist::standalone, gantry::dist::federated_average,
+                  gantry::dist::averaged_discriminator, gantry::dist::label_parallel,
+                  gantry::dist::output_aggregation>;

@@ -43,19 +43,23 @@ struct flag_of {
   std::vector<std::string_view> strategies;
 };
 const std::vector<flag_of>& strategy_flags() {
-  static const std::vector<flag_of> all{
-      {"--k", {"md_gan", "standalone", "output_aggregation"}},
-      {"--local-steps", {"md_gan", "standalone", "output_aggregation"}},
-      {"--critic-steps", {"standalone", "label_parallel"}},
-      {"--output-rule", {"output_aggregation"}},
-      {"--output-lambda", {"output_aggregation"}},
-      {"--output-lambda-rate", {"output_aggregation"}},
-      {"--output-beta", {"output_aggregation"}},
-      {"--swap", {"md_gan"}},
-      {"--swap-every", {"md_gan"}},
-      {"--swap-moments", {"md_gan"}},
-      {"--swap-keep-statistics", {"md_gan"}},
-  };
+  static const std::vector<flag_of> all = [] {
+    std::vector<flag_of> flags{
+        {"--k", {"md_gan", "standalone", "output_aggregation"}},
+        {"--local-steps", {"md_gan", "standalone", "output_aggregation"}},
+        {"--critic-steps", {"standalone", "label_parallel"}},
+        {"--output-rule", {"output_aggregation"}},
+        {"--output-lambda", {"output_aggregation"}},
+        {"--output-lambda-rate", {"output_aggregation"}},
+        {"--output-beta", {"output_aggregation"}},
+        {"--swap", {"md_gan"}},
+        {"--swap-every", {"md_gan"}},
+        {"--swap-moments", {"md_gan"}},
+        {"--swap-keep-statistics", {"md_gan"}},
+    };
+    for (auto& [flag, names] : averaging_flags()) flags.push_back({flag, names});
+    return flags;
+  }();
   return all;
 }
 
@@ -151,6 +155,7 @@ void add_strategy_flags(CLI::App& app, strategy_options& o) {
                "optimizer moments travel with a swapped discriminator");
   app.add_flag("--swap-keep-statistics", o.statistics_stay,
                "running statistics of batch norm stay behind");
+  add_averaging_flags(app, o.averaging);
 }
 
 void resolve_strategy(const CLI::App& app, strategy_options& o) {
@@ -164,6 +169,12 @@ void resolve_strategy(const CLI::App& app, strategy_options& o) {
   if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(o);
   if (o.is<dist::standalone>())
     std::get<dist::standalone::config>(o.configs) = standalone_config(o);
+  if (o.is<dist::federated_average>())
+    std::get<dist::federated_average::config>(o.configs) =
+        federated_average_config(app, o.averaging);
+  if (o.is<dist::averaged_discriminator>())
+    std::get<dist::averaged_discriminator::config>(o.configs) =
+        averaged_discriminator_config(app, o.averaging);
 }
 
 void add_strategy_settings(io::json::object& all, const strategy_options& o) {

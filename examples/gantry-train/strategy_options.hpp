@@ -7,6 +7,7 @@
 
 #include "gantry/io/json.hpp"
 
+#include "averaging_options.hpp"
 #include "output_options.hpp"
 #include "strategy_list.hpp"
 
@@ -19,6 +20,7 @@ struct strategy_options {
   std::string swap{"derangement"}, swap_every{"1"};
   bool moments_travel{false}, statistics_stay{false};
   output_options output;
+  averaging_options averaging;
 
   strategies::configs configs;  ///< resolved
   template <class S>

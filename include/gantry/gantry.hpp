@@ -15,6 +15,8 @@
 #include "gantry/data/sampler.hpp"
 #include "gantry/data/synthetic.hpp"
 #include "gantry/data/transform.hpp"
+#include "gantry/dist/averaged_discriminator.hpp"
+#include "gantry/dist/federated_average.hpp"
 #include "gantry/dist/label_parallel.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/output_aggregation.hpp"

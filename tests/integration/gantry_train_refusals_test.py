@@ -66,6 +66,19 @@ class CommandLine(ProgramTest):
         self.assert_refused(self.call("--strategy", "standalone", "--k", "3"), 2, "--k", "1", "2")
         self.assert_refused(self.call("--workers", "3", "--k", "4"), 2, "--k", "3 of --workers",
                             "is 4")
+        averaging = ("--strategy", "federated_average")
+        for words, fragments in (
+                (("--local-epochs", "1", "--local-updates", "3"), ("--local-updates",)),
+                (("--wrong-workers", "1"), ("--wrong-workers", "mean")),
+                (("--staleness-alpha", "0.5"), ("--staleness-alpha", "none")),
+                (("--staleness", "hinge", "--weights", "size"), ("--weights", "hinge")),
+                (("--participation", "all", "--fraction", "0.5"), ("--fraction", "all")),
+                (("--weak-workers", "9"), ("weak workers",)),
+                (("--aggregation", "krum", "--wrong-workers", "2"), ("fewer workers",))):
+            with self.subTest(words):
+                self.assert_refused(self.call(*averaging, *words), 2, *fragments)
+        result = self.call("--strategy", "averaged_discriminator", "--weights", "kl-exp")
+        self.assert_refused(result, 2, "--weights", "kl-exp")
         self.assert_refused(self.call("--batch"), 2, "--batch", "one value")
         self.assert_refused(self.call("--batch", "2", "--batch", "3"), 2, "--batch", "once")
 
@@ -78,6 +91,12 @@ class CommandLine(ProgramTest):
                 ("swap-every", "2", {"strategy": "standalone"}, "--strategy md_gan"),
                 ("swap-moments", True, {"strategy": "standalone"}, "--strategy md_gan"),
                 ("swap-keep-statistics", True, {"strategy": "standalone"}, "--strategy md_gan"),
+                ("fraction", "0.5", {"strategy": "standalone"},
+                 "--strategy federated_average or averaged_discriminator"),
+                ("local-epochs", "2", {"strategy": "averaged_discriminator"},
+                 "--strategy federated_average"),
+                ("schedule", "serial", {"strategy": "federated_average"},
+                 "--strategy averaged_discriminator"),
                 ("stop-worker", "1@2", {"strategy": "standalone"}, "a strategy that has workers")):
             with self.subTest(flag):
                 (found,) = others.values()

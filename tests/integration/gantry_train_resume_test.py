@@ -36,6 +36,30 @@ class SameSeed(ProgramTest):
         self.assertEqual(scored, plain)
 
 
+class Strategies(ProgramTest):
+    """Strategies that average networks."""
+
+    def test_resumed_bits(self):
+        for name, given in {
+                "fed_gan": {"strategy": "federated_average", "local_updates": 2,
+                            "updates": "simultaneous"},
+                "fe_gan": {"strategy": "federated_average", "weights": "kl-exp",
+                           "participation": "balanced", "fraction": 0.5},
+                "async": {"strategy": "federated_average", "staleness": "hinge"},
+                "private": {"strategy": "federated_average", "average": "discriminator"},
+                "ren": {"strategy": "averaged_discriminator", "schedule": "parallel",
+                        "server_steps": 2, "scheduling": "proportional-fair",
+                        "fraction": 0.7}}.items():
+            with self.subTest(name):
+                whole, parts = self.folder / name, self.folder / f"{name}-parts"
+                given["workers"] = 3
+                self.train(**given, outdir=whole)
+                self.train(**given, outdir=parts, iterations=2)
+                self.train(**given, outdir=parts, resume="latest")
+                self.assertEqual(manifest_hash(parts, 4), manifest_hash(whole, 4))
+                self.assertTrue(list(whole.glob("*.png")))
+
+
 class Resume(ProgramTest):
     """A run of six iterations against one that was stopped on the way."""
 

@@ -32,7 +32,8 @@ enum class purpose : std::uint32_t {
   penalty,         ///< where gradient penalties are taken; salt = local step and penalty
   augment,         ///< changes of images in front of a discriminator; salt = pass and change
   noise = 32,      ///< added to messages; step = message, salt = kind and receiver
-  faults,          ///< drop-outs and stalls of modelled nodes; step = round or call
+  faults = 33,     ///< drop-outs and stalls of modelled nodes; step = round or call
+  selection = 34,  ///< who takes part in a round, modelled channels and arrivals; step = round
 };
 
 /// Names one stream: key = seed, counter = (index, step, worker, purpose and salt).

@@ -26,6 +26,7 @@ class network_state {
   static constexpr bool averages = requires(std::span<typename B::scalar> s) {
     Opt::average(s, std::size_t{});
   };
+  static constexpr std::size_t param_count = Net::param_count, buffer_count = Net::buffer_count;
   static constexpr std::size_t optimizer_count = Opt::state_per_param() * Net::param_count;
   static constexpr std::size_t average_count = averages ? Net::buffer_count : 0;
 
