@@ -15,6 +15,7 @@
 #include "gantry/data/sampler.hpp"
 #include "gantry/data/synthetic.hpp"
 #include "gantry/data/transform.hpp"
+#include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/io/png.hpp"

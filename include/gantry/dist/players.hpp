@@ -82,7 +82,12 @@ class generator_player {
   /// Batch j of an index: latents, and for conditional networks classes, from the streams of
   /// (index, worker, j), one forward in training mode.
   batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t index, std::uint32_t j) {
-    const std::uint32_t stream = j | worker_ << 16;
+    return generate(seed, index, j, j);
+  }
+  /// The same on tape `tape`.
+  batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t index,
+                                         std::uint32_t batch, std::uint32_t j) {
+    const std::uint32_t stream = batch | worker_ << 16;
     fill_normal(std::span<float>(host_latents_),
                 {.seed = seed, .step = index, .worker = stream, .use = purpose::latent});
     if constexpr (T::classes > 0) {
@@ -109,6 +114,9 @@ class generator_player {
   batch_of<typename B::storage> image_gradient(std::size_t j) {
     return tapes_[j]->output_gradient();
   }
+
+  /// Calls `hooks` on the way through the layers with batch j from now on; null: nobody.
+  void watch(const layer_hooks* hooks, std::size_t j = 0) { tapes_[j]->watch(hooks); }
 
   void begin_update() { state_.clear_gradients(*backend_); }
   /// Adds the parameter gradient of batch j.
@@ -201,6 +209,12 @@ class discriminator_player {
   /// @returns the loss before the step, penalties included
   double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
                std::uint32_t local_step) {
+    return learn(real, fake, iteration, local_step, [this] { update(); });
+  }
+  /// The same with another update, which is called when the gradients are complete.
+  template <class Update>
+  double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
+               std::uint32_t local_step, Update&& update_now) {
     B& b = *backend_;
     reset_loss();
     state_.clear_gradients(b);
@@ -223,10 +237,24 @@ class discriminator_player {
       state_.network.backward(b, state_.values(), real.samples, real_, state_.gradients(), {});
       state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
     }
-    state_.update(b);
-    loss_.constrain(b, state_.values().params);
+    update_now();
     return read_loss();
   }
+
+  /// One optimizer step; or begin_step of the state, and then each part by itself.
+  void update() {
+    state_.update(*backend_);
+    loss_.constrain(*backend_, state_.values().params);
+  }
+  void update_part(const layer_slice& part) {
+    state_.step_part(*backend_, part);
+    loss_.constrain(*backend_, state_.values().params.subspan(part.first_param, part.params));
+  }
+  /// Whether the backward on the fake batch, the last of a step, completes the gradients layer by
+  /// layer; penalties add to all of them afterwards.
+  static constexpr bool backward_completes = !HasPenalties<loss_type>;
+  /// Calls `hooks` on the way through the layers with fake batches from now on; null: nobody.
+  void watch(const layer_hooks* hooks) { fake_.watch(hooks); }
 
   /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the
   /// generator's mean loss by each image of `fake`. No parameter gradient is computed; `real` is
