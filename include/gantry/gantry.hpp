@@ -18,6 +18,7 @@
 #include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
+#include "gantry/dist/task_groups.hpp"
 #include "gantry/io/png.hpp"
 #include "gantry/loss/auxiliary_classifier.hpp"
 #include "gantry/loss/objectives.hpp"
