@@ -108,6 +108,8 @@ class layerwise_server {
     report.bytes_swap = passing_ * peer_packet<T>(config_) * sizeof(float);
     stopwatch watch(report.lead);
     overlap_ = {};
+    // The first fakes need no discriminator: they are made while the workers are busy.
+    if (config_.overlap != overlap_mode::blocking) generate(comm, watch);
     average(comm, report);
     collect(comm, report);
     if (report.workers == 0) throw_lost();
@@ -236,7 +238,8 @@ class layerwise_server {
     for (int g = 0; g < steps; ++g) {
       phase_times own;
       stopwatch step_watch(own);
-      loss += prepare_step(comm, watch);
+      if (g > 0 || config_.overlap == overlap_mode::blocking) generate(comm, watch);
+      loss += judge_fakes(comm, watch);
       if (g + 1 < steps) {
         generator_.learn(0);
         generator_.update();
@@ -256,17 +259,23 @@ class layerwise_server {
     config_.steps.observe(0, std::max(0.0, seconds - sent) / steps);
   }
 
-  /// Generates, and asks the mean for its feedback. @returns the generator's loss
+  [[nodiscard]] std::uint32_t step_index() {
+    return static_cast<std::uint32_t>(generator_.state().step);
+  }
   template <Communicator C>
-  double prepare_step(C& comm, stopwatch& watch) {
-    const auto index = static_cast<std::uint32_t>(generator_.state().step);
+  void generate(C& comm, stopwatch& watch) {
     // Batch 1 of its streams: batch 0 is what the first worker learns from.
-    generator_.generate(common_.seed, index, 1, 0);
+    generator_.generate(common_.seed, step_index(), 1, 0);
     charge(comm, common_.batch * costs<T>::generate);
     backend_->synchronize();
     watch.lap(phase::generate);
+  }
+
+  /// Asks the mean for its feedback on the fakes. @returns the generator's loss
+  template <Communicator C>
+  double judge_fakes(C& comm, stopwatch& watch) {
     const double loss = judge_.feedback({generator_.images(0), generator_.labels(0)},
-                                        generator_.image_gradient(0), index);
+                                        generator_.image_gradient(0), step_index());
     charge(comm, common_.batch * costs<T>::feedback);
     watch.lap(phase::feedback);
     generator_.begin_update();

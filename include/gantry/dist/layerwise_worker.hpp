@@ -101,6 +101,13 @@ class layerwise_worker {
     }
     send_report(comm, plan.steps.discriminator + (passes ? config_.peer_steps : 0));
     if (config_.return_mean && !take_discriminator(comm)) return order::stop;
+    if (config_.overlap != overlap_mode::blocking) {
+      // The next real batch is read while the generator is on its way.
+      stopwatch reading(times_);
+      gan_.read(batch_index());
+      has_read_ = true;
+      reading.lap(phase::data);
+    }
     return take_generator(comm) ? order::train : order::stop;
   }
 
@@ -144,7 +151,7 @@ class layerwise_worker {
 
   template <Communicator C>
   void step(C& comm, const step_of_round& at, stopwatch& watch) {
-    gan_.read(batch_index());
+    if (!std::exchange(has_read_, false)) gan_.read(batch_index());
     watch.lap(phase::data);
     const network_input<B> fake = at.from_peer && replays(config_) ? mix(at) : gan_.fake();
     const double sent_before = times_[phase::exchange];
@@ -357,7 +364,7 @@ class layerwise_worker {
   typename B::buffer_type mixed_;
   std::vector<float> images_;
   std::vector<std::uint8_t> mixed_labels_;
-  bool primed_{false};
+  bool primed_{false}, has_read_{false};
   phase_times times_;  // since the last report
   double waited_{}, hidden_{};
   layerwise_report report_;
