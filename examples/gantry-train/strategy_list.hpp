@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/standalone.hpp"
 
@@ -43,4 +44,5 @@ struct strategy_pack {
   }
 };
 
-using strategies = strategy_pack<gantry::dist::md_gan, gantry::dist::standalone>;
+using strategies =
+    strategy_pack<gantry::dist::md_gan, gantry::dist::standalone, gantry::dist::layerwise_overlap>;

@@ -17,6 +17,10 @@ struct strategy_options {
   std::string k_text{"1"};
   std::string swap{"derangement"}, swap_every{"1"};
   bool moments_travel{false}, statistics_stay{false};
+  std::string overlap{"ready"}, peer_pass{"none"}, schedule{"fixed"};
+  int server_steps{1}, fakes_every{1}, bucket{0}, peer_steps{1};
+  float peer_weight{100.0f}, replay_share{0.25f};
+  bool own_discriminators{false};
 
   strategies::configs configs;  ///< resolved
   template <class S>

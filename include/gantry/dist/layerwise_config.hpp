@@ -52,8 +52,8 @@ void check(const Config& c) {
   expects(c.peer_weight >= 0.0f, "layerwise_overlap: the peer weight must be 0 or more");
   expects(c.fisher_decay >= 0.0f && c.fisher_decay < 1.0f,
           "layerwise_overlap: the decay of the Fisher diagonal must be at least 0 and below 1");
-  expects(c.replay_share > 0.0f && c.replay_share <= 1.0f,
-          "layerwise_overlap: the share of remembered fakes must be above 0 and at most 1");
+  expects(c.replay_share >= 0.0f && c.replay_share <= 1.0f,
+          "layerwise_overlap: the share of remembered fakes must be from 0 to 1");
   expects(c.replay_capacity >= 1 && c.replay_capacity <= (1 << 22),
           "layerwise_overlap: the memory must have room for 1 to 4194304 fakes");
 }
