@@ -54,3 +54,26 @@ function(gantry_add_test)
                                               ENVIRONMENT "${GANTRY_TEST_ENVIRONMENT}")
   gantry_add_to_label_groups(${arg_NAME} ${arg_LABELS})
 endfunction()
+
+# What lets Open MPI start more processes than there are cores, in a container too.
+set(GANTRY_MPI_ENVIRONMENT OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+                           OMPI_MCA_rmaps_base_oversubscribe=1)
+
+# gantry_add_mpi_test(NAME <name> RANKS <n> SOURCES <files>...)
+# One doctest program with a main of its own, on n processes; nothing where MPI is missing.
+function(gantry_add_mpi_test)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;RANKS" "SOURCES")
+  if(NOT TARGET gantry::mpi OR NOT MPIEXEC_EXECUTABLE)
+    message(STATUS "Gantry: the tests of ${arg_NAME} are not built, MPI is missing")
+    return()
+  endif()
+  add_executable(${arg_NAME} ${arg_SOURCES})
+  target_link_libraries(${arg_NAME} PRIVATE gantry_test_support gantry::mpi)
+  set_target_properties(
+    ${arg_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests/bin")
+  add_test(NAME ${arg_NAME} COMMAND "${MPIEXEC_EXECUTABLE}" "${MPIEXEC_NUMPROC_FLAG}" ${arg_RANKS}
+                                    $<TARGET_FILE:${arg_NAME}>)
+  set_tests_properties(${arg_NAME} PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2
+                                              ENVIRONMENT "${GANTRY_MPI_ENVIRONMENT}")
+  gantry_add_to_label_groups(${arg_NAME} mpi)
+endfunction()

@@ -10,7 +10,9 @@ set -euo pipefail
 packages=(g++ cmake ninja-build libeigen3-dev zlib1g-dev libcli11-dev dataset-fashion-mnist)
 case "${1:-}" in
   "") ;;
-  --tests) packages+=(doctest-dev nlohmann-json3-dev pkg-config python3) ;;
+  --tests)
+    packages+=(doctest-dev nlohmann-json3-dev pkg-config python3 libopenmpi-dev openmpi-bin)
+    ;;
   -h | --help) echo "usage: scripts/setup.sh [--tests]"; exit 0 ;;
   *) echo "setup.sh knows only --tests, found \"$1\"." >&2; exit 2 ;;
 esac
@@ -19,7 +21,8 @@ if ! command -v dpkg-query apt-get > /dev/null; then
   cat >&2 <<'TEXT'
 This is no Debian system, so install by hand what this system calls: a C++20 compiler (g++ 12 or
 clang++ 14 or newer), CMake 3.24, Ninja, Eigen 3.3, zlib, CLI11, and for the tests doctest,
-nlohmann-json, pkg-config and Python 3.9; the quickstart also needs Fashion-MNIST's four .gz files.
+nlohmann-json, pkg-config, MPI and Python 3.9; the quickstart also needs Fashion-MNIST's four .gz
+files.
 TEXT
   exit 2
 fi

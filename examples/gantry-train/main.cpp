@@ -7,7 +7,9 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
+#include <optional>
 #include <unistd.h>
 
 #include "gantry/data/partition.hpp"
@@ -17,6 +19,7 @@
 #include "recorder.hpp"
 #include "run_folder.hpp"
 #include "sampling.hpp"
+#include "transport.hpp"
 
 namespace {
 
@@ -80,28 +83,25 @@ void require_memory(const program_options& o, const run_plan& p) {
                       "; take fewer workers or a smaller batch");
 }
 
-int run(program_options o) {
-  if (o.sample > 0) {
-    draw_samples(o);
-    return static_cast<int>(exit_code::done);
-  }
+/// What the leading process prints and keeps, and nobody else.
+void announce(const program_options& o) {
+  std::printf("gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",
+              o.strategy.name.c_str(), o.model.c_str(), o.data.c_str(), o.strategy.workers,
+              o.strategy.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
+  std::fflush(stdout);
+}
+
+int run(program_options o, transport& nodes) {
   const preset& networks =
       *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
   require_fitting_images(o, networks.image);
   const run_plan plan = networks.plan(o);
-  if (o.dry_run) {
-    print_plan(o, plan);
-    return static_cast<int>(exit_code::done);
-  }
+  comm::any_world world = nodes.world(o);
+  const bool leads = nodes.leads();
+  if (!leads) o.quiet = true;
   require_memory(o, plan);
-  require_no_checkpoints(o);
-  if (!o.quiet) {
-    std::printf(
-        "gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",
-        o.strategy.name.c_str(), o.model.c_str(), o.data.c_str(), o.strategy.workers,
-        o.strategy.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
-    std::fflush(stdout);
-  }
+  if (leads) require_no_checkpoints(o);
+  if (!o.quiet) announce(o);
   o.resume_from = resolve_resume(o);
   data_sets sets = load_data(o, networks.image);
   if (!o.quiet) {
@@ -112,20 +112,22 @@ int run(program_options o) {
       data::partition(sets.train, data::iid{}, o.strategy.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
 
-  recorder record(o, plan, std::move(sets));
+  std::optional<recorder> record;
+  if (leads) record.emplace(o, plan, std::move(sets));
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   train::run_options options{.iterations = o.iterations,
-                             .on_start = [&](const train::round_view& v) { record.on_start(v); },
-                             .on_round = [&](const train::round_view& v) { record.on_round(v); },
+                             .on_start = [&](const train::round_view& v) { record->on_start(v); },
+                             .on_round = [&](const train::round_view& v) { record->on_round(v); },
                              .stop_requested = [] { return caught_signal.load() != 0; },
                              .checkpoints = o.outdir,
                              .save_every = o.save_every,
                              .resume_from = o.resume_from,
                              .configuration = configuration(o),
                              .stops = o.stops};
-  const train::run_result result = networks.train(o, std::move(shards), options);
-  record.finish(result);
+  const train::run_result result = networks.train(o, world, std::move(shards), options);
+  if (!leads) return static_cast<int>(exit_code::done);
+  record->finish(result);
   if (!result.stopped_early) return static_cast<int>(exit_code::done);
   std::fprintf(stderr,
                "gantry-train: stopped by signal %d after saving iteration %u; continue with "
@@ -140,14 +142,11 @@ int fail(const std::string& sentence, exit_code code) {
   return static_cast<int>(code);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+/// Runs f; a failure is a sentence and the exit code that goes with it.
+template <class F>
+int guarded(F&& f) {
   try {
-    std::vector<model_info> models;
-    for (const preset& p : presets()) models.push_back(p.about);
-    const auto options = parse_options(argc, argv, models);
-    return options ? run(*options) : static_cast<int>(exit_code::done);
+    return f();
   } catch (const error& e) {
     return fail(e.what(), e.code());
   } catch (const std::filesystem::filesystem_error& e) {
@@ -162,4 +161,42 @@ int main(int argc, char** argv) {
   } catch (const std::exception& e) {
     return fail(e.what(), exit_code::failure);
   }
+}
+
+/// Everything that needs no other node.
+int start(const program_options& o) {
+  if (o.sample > 0) {
+    draw_samples(o);
+    return static_cast<int>(exit_code::done);
+  }
+  if (o.dry_run) {
+    const preset& networks =
+        *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+    require_fitting_images(o, networks.image);
+    print_plan(o, networks.plan(o));
+    return static_cast<int>(exit_code::done);
+  }
+  const std::unique_ptr<transport> nodes = make_transport(o.transport);
+  bool ends_with_another = false;
+  const int code = guarded([&] {
+    try {
+      return run(o, *nodes);
+    } catch (const rank_failed&) {
+      ends_with_another = true;  // which prints its reason and ends the job
+      return static_cast<int>(exit_code::failure);
+    }
+  });
+  if (code != static_cast<int>(exit_code::done) && !ends_with_another) nodes->end_all(code);
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return guarded([&] {
+    std::vector<model_info> models;
+    for (const preset& p : presets()) models.push_back(p.about);
+    const auto options = parse_options(argc, argv, models);
+    return options ? start(*options) : static_cast<int>(exit_code::done);
+  });
 }

@@ -7,6 +7,7 @@
 
 #include "checks.hpp"
 #include "options.hpp"
+#include "transport.hpp"
 
 namespace {
 
@@ -109,7 +110,8 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
 void add_machine_flags(CLI::App& app, program_options& o) {
   app.add_option("--stop-worker", o.stop_worker,
                  "WORKER@ITERATION: this worker stops for good (may be repeated)");
-  app.add_option("--transport", o.transport, "what carries messages")->check(one_of({"threads"}));
+  app.add_option("--transport", o.transport, "what carries messages")
+      ->check(one_of(transport::names()));
   app.add_option("--device", o.device, "where networks run")->check(one_of({"cpu"}));
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "gantry/comm/any.hpp"
 #include "gantry/data/shard.hpp"
 #include "gantry/tensor/shape.hpp"
 
@@ -27,7 +28,8 @@ struct preset {
   model_info about;
   gantry::hwc image;
   run_plan (*plan)(const program_options&);
-  gantry::train::run_result (*train)(const program_options&, std::vector<gantry::data::shard>,
+  gantry::train::run_result (*train)(const program_options&, gantry::comm::any_world&,
+                                     std::vector<gantry::data::shard>,
                                      const gantry::train::run_options&);
   /// Images ([n][h][w][c]) of latents ([n][latent]) by a generator in a file.
   void (*generate)(const program_options&, const std::filesystem::path& file,

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "gantry/backend/cpu/cpu.hpp"
-#include "gantry/comm/in_process.hpp"
+#include "gantry/comm/any.hpp"
 #include "gantry/data/sampler.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/models/modern.hpp"
@@ -92,14 +92,13 @@ struct preset_program {
             })};
   }
 
-  static gantry::train::run_result train(const program_options& o,
+  static gantry::train::run_result train(const program_options& o, gantry::comm::any_world& world,
                                          std::vector<gantry::data::shard> shards,
                                          const gantry::train::run_options& options) {
     std::vector<source> sources;
     for (std::uint32_t w = 0; w < shards.size(); ++w)
       sources.emplace_back(std::move(shards[w]), o.seed, w);
     return strategies::visit(o.strategy.name, [&]<class S>(S) {
-      auto world = gantry::comm::in_process(S::has_server ? o.strategy.workers + 1 : 1, o.threads);
       return gantry::train::run<S, backend>(world, common(o), o.strategy.config<S>(),
                                             std::move(sources), options);
     });

@@ -78,7 +78,7 @@ class CommandLine(ProgramTest):
                 ("swap-every", "2", {"strategy": "standalone"}, "--strategy md_gan"),
                 ("swap-moments", True, {"strategy": "standalone"}, "--strategy md_gan"),
                 ("swap-keep-statistics", True, {"strategy": "standalone"}, "--strategy md_gan"),
-                ("stop-worker", "1@2", {"strategy": "standalone"}, "--strategy md_gan")):
+                ("stop-worker", "1@2", {"strategy": "standalone"}, "a strategy that has workers")):
             with self.subTest(flag):
                 (found,) = others.values()
                 words = command({flag: value, **others})[1:]

@@ -57,6 +57,12 @@ class workers_lost : public error {
       : error(sentence, exit_code::too_few_workers) {}
 };
 
+/// Another rank of the job has failed; that rank says why, this one only ends.
+class rank_failed : public error {
+ public:
+  explicit rank_failed(const std::string& sentence) : error(sentence, exit_code::failure) {}
+};
+
 /// Checks a condition that a caller controls; kept in every build. @throws usage_error
 inline void expects(bool condition, const char* sentence) {
   if (!condition) throw usage_error(sentence);

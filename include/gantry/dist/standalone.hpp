@@ -62,9 +62,9 @@ struct standalone {
 
     template <Communicator C>
     round_report round(C& comm, std::uint32_t iteration) {
-      round_report report{.workers = 1,
-                          .images = std::int64_t{batch_} * config_.critic_steps,
-                          .generator_steps = 1};
+      round_report report;
+      report.workers = 1;
+      report.images = std::int64_t{batch_} * config_.critic_steps;
       stopwatch watch(report.lead);
       const int for_learning = 0, for_feedback = config_.fakes - 1;
       for (int s = 0; s < steps(config_); ++s) {

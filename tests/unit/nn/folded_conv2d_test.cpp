@@ -61,11 +61,10 @@ test::outcome agrees_with_the_pair(int n) {
 
 }  // namespace
 
-using exact_cases =
-    std::tuple<up<1, 1, 1, 1>, up<1, 1, 3, 2>, up<1, 5, 2, 3>, up<2, 2, 3, 5>, up<3, 5, 2, 4>,
-               up<7, 4, 5, 3, bias::no>, up<5, 5, 17, 19>, down<2, 2, 1, 1>, down<2, 3, 3, 2>,
-               down<3, 2, 2, 3>, down<3, 3, 2, 5>, down<4, 4, 3, 4>, down<5, 7, 2, 4>,
-               down<9, 6, 5, 3, bias::no>, down<6, 7, 17, 19>, normalised_up, normalised_down>;
+using exact_cases = std::tuple<up<1, 1, 3, 2>, up<1, 5, 2, 3>, up<7, 4, 5, 3, bias::no>,
+                               up<5, 5, 17, 19>, down<2, 3, 3, 2>, down<3, 3, 2, 5>,
+                               down<9, 6, 5, 3, bias::no>, down<6, 7, 17, 19>, normalised_up,
+                               normalised_down>;
 
 TEST_CASE_TEMPLATE_DEFINE("folded conv2d: equals the pair to 1e-12", Case, exact) {
   for (const int n : {1, 2, 5}) CHECK(agrees_with_the_pair<Case>(n));

@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include "gantry/comm/in_process.hpp"
+
+#include "transport.hpp"
+#include "transport_mpi.hpp"
+
+namespace {
+
+class threads final : public transport {
+ public:
+  gantry::comm::any_world world(const program_options& o) override {
+    return gantry::comm::in_process(ranks_of(o), o.threads);
+  }
+};
+
+}  // namespace
+
+int ranks_of(const program_options& o) {
+  return o.strategy.has_server() ? o.strategy.workers + 1 : 1;
+}
+
+std::vector<std::string> transport::names() {
+  return has_mpi ? std::vector<std::string>{"threads", "mpi"} : std::vector<std::string>{"threads"};
+}
+
+std::unique_ptr<transport> make_transport(const std::string& name) {
+  if (name == "mpi") return make_mpi_transport();
+  return std::make_unique<threads>();
+}

@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What carries messages, chosen by --transport; strategies see one type.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gantry/comm/any.hpp"
+
+#include "options.hpp"
+
+/// The process's part of a job. Over threads it is all of it; over MPI it is one rank.
+class transport {
+ public:
+  virtual ~transport() = default;
+  /// Rank 0: prints, draws pictures and keeps the records.
+  [[nodiscard]] virtual bool leads() const { return true; }
+  /// @throws gantry::usage_error if there are not as many ranks as the strategy needs
+  [[nodiscard]] virtual gantry::comm::any_world world(const program_options& o) = 0;
+  /// Ends the whole job with that exit code, if there is more of it than this process.
+  virtual void end_all(int) {}
+
+  static std::vector<std::string> names();
+};
+
+/// @throws gantry::error if the transport cannot be started
+std::unique_ptr<transport> make_transport(const std::string& name);
+
+/// The ranks that a run of these options takes.
+int ranks_of(const program_options& o);

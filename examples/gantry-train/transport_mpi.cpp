@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "gantry/comm/launcher.hpp"
+#include "gantry/comm/mpi.hpp"
+
+#include "transport.hpp"
+#include "transport_mpi.hpp"
+
+namespace {
+
+using namespace gantry;
+
+class mpi_transport final : public transport {
+ public:
+  mpi_transport() {
+    comm::require_agreement(comm::discover_launch(), {mpi_.rank(), mpi_.size(), 0, "MPI"});
+  }
+  [[nodiscard]] bool leads() const override { return mpi_.rank() == 0; }
+  comm::any_world world(const program_options& o) override {
+    if (mpi_.size() != ranks_of(o))
+      throw usage_error("expected " + std::to_string(ranks_of(o)) +
+                        " processes, one for the server and one for each of --workers, found " +
+                        std::to_string(mpi_.size()) + "; start mpirun with -n " +
+                        std::to_string(ranks_of(o)));
+    // The processes of a machine share its cores.
+    const int cores = thread_pool(0).threads();
+    const int threads = o.threads > 0 ? o.threads : std::max(1, cores / mpi_.local_size());
+    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads));
+  }
+  void end_all(int code) override { comm::mpi_environment::abort(code); }
+
+ private:
+  comm::mpi_environment mpi_;
+};
+
+}  // namespace
+
+const bool has_mpi = true;
+
+std::unique_ptr<transport> make_mpi_transport() { return std::make_unique<mpi_transport>(); }

@@ -1,0 +1,178 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Any transport behind one type, for programs that choose theirs at run time: strategies and
+// networks are then compiled once. A call more per message; what it carries costs far more.
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "gantry/base/thread_pool.hpp"
+#include "gantry/concepts/communicator.hpp"
+
+namespace gantry::comm {
+
+/// One rank's end of any transport that has all capabilities of the contract.
+class any_communicator {
+ public:
+  template <class C>
+  requires HasBroadcast<C> && HasReduce<C> && HasGather<C>
+  explicit any_communicator(C& inner) : held_(std::make_unique<holder<C>>(inner)) {}
+
+  [[nodiscard]] rank_t rank() const noexcept { return held_->rank(); }
+  [[nodiscard]] rank_t size() const noexcept { return held_->size(); }
+  [[nodiscard]] const traffic& statistics() const { return held_->statistics(); }
+  void send(message kind, std::span<const float> data, rank_t to) { held_->send(kind, data, to); }
+  [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
+    return held_->receive(kind, out, from);
+  }
+  bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
+                rank_t from) {
+    return held_->exchange(kind, out, to, in, from);
+  }
+  void barrier() { held_->barrier(); }
+  [[nodiscard]] bool alive(rank_t rank) const { return held_->alive(rank); }
+  void leave() noexcept { held_->leave(); }
+  bool broadcast(message kind, std::span<float> values, rank_t root) {
+    return held_->broadcast(kind, values, root);
+  }
+  void reduce_sum(message kind, std::span<float> values, rank_t root) {
+    held_->reduce_sum(kind, values, root);
+  }
+  void all_reduce_sum(message kind, std::span<float> values) {
+    held_->all_reduce_sum(kind, values);
+  }
+  void gather(message kind, std::span<const float> part, std::span<float> all, rank_t root) {
+    held_->gather(kind, part, all, root);
+  }
+  /// Goes to transports that model time; nothing on others.
+  void charge(double flops) { held_->charge(flops); }
+  /// What the transport remembers between rounds (filters with error feedback do).
+  void visit_values(const std::function<void(const std::string&, std::vector<float>&)>& f) {
+    held_->visit_values(f);
+  }
+
+ private:
+  using visitor = std::function<void(const std::string&, std::vector<float>&)>;
+
+  struct interface {
+    virtual ~interface() = default;
+    [[nodiscard]] virtual rank_t rank() const noexcept = 0;
+    [[nodiscard]] virtual rank_t size() const noexcept = 0;
+    [[nodiscard]] virtual const traffic& statistics() const = 0;
+    virtual void send(message, std::span<const float>, rank_t) = 0;
+    virtual bool receive(message, std::span<float>, rank_t) = 0;
+    virtual bool exchange(message, std::span<const float>, rank_t, std::span<float>, rank_t) = 0;
+    virtual void barrier() = 0;
+    [[nodiscard]] virtual bool alive(rank_t) const = 0;
+    virtual void leave() noexcept = 0;
+    virtual bool broadcast(message, std::span<float>, rank_t) = 0;
+    virtual void reduce_sum(message, std::span<float>, rank_t) = 0;
+    virtual void all_reduce_sum(message, std::span<float>) = 0;
+    virtual void gather(message, std::span<const float>, std::span<float>, rank_t) = 0;
+    virtual void charge(double) = 0;
+    virtual void visit_values(const visitor&) = 0;
+  };
+
+  template <class C>
+  struct holder final : interface {
+    explicit holder(C& c) : inner(&c) {}
+    [[nodiscard]] rank_t rank() const noexcept override { return inner->rank(); }
+    [[nodiscard]] rank_t size() const noexcept override { return inner->size(); }
+    [[nodiscard]] const traffic& statistics() const override { return inner->statistics(); }
+    void send(message kind, std::span<const float> data, rank_t to) override {
+      inner->send(kind, data, to);
+    }
+    bool receive(message kind, std::span<float> out, rank_t from) override {
+      return inner->receive(kind, out, from);
+    }
+    bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
+                  rank_t from) override {
+      return inner->exchange(kind, out, to, in, from);
+    }
+    void barrier() override { inner->barrier(); }
+    [[nodiscard]] bool alive(rank_t r) const override { return inner->alive(r); }
+    void leave() noexcept override { inner->leave(); }
+    bool broadcast(message kind, std::span<float> values, rank_t root) override {
+      return inner->broadcast(kind, values, root);
+    }
+    void reduce_sum(message kind, std::span<float> values, rank_t root) override {
+      inner->reduce_sum(kind, values, root);
+    }
+    void all_reduce_sum(message kind, std::span<float> values) override {
+      inner->all_reduce_sum(kind, values);
+    }
+    void gather(message kind, std::span<const float> part, std::span<float> all,
+                rank_t root) override {
+      inner->gather(kind, part, all, root);
+    }
+    void charge(double flops) override { gantry::charge(*inner, flops); }
+    void visit_values(const visitor& f) override {
+      if constexpr (requires { inner->visit_values(f); }) inner->visit_values(f);
+    }
+
+    C* inner;
+  };
+
+  std::unique_ptr<interface> held_;
+};
+
+static_assert(HasBroadcast<any_communicator> && HasReduce<any_communicator> &&
+                  HasGather<any_communicator>,
+              "the erased communicator must have every capability of the contract");
+
+/// Any World with a thread pool behind one type. It owns the world that it is made of.
+class any_world {
+ public:
+  using communicator_type = any_communicator;
+
+  template <World W>
+  requires(!std::same_as<std::remove_cvref_t<W>, any_world>)
+      // NOLINTNEXTLINE(google-explicit-constructor): a world is a world
+      any_world(W&& world)
+      : held_(std::make_unique<holder<std::remove_cvref_t<W>>>(std::forward<W>(world))) {}
+
+  [[nodiscard]] rank_t size() const noexcept { return held_->size(); }
+  [[nodiscard]] const std::shared_ptr<thread_pool>& pool() const noexcept { return held_->pool(); }
+  /// As World::run. @throws what the first failing rank threw
+  template <class F>
+  void run(F&& f) {
+    held_->run([&f](any_communicator& comm) { f(comm); });
+  }
+
+ private:
+  struct interface {
+    virtual ~interface() = default;
+    [[nodiscard]] virtual rank_t size() const noexcept = 0;
+    [[nodiscard]] virtual const std::shared_ptr<thread_pool>& pool() const noexcept = 0;
+    virtual void run(const std::function<void(any_communicator&)>& f) = 0;
+  };
+  template <class W>
+  struct holder final : interface {
+    explicit holder(W w) : inner(std::move(w)) {}
+    [[nodiscard]] rank_t size() const noexcept override { return inner.size(); }
+    [[nodiscard]] const std::shared_ptr<thread_pool>& pool() const noexcept override {
+      return inner.pool();
+    }
+    void run(const std::function<void(any_communicator&)>& f) override {
+      inner.run([&f](auto& comm) {
+        any_communicator erased(comm);
+        f(erased);
+      });
+    }
+    W inner;
+  };
+
+  std::unique_ptr<interface> held_;
+};
+
+static_assert(World<any_world>, "the erased world must be a World");
+
+}  // namespace gantry::comm
