@@ -265,7 +265,7 @@ class layerwise_server {
   template <Communicator C>
   void generate(C& comm, stopwatch& watch) {
     // Batch 1 of its streams: batch 0 is what the first worker learns from.
-    generator_.generate(common_.seed, step_index(), 1, 0);
+    generator_.generate_as(1, common_.seed, step_index(), 0);
     charge(comm, common_.batch * costs<T>::generate);
     backend_->synchronize();
     watch.lap(phase::generate);

@@ -82,12 +82,12 @@ class generator_player {
   /// Batch j of an index: latents, and for conditional networks classes, from the streams of
   /// (index, worker, j), one forward in training mode.
   batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t index, std::uint32_t j) {
-    return generate(seed, index, j, j);
+    return generate_as(j, seed, index, j);
   }
-  /// The same on tape `tape`.
-  batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t index,
-                                         std::uint32_t batch, std::uint32_t j) {
-    const std::uint32_t stream = batch | worker_ << 16;
+  /// Batch j from the streams of another, `name`.
+  batch_of<typename B::storage> generate_as(std::uint32_t name, std::uint64_t seed,
+                                            std::uint32_t index, std::uint32_t j) {
+    const std::uint32_t stream = name | worker_ << 16;
     fill_normal(std::span<float>(host_latents_),
                 {.seed = seed, .step = index, .worker = stream, .use = purpose::latent});
     if constexpr (T::classes > 0) {
