@@ -134,7 +134,7 @@ std::vector<std::pair<const char*, std::vector<std::string_view>>> averaging_fla
           {"--aggregation", both},    {"--wrong-workers", both},
           {"--staleness", fed},       {"--staleness-alpha", fed},
           {"--staleness-decay", fed}, {"--staleness-free", fed},
-          {"--schedule", local},      {"--server-steps", local},
+          {"--schedule", local},      {"--server-steps", {ren::name, "layerwise_overlap"}},
           {"--scheduling", local},    {"--snr", local}};
 }
 

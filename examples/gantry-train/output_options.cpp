@@ -8,18 +8,18 @@
 #include "strategy_options.hpp"
 
 using namespace gantry;
-using dist::aggregation_rule;
+using dist::output_rule;
 
 namespace {
 
-constexpr aggregation_rule rules[] = {aggregation_rule::mean, aggregation_rule::odds,
-                                      aggregation_rule::maximum, aggregation_rule::softmax};
+constexpr output_rule rules[] = {output_rule::mean, output_rule::odds, output_rule::maximum,
+                                 output_rule::softmax};
 
 }  // namespace
 
 void add_output_rule_flags(CLI::App& app, output_options& o) {
   std::vector<std::string> names;
-  for (const aggregation_rule rule : rules) names.emplace_back(rule_name(rule));
+  for (const output_rule rule : rules) names.emplace_back(rule_name(rule));
   app.add_option("--output-rule", o.rule,
                  "how outputs of several discriminators become one: mean, odds (UA-GAN), max (F2U) "
                  "or softmax (F2A)")
@@ -40,10 +40,10 @@ dist::output_aggregation::config output_aggregation_config(const CLI::App& app,
                                      .lambda = o.lambda,
                                      .lambda_rate = o.lambda_rate,
                                      .beta = o.beta};
-  for (const aggregation_rule rule : rules)
+  for (const output_rule rule : rules)
     if (o.rule == rule_name(rule)) c.rule = rule;
   for (const char* flag : {"--output-lambda", "--output-lambda-rate", "--output-beta"})
-    if (app.count(flag) > 0 && c.rule != aggregation_rule::softmax)
+    if (app.count(flag) > 0 && c.rule != output_rule::softmax)
       throw usage_error(std::string(flag) +
                         " was expected with --output-rule softmax and came with " + o.rule +
                         "; leave it out or use --output-rule softmax");
@@ -55,7 +55,7 @@ void add_settings(io::json::object& all, const strategy_options&,
   all.set("k", c.fakes);
   all.set("local_steps", c.local_steps);
   all.set("output_rule", std::string(rule_name(c.rule)));
-  if (c.rule != aggregation_rule::softmax) return;
+  if (c.rule != output_rule::softmax) return;
   all.set("output_lambda", shortest(c.lambda));
   all.set("output_lambda_rate", shortest(c.lambda_rate));
   all.set("output_beta", shortest(c.beta));

@@ -15,6 +15,7 @@
 #include "gantry/dist/averaged_discriminator.hpp"
 #include "gantry/dist/federated_average.hpp"
 #include "gantry/dist/label_parallel.hpp"
+#include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/output_aggregation.hpp"
 #include "gantry/dist/standalone.hpp"
@@ -49,5 +50,5 @@ struct strategy_pack {
 
 using strategies =
     strategy_pack<gantry::dist::md_gan, gantry::dist::standalone, gantry::dist::federated_average,
-                  gantry::dist::averaged_discriminator, gantry::dist::label_parallel,
-                  gantry::dist::output_aggregation>;
+                  gantry::dist::averaged_discriminator, gantry::dist::layerwise_overlap,
+                  gantry::dist::label_parallel, gantry::dist::output_aggregation>;

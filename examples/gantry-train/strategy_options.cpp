@@ -37,6 +37,8 @@ gantry::dist::swap_interval resolve_interval(const std::string& text) {
   return counts_iterations ? gantry::dist::iterations(*amount) : gantry::dist::epochs(*amount);
 }
 
+constexpr std::string_view layerwise = dist::layerwise_overlap::name;
+
 /// Flags that some strategies have and others have not, and the names of those that do.
 struct flag_of {
   const char* flag;
@@ -46,18 +48,19 @@ const std::vector<flag_of>& strategy_flags() {
   static const std::vector<flag_of> all = [] {
     std::vector<flag_of> flags{
         {"--k", {"md_gan", "standalone", "output_aggregation"}},
-        {"--local-steps", {"md_gan", "standalone", "output_aggregation"}},
+        {"--local-steps", {"md_gan", "standalone", "output_aggregation", "layerwise_overlap"}},
         {"--critic-steps", {"standalone", "label_parallel"}},
         {"--output-rule", {"output_aggregation"}},
         {"--output-lambda", {"output_aggregation"}},
         {"--output-lambda-rate", {"output_aggregation"}},
         {"--output-beta", {"output_aggregation"}},
-        {"--swap", {"md_gan"}},
+        {"--swap", {"md_gan", "layerwise_overlap"}},
         {"--swap-every", {"md_gan"}},
         {"--swap-moments", {"md_gan"}},
         {"--swap-keep-statistics", {"md_gan"}},
     };
     for (auto& [flag, names] : averaging_flags()) flags.push_back({flag, names});
+    for (const char* flag : layerwise_flags()) flags.push_back({flag, {"layerwise_overlap"}});
     return flags;
   }();
   return all;
@@ -79,6 +82,12 @@ void require_effect(const CLI::App& app, const strategy_options& o) {
                       o.name + "; leave it out");
 }
 
+dist::swap_rule resolve_swap(const std::string& name) {
+  return name == "ring"    ? dist::swap_rule::ring
+         : name == "pairs" ? dist::swap_rule::pairs
+                           : dist::swap_rule::derangement;
+}
+
 dist::md_gan::config md_gan_config(const strategy_options& o) {
   const int k = resolve_k(o);
   if (k > o.workers)
@@ -87,9 +96,7 @@ dist::md_gan::config md_gan_config(const strategy_options& o) {
   return {.k = k,
           .local_steps = o.local_steps,
           .swap_every = resolve_interval(o.swap_every),
-          .swap = o.swap == "ring"    ? dist::swap_rule::ring
-                  : o.swap == "pairs" ? dist::swap_rule::pairs
-                                      : dist::swap_rule::derangement,
+          .swap = resolve_swap(o.swap),
           .moments_travel = o.moments_travel,
           .statistics_travel = !o.statistics_stay};
 }
@@ -156,6 +163,7 @@ void add_strategy_flags(CLI::App& app, strategy_options& o) {
   app.add_flag("--swap-keep-statistics", o.statistics_stay,
                "running statistics of batch norm stay behind");
   add_averaging_flags(app, o.averaging);
+  add_layerwise_flags(app, o.layerwise);
 }
 
 void resolve_strategy(const CLI::App& app, strategy_options& o) {
@@ -167,6 +175,13 @@ void resolve_strategy(const CLI::App& app, strategy_options& o) {
     std::get<dist::output_aggregation::config>(o.configs) =
         output_aggregation_config(app, o.output, resolve_fakes(o), o.local_steps);
   if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(o);
+  if (o.is<dist::layerwise_overlap>())
+    std::get<dist::layerwise_overlap::config>(o.configs) =
+        layerwise_config(app, o.layerwise,
+                         {.discriminator = o.local_steps,
+                          .generator = o.averaging.server_steps,
+                          .fakes_every = o.layerwise.fakes_every},
+                         resolve_swap(o.swap));
   if (o.is<dist::standalone>())
     std::get<dist::standalone::config>(o.configs) = standalone_config(o);
   if (o.is<dist::federated_average>())

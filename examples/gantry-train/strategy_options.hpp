@@ -8,6 +8,7 @@
 #include "gantry/io/json.hpp"
 
 #include "averaging_options.hpp"
+#include "layerwise_options.hpp"
 #include "output_options.hpp"
 #include "strategy_list.hpp"
 
@@ -21,6 +22,7 @@ struct strategy_options {
   bool moments_travel{false}, statistics_stay{false};
   output_options output;
   averaging_options averaging;
+  layerwise_options layerwise;
 
   strategies::configs configs;  ///< resolved
   template <class S>

@@ -22,7 +22,7 @@
 namespace {
 
 using namespace gantry;
-using dist::aggregation_rule;
+using dist::output_rule;
 using dist::output_aggregation;
 using oracle = backend::reference<float>;
 
@@ -140,8 +140,8 @@ outcome run_toy(const output_aggregation::config& config, const run_settings& s)
   return run<toy::adam_gan, toy::noise_source>(config, s);
 }
 
-constexpr aggregation_rule rules[] = {aggregation_rule::mean, aggregation_rule::odds,
-                                      aggregation_rule::maximum, aggregation_rule::softmax};
+constexpr output_rule rules[] = {output_rule::mean, output_rule::odds,
+                                      output_rule::maximum, output_rule::softmax};
 
 }  // namespace
 
@@ -149,7 +149,7 @@ TEST_CASE("output_aggregation with one worker is the standalone GAN, bit for bit
   for (const int fakes : {1, 2}) {
     const outcome alone =
         run_standalone<toy::adam_gan, toy::noise_source>({.fakes = fakes, .local_steps = 2});
-    for (const aggregation_rule rule : rules) {
+    for (const output_rule rule : rules) {
       CAPTURE(rule_name(rule));
       const outcome one =
           run_toy({.rule = rule, .fakes = fakes, .local_steps = 2, .beta = 0}, {.workers = 1});
@@ -173,7 +173,7 @@ TEST_CASE("output_aggregation: an auxiliary classifier's term arrives, too") {
 
 TEST_CASE("output_aggregation: identical discriminators are one") {
   const outcome one = run_toy({}, {.workers = 1});
-  for (const aggregation_rule rule : rules) {
+  for (const output_rule rule : rules) {
     const outcome three = run_toy({.rule = rule, .beta = 0}, {.workers = 3, .identical = true});
     CAPTURE(rule_name(rule));
     CHECK(three.discriminators.at(1) == three.discriminators.at(3));
@@ -186,10 +186,10 @@ TEST_CASE("output_aggregation: identical discriminators are one") {
 TEST_CASE("output_aggregation: F2A is the mean at lambda 0 and F2U at its other end") {
   const run_settings three{.workers = 3};
   const auto softmax = [&](float lambda) {
-    return run_toy({.rule = aggregation_rule::softmax, .lambda = lambda, .lambda_rate = 0}, three);
+    return run_toy({.rule = output_rule::softmax, .lambda = lambda, .lambda_rate = 0}, three);
   };
-  const outcome mean = run_toy({.rule = aggregation_rule::mean}, three);
-  const outcome forgiving = run_toy({.rule = aggregation_rule::maximum}, three);
+  const outcome mean = run_toy({.rule = output_rule::mean}, three);
+  const outcome forgiving = run_toy({.rule = output_rule::maximum}, three);
   CHECK(softmax(0) == mean);
   CHECK(softmax(1e9f) == forgiving);
   CHECK_FALSE(mean == forgiving);
@@ -199,13 +199,13 @@ TEST_CASE("output_aggregation: F2A is the mean at lambda 0 and F2U at its other 
 TEST_CASE("output_aggregation: lambda is trained") {
   const run_settings three{.workers = 3};
   const outcome free =
-      run_toy({.rule = aggregation_rule::softmax, .lambda_rate = 0.5f, .beta = 0}, three);
+      run_toy({.rule = output_rule::softmax, .lambda_rate = 0.5f, .beta = 0}, three);
   // A larger lambda favours forgiving discriminators, so the generator's loss alone raises it.
   CHECK(free.lambda > 1);
   const outcome bound =
-      run_toy({.rule = aggregation_rule::softmax, .lambda_rate = 0.5f, .beta = 1}, three);
+      run_toy({.rule = output_rule::softmax, .lambda_rate = 0.5f, .beta = 1}, three);
   CHECK(bound.lambda < 1);
-  CHECK(run_toy({.rule = aggregation_rule::odds}, three).lambda == 1);
+  CHECK(run_toy({.rule = output_rule::odds}, three).lambda == 1);
 }
 
 TEST_CASE("output_aggregation: byte counters are those of the plan") {

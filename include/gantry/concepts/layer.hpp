@@ -35,6 +35,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -118,6 +119,15 @@ struct second_order_args {
   stream_id random{};
   std::span<typename B::scalar> workspace{}, kept{};
   const std::uint8_t* labels{};
+};
+
+/// Called on the way through the layers of a network, for those who move its parameters while it
+/// runs; set on a tape by `watch`. An empty function is not called.
+struct layer_hooks {
+  std::function<void(std::size_t)> before_forward{};  ///< layer i is about to read its parameters
+  /// This pass adds no more to the gradients of layers i, i + 1, ... and has read their parameters
+  /// for the last time; it may end before layer 0 where nothing is wanted of the first layers.
+  std::function<void(std::size_t)> after_backward{};
 };
 
 /// FLOPs of one sample, 2 per multiply-add of products (norms and activations are not counted).

@@ -56,6 +56,16 @@ concept Network = std::default_initializable<N> && std::copyable<N> &&
   { net.initialise(host, host, id) } -> std::same_as<void>;
 };
 
+/// A network that is a list of layers whose parameters and running statistics follow each other:
+/// those of layer i begin at param_offset(i) and buffer_offset(i) and end where the next begin.
+template <class N>
+concept LayeredNetwork = Network<N> && requires(std::size_t i) {
+  { N::depth } -> std::convertible_to<std::size_t>;
+  { N::param_offset(i) } -> std::same_as<std::size_t>;
+  { N::buffer_offset(i) } -> std::same_as<std::size_t>;
+  { N::layer_flops[i] } -> std::convertible_to<flop_count>;
+};
+
 /// A network that backend B can run forward and backward.
 template <class N, class B>
 concept RunsOn = Network<N> && Backend<B> &&

@@ -7,6 +7,7 @@
 
 #include "gantry/concepts/network.hpp"
 #include "gantry/concepts/optimizer.hpp"
+#include "gantry/dist/layer_slices.hpp"
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
 
@@ -72,6 +73,21 @@ class network_state {
     if constexpr (averages)
       launch(b, ops::ema_step{},
              {buffers_.data(), average_buffers_.data(), average_count, optimizer.decay_at(step)});
+  }
+
+  /// The same step part by part: begin_step once, then each part once, in any order.
+  void begin_step() { ++step; }
+  void step_part(B& b, const layer_slice& part) {
+    static_assert(PartwiseOptimizer<Opt, B>,
+                  "an update layer by layer needs an optimizer with step(backend, step_args), "
+                  "which updates a part of an arena (concepts/optimizer.hpp)");
+    optimizer.step(
+        b, step_args<B>{params_.span(), std::span<const typename B::scalar>(gradients_.span()),
+                        optimizer_state_.span(), step, part.first_param, part.params});
+    if constexpr (averages)
+      launch(b, ops::ema_step{},
+             {buffers_.data() + part.first_buffer, average_buffers_.data() + part.first_buffer,
+              part.buffers, optimizer.decay_at(step)});
   }
 
   [[nodiscard]] network_view<B> values() const { return {params_.span(), buffers_.span()}; }

@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "gantry/dist/aggregation_rules.hpp"
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/output_rules.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
@@ -30,7 +30,7 @@ struct output_aggregation {
   static constexpr bool has_server = true;
 
   struct config {
-    aggregation_rule rule{aggregation_rule::odds};
+    output_rule rule{output_rule::odds};
     int fakes{1};        ///< 1: both players see the same generated batch, 2: each its own
     int local_steps{1};  ///< discriminator steps per round on the same two batches
     /// Of the rule softmax: its first lambda* (lambda = max(lambda*, 0)), the rate of lambda*'s
@@ -222,7 +222,7 @@ class output_aggregation::server {
     }
     std::vector<float> by_output(batch());
     double loss = generator_loss(all, by_output);
-    if (config_.rule == aggregation_rule::softmax) loss += learn_lambda(by_output, lambda_slopes);
+    if (config_.rule == output_rule::softmax) loss += learn_lambda(by_output, lambda_slopes);
     for (std::size_t k = 0; k < count; ++k) {
       for (std::size_t i = 0; i < batch(); ++i) of_judge[k][i] *= by_output[i];
       comm.send(message::feedback, of_judge[k], judges[k]);

@@ -117,6 +117,9 @@ class generator_player {
     return tapes_[j]->output_gradient();
   }
 
+  /// Calls `hooks` on the way through the layers with batch j from now on; null: nobody.
+  void watch(const layer_hooks* hooks, std::size_t j = 0) { tapes_[j]->watch(hooks); }
+
   void begin_update() { state_.clear_gradients(*backend_); }
   /// Adds the parameter gradient of batch j.
   void learn(std::size_t j) {
@@ -213,6 +216,12 @@ class discriminator_player {
   /// @returns the loss before the step, penalties included
   double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
                std::uint32_t local_step) {
+    return learn(real, fake, iteration, local_step, [this] { update(); });
+  }
+  /// The same with another update, which is called when the gradients are complete.
+  template <class Update>
+  double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
+               std::uint32_t local_step, Update&& update_now) {
     B& b = *backend_;
     reset_loss();
     state_.clear_gradients(b);
@@ -236,11 +245,25 @@ class discriminator_player {
       state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
     }
     augmentation_.observe(b, on_real);
-    state_.update(b);
-    loss_.constrain(b, state_.values().params);
+    update_now();
     augmentation_.step(state_.network);
     return read_loss();
   }
+
+  /// One optimizer step; or begin_step of the state, and then each part by itself.
+  void update() {
+    state_.update(*backend_);
+    loss_.constrain(*backend_, state_.values().params);
+  }
+  void update_part(const layer_slice& part) {
+    state_.step_part(*backend_, part);
+    loss_.constrain(*backend_, state_.values().params.subspan(part.first_param, part.params));
+  }
+  /// Whether the backward on the fake batch, the last of a step, completes the gradients layer by
+  /// layer; penalties add to all of them afterwards.
+  static constexpr bool backward_completes = !HasPenalties<loss_type>;
+  /// Calls `hooks` on the way through the layers with fake batches from now on; null: nobody.
+  void watch(const layer_hooks* hooks) { fake_.watch(hooks); }
 
   /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the
   /// generator's mean loss by each image of `fake`. No parameter gradient is computed; `real` is

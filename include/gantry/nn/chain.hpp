@@ -169,6 +169,7 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
     mode run_mode{mode::train};
     stream_id random{};
     const std::uint8_t* labels{};
+    const layer_hooks* hooks{};
   };
 
   static batch activation(const frame& f, std::size_t i) {
@@ -180,6 +181,7 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
     for_each_index<depth>([&]<std::size_t I>() {
       static_assert(require_ops<B, typename layer_type<I>::template required_ops<shapes[I]>>::value,
                     "sequential: the backend lacks a kernel that one of the layers needs");
+      if (f.hooks && f.hooks->before_forward) f.hooks->before_forward(I);
       get<I>(f.layers).template forward<shapes[I]>(
           b, forward_args<B>{
                  input<I>(f), activation(f, I + 1), params<I>(f),
@@ -209,6 +211,7 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
           b, backward_args<B>{input<I>(f), activation(f, I + 1), current, params<I>(f), saved<I>(f),
                               here, gradients<I>(dparams), f.run_mode, random<I>(f),
                               inner_workspace(f), kept<I>(f), f.labels});
+      if (f.hooks && f.hooks->after_backward) f.hooks->after_backward(I);
       current = here;
     });
   }

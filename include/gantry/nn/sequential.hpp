@@ -58,6 +58,13 @@ struct sequential {
 
   static constexpr hwc shape(std::size_t i) { return plan::shapes[i]; }
   static constexpr std::size_t param_offset(std::size_t i) { return plan::param_offsets[i]; }
+  static constexpr std::size_t buffer_offset(std::size_t i) { return plan::buffer_offsets[i]; }
+  /// What each layer adds to `flops`.
+  static constexpr std::array<flop_count, depth> layer_flops =
+      []<std::size_t... I>(std::index_sequence<I...>) {
+    return std::array<flop_count, depth>{plan::template layer_type<I>::flops(plan::shapes[I])...};
+  }
+  (std::make_index_sequence<depth>{});
 
   /// Every tensor, in the order and with the names of a torch.nn.Sequential of these layers
   /// ("<layer>.weight"); offsets count from the start of params, or of buffers for running

@@ -46,6 +46,9 @@ class tape {
   /// is.
   batch_of<storage> output_gradient() { return {output_gradient_, n_}; }
 
+  /// Forwards and backwards on this tape call `hooks` from now on; null: nobody.
+  void watch(const layer_hooks* hooks) { hooks_ = hooks; }
+
   // What follows is called by the network.
   void begin(int n, mode run_mode, const stream_id& random, const std::uint8_t* labels = nullptr) {
     expects(n > 0 && n <= capacity_, "a batch is larger than the tape it is to be recorded on");
@@ -78,7 +81,8 @@ class tape {
             .workspace = workspace_,
             .run_mode = mode_,
             .random = random(),
-            .labels = labels_};
+            .labels = labels_,
+            .hooks = hooks_};
   }
 
  private:
@@ -93,6 +97,7 @@ class tape {
   mode mode_{mode::train};
   stream_id random_;
   const std::uint8_t* labels_{};
+  const layer_hooks* hooks_{};
 };
 
 /// What the gradient by a network's input leaves behind for the passes of a penalty: the gradient

@@ -19,17 +19,12 @@ namespace gantry::optim {
 /// A moving average that an optimizer keeps in the pass that writes the weights; none if null.
 template <class Scalar>
 struct averaging {
-  Scalar* weights{};
+  Scalar* weights{};  ///< of the whole arena
   float decay{};
-};
-
-/// What one update works on: spans of a network's parameters, and the number of the step, from 1.
-template <Backend B>
-struct step_args {
-  std::span<typename B::scalar> weights;
-  std::span<const typename B::scalar> gradient;
-  std::span<typename B::scalar> state;
-  std::int64_t t;
+  /// Where the averages of a part begin.
+  [[nodiscard]] Scalar* from(std::size_t first) const {
+    return weights ? weights + first : nullptr;
+  }
 };
 
 /// A setting at update t, which counts from 1.
@@ -50,18 +45,22 @@ struct adam {
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 2; }
   template <Backend B>
-  void step(B& b, std::span<typename B::scalar> weights,
-            std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
-            std::int64_t t, averaging<typename B::scalar> average = {}) const {
-    const std::size_t n = weights.size();
-    const float second = at_update(beta2, t);
-    const auto correction = [t](float beta) {
+  void step(B& b, const step_args<B>& a, averaging<typename B::scalar> average = {}) const {
+    typename B::scalar* const moments = a.state.data() + a.first;
+    const float second = at_update(beta2, a.t);
+    const auto correction = [t = a.t](float beta) {
       return 1.0 - std::pow(static_cast<double>(beta), static_cast<double>(t));
     };
     launch(b, ops::adam_step{},
-           {weights.data(), gradient.data(), state.data(), state.data() + n, n, at_update(rate, t),
-            beta1, second, epsilon, correction(beta1), correction(second), average.weights,
-            average.decay});
+           {a.weights.data() + a.first, a.gradient.data() + a.first, moments,
+            moments + a.weights.size(), a.count, at_update(rate, a.t), beta1, second, epsilon,
+            correction(beta1), correction(second), average.from(a.first), average.decay});
+  }
+  template <Backend B>
+  void step(B& b, std::span<typename B::scalar> weights,
+            std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
+            std::int64_t t) const {
+    step(b, step_args<B>{weights, gradient, state, t});
   }
 };
 
@@ -74,12 +73,17 @@ struct sgd {
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 1; }
   template <Backend B>
+  void step(B& b, const step_args<B>& a) const {
+    launch(b, ops::sgd_step{},
+           {a.weights.data() + a.first, a.gradient.data() + a.first,
+            momentum != 0 ? a.state.data() + a.first : nullptr, a.count, at_update(rate, a.t),
+            momentum});
+  }
+  template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
             std::int64_t t) const {
-    launch(b, ops::sgd_step{},
-           {weights.data(), gradient.data(), momentum != 0 ? state.data() : nullptr, weights.size(),
-            at_update(rate, t), momentum});
+    step(b, step_args<B>{weights, gradient, state, t});
   }
 };
 
@@ -91,26 +95,34 @@ struct rmsprop {
 
   [[nodiscard]] static constexpr std::size_t state_per_param() { return 1; }
   template <Backend B>
+  void step(B& b, const step_args<B>& a) const {
+    launch(b, ops::rmsprop_step{},
+           {a.weights.data() + a.first, a.gradient.data() + a.first, a.state.data() + a.first,
+            a.count, at_update(rate, a.t), decay, epsilon});
+  }
+  template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
             std::int64_t t) const {
-    launch(b, ops::rmsprop_step{},
-           {weights.data(), gradient.data(), state.data(), weights.size(), at_update(rate, t),
-            decay, epsilon});
+    step(b, step_args<B>{weights, gradient, state, t});
   }
 };
 
-/// A step of any optimizer that also moves an average: in one pass where the optimizer can.
+/// A step of any optimizer that also moves an average: in one pass where the optimizer can. One
+/// that knows only whole arenas is given only those.
 template <class Optimizer, Backend B>
 void averaged_step(const Optimizer& o, B& b, const step_args<B>& a,
                    const averaging<typename B::scalar>& average) {
-  if constexpr (requires { o.step(b, a.weights, a.gradient, a.state, a.t, average); }) {
-    o.step(b, a.weights, a.gradient, a.state, a.t, average);
+  if constexpr (requires { o.step(b, a, average); }) {
+    o.step(b, a, average);
   } else {
-    o.step(b, a.weights, a.gradient, a.state, a.t);
+    if constexpr (PartwiseOptimizer<Optimizer, B>)
+      o.step(b, a);
+    else
+      o.step(b, a.weights, a.gradient, a.state, a.t);
     if (average.weights)
       launch(b, ops::ema_step{},
-             {a.weights.data(), average.weights, a.weights.size(), average.decay});
+             {a.weights.data() + a.first, average.from(a.first), a.count, average.decay});
   }
 }
 
@@ -124,12 +136,17 @@ struct one_of {
     return std::max({Optimizers::state_per_param()...});
   }
   template <Backend B>
+  requires(PartwiseOptimizer<Optimizers, B>&&...) void step(
+      B& b, const step_args<B>& a, averaging<typename B::scalar> average = {}) const {
+    std::visit([&](const auto& o) { averaged_step(o, b, a, average); }, chosen);
+  }
+  template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
-            std::int64_t t, averaging<typename B::scalar> average = {}) const {
+            std::int64_t t) const {
     std::visit(
         [&](const auto& o) {
-          averaged_step(o, b, step_args<B>{weights, gradient, state, t}, average);
+          averaged_step(o, b, step_args<B>{weights, gradient, state, t}, {});
         },
         chosen);
   }
@@ -162,13 +179,21 @@ struct ema {
   }
 
   template <Backend B>
+  requires PartwiseOptimizer<Base, B>
+  void step(B& b, const step_args<B>& a) const { move(b, a); }
+  template <Backend B>
   void step(B& b, std::span<typename B::scalar> weights,
             std::span<const typename B::scalar> gradient, std::span<typename B::scalar> state,
             std::int64_t t) const {
-    const std::size_t n = weights.size();
-    averaged_step(base, b,
-                  step_args<B>{weights, gradient, state.first(Base::state_per_param() * n), t},
-                  {average(state, n).data(), t == 1 ? 0.0f : decay_at(t)});
+    move(b, step_args<B>{weights, gradient, state, t});
+  }
+
+ private:
+  template <Backend B>
+  void move(B& b, step_args<B> a) const {
+    typename B::scalar* const average = ema::average(a.state, a.weights.size()).data();
+    a.state = a.state.first(Base::state_per_param() * a.weights.size());
+    averaged_step(base, b, a, {average, a.t == 1 ? 0.0f : decay_at(a.t)});
   }
 };
 

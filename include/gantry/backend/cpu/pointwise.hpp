@@ -228,26 +228,58 @@ void launch(basic_cpu<K>&, ops::softmax_cross_entropy<Classes>,
   *p.correct += static_cast<float>(correct);
 }
 
-/// Through Eigen's arrays: the standard library's square root sets errno and is not vectorised.
+namespace detail {
+
+/// Adam on a few elements. Eigen's square root differs in the last bit from that of a scalar, so
+/// that all elements must go through its packets: then a part of an arena is updated bitwise as in
+/// a step on the whole, wherever it begins. The standard library's square root sets errno and is
+/// not vectorised.
+struct adam_block {
+  static constexpr std::size_t width = 16;
+  float rate, root, beta1, beta2, epsilon, average_decay;
+
+  void operator()(float* weight, const float* gradient, float* first, float* second,
+                  float* average) const {
+    using block = Eigen::Array<float, static_cast<int>(width), 1>;
+    using array = Eigen::Map<block>;
+    const Eigen::Map<const block> g(gradient);
+    array w(weight), m(first), v(second);
+    m = beta1 * m + (1.0f - beta1) * g;
+    v = beta2 * v + (1.0f - beta2) * g.square();
+    w -= rate * m / (v.sqrt() * root + epsilon);
+    if (!average) return;
+    array a(average);
+    a = average_decay * a + (1.0f - average_decay) * w;
+  }
+};
+
+}  // namespace detail
+
 template <kernel_set K>
 void launch(basic_cpu<K>& b, ops::adam_step,
             const ops::adam_step::params<typename basic_cpu<K>::storage>& p) {
-  using array = Eigen::Map<Eigen::ArrayXf>;
-  const float rate = static_cast<float>(p.rate / p.correction1);
-  const float root = static_cast<float>(1.0 / std::sqrt(p.correction2));
+  constexpr std::size_t width = detail::adam_block::width;
+  const detail::adam_block update{static_cast<float>(p.rate / p.correction1),
+                                  static_cast<float>(1.0 / std::sqrt(p.correction2)),
+                                  p.beta1,
+                                  p.beta2,
+                                  p.epsilon,
+                                  p.average_decay};
   b.split(p.count, detail::pointwise_grain, [&](std::size_t begin, std::size_t end) {
-    constexpr std::size_t cached = 1024;  // five arrays in the first-level cache
-    for (std::size_t i = begin; i < end; i += cached) {
-      const auto n = static_cast<std::ptrdiff_t>(std::min(cached, end - i));
-      const Eigen::Map<const Eigen::ArrayXf> g(p.gradient + i, n);
-      array w(p.weight + i, n), m(p.first_moment + i, n), v(p.second_moment + i, n);
-      m = p.beta1 * m + (1.0f - p.beta1) * g;
-      v = p.beta2 * v + (1.0f - p.beta2) * g.square();
-      w -= rate * m / (v.sqrt() * root + p.epsilon);
-      if (!p.average) continue;
-      array average(p.average + i, n);
-      average = p.average_decay * average + (1.0f - p.average_decay) * w;
-    }
+    std::size_t i = begin;
+    for (; i + width <= end; i += width)
+      update(p.weight + i, p.gradient + i, p.first_moment + i, p.second_moment + i,
+             p.average ? p.average + i : nullptr);
+    if (i == end) return;
+    std::array<std::array<float, width>, 5> rest{};
+    const std::array<float*, 4> arrays{p.weight, p.first_moment, p.second_moment, p.average};
+    const std::size_t count = p.average ? 4 : 3;
+    for (std::size_t k = 0; k < count; ++k)
+      std::copy(arrays[k] + i, arrays[k] + end, rest[k].data());
+    std::copy(p.gradient + i, p.gradient + end, rest[4].data());
+    update(rest[0].data(), rest[4].data(), rest[1].data(), rest[2].data(),
+           p.average ? rest[3].data() : nullptr);
+    for (std::size_t k = 0; k < count; ++k) std::copy_n(rest[k].data(), end - i, arrays[k] + i);
   });
 }
 

@@ -16,14 +16,14 @@
 
 namespace gantry::dist {
 
-enum class aggregation_rule {
+enum class output_rule {
   mean,     ///< of the outputs, in equal parts ("Avg-GAN" of UA-GAN's authors)
   odds,     ///< odds are averaged with weights (UA-GAN, Zhang et al., arXiv 2102.04655)
   maximum,  ///< the most forgiving discriminator alone (F2U, Yonetani et al., arXiv 1905.09684)
   softmax,  ///< outputs weighted by the softmax of lambda times themselves (F2A, same paper)
 };
 
-constexpr std::string_view rule_name(aggregation_rule rule) {
+constexpr std::string_view rule_name(output_rule rule) {
   constexpr std::string_view names[] = {"mean", "odds", "max", "softmax"};
   return names[static_cast<std::size_t>(rule)];
 }
@@ -75,35 +75,35 @@ inline void odds_weights(std::span<const std::span<const float>> shards, std::si
 ///
 /// `weights` are those of the rule odds, not negative and with the sum 1.
 /// @throws usage_error for no outputs, or spans of different length
-inline aggregated aggregate(aggregation_rule rule, std::span<const float> outputs,
+inline aggregated aggregate(output_rule rule, std::span<const float> outputs,
                             std::span<const double> weights, double lambda,
                             std::span<double> slopes) {
   const std::size_t k = outputs.size();
-  expects(k > 0 && slopes.size() == k && (rule != aggregation_rule::odds || weights.size() == k),
+  expects(k > 0 && slopes.size() == k && (rule != output_rule::odds || weights.size() == k),
           "an aggregation needs at least one output, and a weight and room for a slope for each; "
           "correct the lengths");
   aggregated all;
   switch (rule) {
-    case aggregation_rule::mean:
+    case output_rule::mean:
       std::ranges::fill(slopes, 1.0 / static_cast<double>(k));
       break;
-    case aggregation_rule::odds:
+    case output_rule::odds:
       for (std::size_t i = 0; i < k; ++i)
         slopes[i] = std::log(weights[i]) + static_cast<double>(outputs[i]);
       all.value = detail::normalise_logarithms(slopes);
       return all;
-    case aggregation_rule::maximum:
+    case output_rule::maximum:
       std::ranges::fill(slopes, 0.0);
       slopes[static_cast<std::size_t>(std::ranges::max_element(outputs) - outputs.begin())] = 1;
       break;
-    case aggregation_rule::softmax:
+    case output_rule::softmax:
       for (std::size_t i = 0; i < k; ++i) slopes[i] = lambda * static_cast<double>(outputs[i]);
       (void)detail::normalise_logarithms(slopes);
       break;
   }
   // Zeros are not left out, so that an output that is no number is seen by every rule.
   for (std::size_t i = 0; i < k; ++i) all.value += slopes[i] * static_cast<double>(outputs[i]);
-  if (rule == aggregation_rule::softmax)
+  if (rule == output_rule::softmax)
     for (std::size_t i = 0; i < k; ++i) {
       const double above = static_cast<double>(outputs[i]) - all.value;
       all.lambda += slopes[i] * above * above;

@@ -6,22 +6,22 @@
 
 #include <doctest/doctest.h>
 
-#include "gantry/dist/aggregation_rules.hpp"
+#include "gantry/dist/output_rules.hpp"
 
 using gantry::usage_error;
 using namespace gantry::dist;
 
 namespace {
 
-constexpr aggregation_rule rules[] = {aggregation_rule::mean, aggregation_rule::odds,
-                                      aggregation_rule::maximum, aggregation_rule::softmax};
+constexpr output_rule rules[] = {output_rule::mean, output_rule::odds,
+                                      output_rule::maximum, output_rule::softmax};
 
 struct result {
   aggregated all;
   std::vector<double> slopes;
 };
 
-result aggregate_all(aggregation_rule rule, const std::vector<float>& outputs,
+result aggregate_all(output_rule rule, const std::vector<float>& outputs,
                      const std::vector<double>& weights, double lambda) {
   result r{{}, std::vector<double>(outputs.size())};
   r.all = aggregate(rule, outputs, weights, lambda, r.slopes);
@@ -35,7 +35,7 @@ const std::vector<double> weights{0.1, 0.4, 0.2, 0.3};
 
 TEST_CASE("aggregation: derivatives agree with finite differences") {
   constexpr float step = 1.0f / 256;
-  for (const aggregation_rule rule : rules)
+  for (const output_rule rule : rules)
     for (const double lambda : {0.0, 0.3, 2.0}) {
       CAPTURE(rule_name(rule));
       CAPTURE(lambda);
@@ -63,12 +63,12 @@ TEST_CASE("aggregation: UA-GAN's formula in probabilities") {
     const double p = 1 / (1 + std::exp(-static_cast<double>(outputs[k])));
     odds += weights[k] * p / (1 - p);
   }
-  const double logit = aggregate_all(aggregation_rule::odds, outputs, weights, 0).all.value;
+  const double logit = aggregate_all(output_rule::odds, outputs, weights, 0).all.value;
   CHECK(1 / (1 + std::exp(-logit)) == doctest::Approx(odds / (1 + odds)));
 }
 
 TEST_CASE("aggregation: one discriminator, and identical ones, are that discriminator") {
-  for (const aggregation_rule rule : rules) {
+  for (const output_rule rule : rules) {
     const result one = aggregate_all(rule, {0.7f}, {1.0}, 3);
     CHECK(one.all.value == static_cast<double>(0.7f));
     CHECK(one.slopes[0] == 1);
@@ -79,24 +79,24 @@ TEST_CASE("aggregation: one discriminator, and identical ones, are that discrimi
 }
 
 TEST_CASE("aggregation: F2A lies between the mean and F2U") {
-  const result mean = aggregate_all(aggregation_rule::mean, outputs, {}, 0);
-  const result forgiving = aggregate_all(aggregation_rule::maximum, outputs, {}, 0);
+  const result mean = aggregate_all(output_rule::mean, outputs, {}, 0);
+  const result forgiving = aggregate_all(output_rule::maximum, outputs, {}, 0);
   CHECK(mean.all.value == 0.75);
   CHECK(forgiving.all.value == 2.0);
   CHECK(forgiving.slopes == std::vector<double>{0, 0, 1, 0});
-  const result zero = aggregate_all(aggregation_rule::softmax, outputs, {}, 0);
+  const result zero = aggregate_all(output_rule::softmax, outputs, {}, 0);
   CHECK(zero.all.value == mean.all.value);
   CHECK(zero.slopes == mean.slopes);
-  const result infinite = aggregate_all(aggregation_rule::softmax, outputs, {}, 1e9);
+  const result infinite = aggregate_all(output_rule::softmax, outputs, {}, 1e9);
   CHECK(infinite.all.value == forgiving.all.value);
   CHECK(infinite.slopes == forgiving.slopes);
-  const double between = aggregate_all(aggregation_rule::softmax, outputs, {}, 1).all.value;
+  const double between = aggregate_all(output_rule::softmax, outputs, {}, 1).all.value;
   CHECK(between > mean.all.value);
   CHECK(between < forgiving.all.value);
 }
 
 TEST_CASE("aggregation: extreme outputs, and outputs that are no numbers") {
-  for (const aggregation_rule rule : rules) {
+  for (const output_rule rule : rules) {
     CAPTURE(rule_name(rule));
     const result extreme = aggregate_all(rule, {1e30f, -1e30f}, {0.5, 0.5}, 2);
     CHECK(std::isfinite(extreme.all.value));
@@ -107,8 +107,8 @@ TEST_CASE("aggregation: extreme outputs, and outputs that are no numbers") {
     CHECK_THROWS_AS((void)aggregate_all(rule, {}, {}, 1), usage_error);
   }
   // A discriminator without samples of a class has no say in it.
-  CHECK(aggregate_all(aggregation_rule::odds, {50, 1}, {0.0, 1.0}, 0).all.value == 1);
-  CHECK_THROWS_AS((void)aggregate_all(aggregation_rule::odds, outputs, {1.0}, 0), usage_error);
+  CHECK(aggregate_all(output_rule::odds, {50, 1}, {0.0, 1.0}, 0).all.value == 1);
+  CHECK_THROWS_AS((void)aggregate_all(output_rule::odds, outputs, {1.0}, 0), usage_error);
 }
 
 TEST_CASE("aggregation: weights by size and by class") {
