@@ -292,8 +292,11 @@ TEST_CASE(
 
 TEST_CASE("a worker that stops leaves the others training, and weights sum to 1 without it") {
   for (const bool asynchronous : {false, true}) {
-    fed::config config{.weights = dist::weight_rule::kl_exp};
-    if (asynchronous) config.arrivals = fed::asynchronous{};
+    fed::config config;
+    if (asynchronous)
+      config.arrivals = fed::asynchronous{};
+    else
+      config.weights = dist::weight_rule::kl_exp;
     const run_settings settings{
         .workers = 3, .rounds = 8, .shards = {8, 16, 24}, .stops = {{2, 2}}};
     const outcome out = run_fed<adam_gan>(config, settings);
@@ -371,6 +374,9 @@ TEST_CASE("settings that cannot work are refused in a sentence") {
   CHECK_THROWS_AS(server(b, common, {.fraction = 0}, 2), usage_error);
   CHECK_THROWS_AS(server(b, common, {.weak_workers = 3}, 2), usage_error);
   CHECK_THROWS_AS(server(b, common, {.arrivals = fed::asynchronous{.rates = {1}}}, 2), usage_error);
+  CHECK_THROWS_AS(
+      server(b, common, {.weights = dist::weight_rule::kl_exp, .arrivals = fed::asynchronous{}}, 2),
+      usage_error);
   CHECK_THROWS_AS(
       server(b, common, {.sample = fed::sampling::random, .arrivals = fed::asynchronous{}}, 2),
       usage_error);
