@@ -46,16 +46,6 @@ std::string resolve_choice(const CLI::App& app, const char* flag, const std::str
   return given;
 }
 
-dist::aggregation resolve_aggregation(const averaging_options& o) {
-  const dist::aggregation how{.rule = chosen<dist::aggregation_rule>(aggregation, o.aggregation),
-                              .wrong = o.wrong_workers};
-  if (!how.is_robust() && how.wrong > 0)
-    throw usage_error(
-        "--wrong-workers was expected with a robust --aggregation and came with mean; leave it "
-        "out or use median, trimmed-mean, krum or multi-krum");
-  return how;
-}
-
 std::optional<federated::asynchronous> resolve_staleness(const CLI::App& app,
                                                          const averaging_options& o) {
   if (o.staleness == "none") {
@@ -79,6 +69,16 @@ std::optional<federated::asynchronous> resolve_staleness(const CLI::App& app,
 }
 
 }  // namespace
+
+dist::aggregation resolve_aggregation(const averaging_options& o) {
+  const dist::aggregation how{.rule = chosen<dist::aggregation_rule>(aggregation, o.aggregation),
+                              .wrong = o.wrong_workers};
+  if (!how.is_robust() && how.wrong > 0)
+    throw usage_error(
+        "--wrong-workers was expected with a robust --aggregation and came with mean; leave it "
+        "out or use median, trimmed-mean, krum or multi-krum");
+  return how;
+}
 
 void add_averaging_flags(CLI::App& app, averaging_options& o) {
   app.add_option("--local-updates", o.local_updates, "updates of a worker per round")
@@ -125,13 +125,13 @@ void add_averaging_flags(CLI::App& app, averaging_options& o) {
 
 std::vector<std::pair<const char*, std::vector<std::string_view>>> averaging_flags() {
   const std::vector<std::string_view> fed{federated::name}, local{ren::name},
-      both{federated::name, ren::name};
+      both{federated::name, ren::name}, robust{federated::name, ren::name, dist::md_gan::name};
   return {{"--local-updates", both},  {"--local-epochs", fed},
           {"--average", fed},         {"--updates", fed},
           {"--weights", both},        {"--participation", fed},
           {"--fraction", both},       {"--weak-workers", fed},
           {"--average-moments", fed}, {"--average-keep-statistics", both},
-          {"--aggregation", both},    {"--wrong-workers", both},
+          {"--aggregation", robust},  {"--wrong-workers", robust},
           {"--staleness", fed},       {"--staleness-alpha", fed},
           {"--staleness-decay", fed}, {"--staleness-free", fed},
           {"--schedule", local},      {"--server-steps", {ren::name, "layerwise_overlap"}},

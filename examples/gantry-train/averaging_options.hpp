@@ -33,6 +33,9 @@ void add_averaging_flags(CLI::App& app, averaging_options& o);
 /// Each flag, and the strategies that have it.
 std::vector<std::pair<const char*, std::vector<std::string_view>>> averaging_flags();
 
+/// How vectors of several workers are brought together. @throws gantry::usage_error
+gantry::dist::aggregation resolve_aggregation(const averaging_options& o);
+
 /// @throws gantry::usage_error for flags that contradict each other
 gantry::dist::federated_average::config federated_average_config(const CLI::App& app,
                                                                  const averaging_options& o);

@@ -96,7 +96,8 @@ int run(program_options o, transport& nodes) {
       *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
   require_fitting_images(o, networks.image);
   const run_plan plan = networks.plan(o);
-  comm::any_world world = nodes.world(o);
+  comm::any_world world =
+      with_filters(nodes.world(o), o.messages, static_cast<std::size_t>(networks.image.size()));
   const bool leads = nodes.leads();
   if (!leads) o.quiet = true;
   require_memory(o, plan);

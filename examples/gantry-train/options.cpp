@@ -83,9 +83,37 @@ void resolve_partition(const CLI::App& app, program_options& o) {
   }
 }
 
+/// Changes of images in front of the discriminator, none at probability 0. @throws usage_error
+void resolve_augmentation(const CLI::App& app, program_options& o) {
+  if (o.augment.empty()) {
+    if (app.count("--augment-probability") > 0)
+      throw usage_error(
+          "--augment-probability was expected with --augment and came without; leave it out");
+    o.augmentation.probability = 0;
+    return;
+  }
+  try {
+    o.augmentation = gantry::augment_images::of(o.augment);
+  } catch (const usage_error& e) {
+    throw usage_error(std::string("--augment: ") + e.what());
+  }
+  if (o.augment_probability == "ada") {
+    o.augmentation.adaptive = gantry::adaptive_probability{};
+    return;
+  }
+  const auto probability = number_in<float>(o.augment_probability);
+  if (!probability || !(*probability > 0 && *probability <= 1))
+    throw usage_error(
+        "--augment-probability was expected to be ada or a number above 0 and at most 1 and is \"" +
+        o.augment_probability + "\"");
+  o.augmentation.probability = *probability;
+}
+
 void resolve(const CLI::App& app, program_options& o) {
   resolve_partition(app, o);
   resolve_strategy(app, o.strategy);
+  resolve_messages(app, o.messages, o.strategy.name);
+  resolve_augmentation(app, o);
   for (const std::string& text : o.stop_worker)
     o.stops.push_back(resolve_stop(text, o.strategy.workers));
   if (o.grid_every == 0) o.grid_every = std::max(1u, o.iterations / 10);
@@ -111,6 +139,11 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
       ->check(positive());
   app.add_option("--penalty", o.penalty, "weight of the model's gradient penalties")
       ->check(positive());
+  app.add_option("--augment", o.augment,
+                 "changes of real and generated images that the discriminator sees: color, "
+                 "translation, cutout, flip, with commas between them");
+  app.add_option("--augment-probability", o.augment_probability,
+                 "of each change; ada: adapted to how much the discriminator overfits");
   app.add_option("--optimizer", o.optimizer, "optimizer of both players")
       ->check(one_of({"adam", "rmsprop", "sgd"}));
   app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")->check(positive());
@@ -198,6 +231,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   app.set_version_flag("--version", "gantry-train 0.1.0");
   add_gan_flags(app, o, names);
   add_strategy_flags(app, o.strategy);
+  add_message_flags(app, o.messages);
   add_machine_flags(app, o);
   add_output_flags(app, o);
   try {
@@ -232,6 +266,11 @@ gantry::io::json::object configuration(const program_options& o) {
   if (o.strategy.has_server()) c.set("partition", o.partition);
   if (o.penalty) c.set("penalty", shortest(*o.penalty));
   if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
+  if (!o.augment.empty()) {
+    c.set("augment", o.augment);
+    c.set("augment_probability", o.augment_probability);
+  }
   add_strategy_settings(c, o.strategy);
+  add_settings(c, o.messages);
   return c;
 }

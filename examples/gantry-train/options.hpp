@@ -11,8 +11,10 @@
 #include "gantry/data/partition_spec.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/models/recommended.hpp"
+#include "gantry/nn/augment.hpp"
 #include "gantry/train/trainer.hpp"
 
+#include "message_options.hpp"
 #include "strategy_options.hpp"
 
 /// What a preset of networks brings along.
@@ -30,6 +32,8 @@ struct program_options {
   std::string model{"dcgan28"};
   strategy_options strategy;
   std::string partition{"iid"};
+  message_options messages;
+  std::string augment, augment_probability{"1"};
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
   std::string metrics{"fid"};
@@ -54,7 +58,8 @@ struct program_options {
 
   // Resolved from the command line.
   bool model_given{false};
-  gantry::data::partition_spec split;  ///< what `partition` says
+  gantry::data::partition_spec split;   ///< what `partition` says
+  gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 };

@@ -12,6 +12,7 @@
 #include "gantry/comm/any.hpp"
 #include "gantry/data/sampler.hpp"
 #include "gantry/loss/objectives.hpp"
+#include "gantry/models/augmented.hpp"
 #include "gantry/models/modern.hpp"
 #include "gantry/optim/optimizers.hpp"
 
@@ -76,6 +77,7 @@ struct preset_program {
     gantry::common_config<topology> c{.seed = o.seed, .batch = o.batch};
     if constexpr (requires { Networks::configure(c.topology.generator, c.topology.discriminator); })
       Networks::configure(c.topology.generator, c.topology.discriminator);
+    c.topology.discriminator.template layer<0>() = o.augmentation;
     c.topology.loss = chosen_loss(o);
     c.topology.discriminator_optimizer = chosen_optimizer(o, o.rate_d);
     c.topology.generator_optimizer = {chosen_optimizer(o, o.rate_g), o.ema};

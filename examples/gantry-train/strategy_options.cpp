@@ -98,7 +98,8 @@ dist::md_gan::config md_gan_config(const strategy_options& o) {
           .swap_every = resolve_interval(o.swap_every),
           .swap = resolve_swap(o.swap),
           .moments_travel = o.moments_travel,
-          .statistics_travel = !o.statistics_stay};
+          .statistics_travel = !o.statistics_stay,
+          .aggregation = resolve_aggregation(o.averaging)};
 }
 
 /// @throws usage_error for more batches than there are players
@@ -124,6 +125,9 @@ void add_settings(io::json::object& all, const strategy_options& o, const dist::
   all.set("swap_every", o.swap_every);
   all.set("swap_moments", c.moments_travel);
   all.set("swap_statistics", c.statistics_travel);
+  if (!c.aggregation.is_robust()) return;
+  all.set("aggregation", o.averaging.aggregation);
+  all.set("wrong_workers", c.aggregation.wrong);
 }
 
 void add_settings(io::json::object& all, const strategy_options&,

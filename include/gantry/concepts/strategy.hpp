@@ -70,9 +70,9 @@ struct round_report {
   std::int64_t images{};            ///< real samples seen by all workers in this round
   std::int64_t generator_steps{1};  ///< updates on the way of one generator through this round
   std::uint64_t bytes_down{}, bytes_up{},
-      bytes_swap{};    ///< payload between server and workers, and between workers
-  phase_times lead;    ///< rank 0
-  phase_times worker;  ///< mean over workers; zero without workers
+      bytes_swap{};      ///< payload between server and workers, and between workers
+  phase_times lead{};    ///< rank 0
+  phase_times worker{};  ///< mean over workers; zero without workers
 };
 
 /// What a run will need and move, from constants of its types and its settings.

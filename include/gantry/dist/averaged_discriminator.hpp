@@ -320,6 +320,7 @@ class averaged_discriminator::worker {
   [[nodiscard]] discriminator_player<T, B>& discriminator() { return gan_.discriminator(); }
   /// The generator comes anew each round.
   void visit_networks(auto&& f) { f("discriminator", gan_.discriminator().state()); }
+  void visit_values(auto&& f) { gan_.discriminator().visit_values(f); }
 
  private:
   B* backend_;

@@ -73,7 +73,10 @@ class federated_average::worker {
     f("discriminator", gan_.discriminator().state());
   }
   /// A result may wait for its delivery.
-  void visit_values(auto&& f) { f("losses", losses_); }
+  void visit_values(auto&& f) {
+    f("losses", losses_);
+    gan_.discriminator().visit_values(f);
+  }
 
  private:
   using packet_type = packet<T, B>;

@@ -263,6 +263,7 @@ class label_parallel::worker {
     f("generator", generator().state());
     f("discriminator", discriminator().state());
   }
+  void visit_values(auto&& f) { discriminator().visit_values(f); }
 
  private:
   double learn_discriminator(std::uint32_t step, stopwatch& watch) {

@@ -117,7 +117,7 @@ class layerwise_worker {
   void visit_values(auto&& f) {
     if (config_.peer == peer_rule::consolidate) f("fisher", consolidation_.fisher());
     if (config_.peer == peer_rule::replay) memory_.visit_values(f);
-    if constexpr (requires { player().visit_values(f); }) player().visit_values(f);
+    player().visit_values(f);
   }
 
  private:

@@ -368,6 +368,7 @@ class md_gan::worker {
 
   [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
   void visit_networks(auto&& f) { f("discriminator", discriminator_.state()); }
+  void visit_values(auto&& f) { discriminator_.visit_values(f); }
 
  private:
   using state_type = typename discriminator_player<T, B>::state_type;

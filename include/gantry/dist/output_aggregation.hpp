@@ -382,6 +382,7 @@ class output_aggregation::worker {
 
   [[nodiscard]] discriminator_player<T, B>& discriminator() { return discriminator_; }
   void visit_networks(auto&& f) { f("discriminator", discriminator_.state()); }
+  void visit_values(auto&& f) { discriminator_.visit_values(f); }
 
  private:
   static constexpr std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }

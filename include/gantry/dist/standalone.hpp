@@ -105,6 +105,7 @@ struct standalone {
       f("generator", generator().state());
       f("discriminator-1", discriminator().state());
     }
+    void visit_values(auto&& f) { discriminator().visit_values(f); }
 
    private:
     static void check(const config& settings) {

@@ -14,7 +14,7 @@ namespace gantry::dist {
 struct worker_report {
   using message_type = std::array<float, 2 + phase_names.size()>;
   double discriminator_loss{}, generator_loss{};
-  phase_times times;
+  phase_times times{};
 
   [[nodiscard]] message_type pack() const {
     message_type m{static_cast<float>(discriminator_loss), static_cast<float>(generator_loss)};
