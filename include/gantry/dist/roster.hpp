@@ -80,7 +80,7 @@ struct work_report {
   static constexpr std::size_t size = 3 + phase_names.size();
   double discriminator_loss{}, generator_loss{};  ///< of the last local step
   int updates{};
-  phase_times times;
+  phase_times times{};
 
   [[nodiscard]] std::array<float, size> pack() const {
     std::array<float, size> m{static_cast<float>(discriminator_loss),
