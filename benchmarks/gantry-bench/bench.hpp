@@ -40,7 +40,7 @@ struct preset_bench {
 };
 
 /// All presets of this build.
-const std::vector<preset_bench>& presets();
+const std::vector<preset_bench>& timed_presets();
 
 /// Heap allocations of the process so far.
 std::size_t heap_allocations();

@@ -13,9 +13,11 @@
 
 #include "gantry/backend/cpu/simd.hpp"
 #include "gantry/base/error.hpp"
+#include "gantry/base/thread_pool.hpp"
 #include "gantry/io/json.hpp"
 
 #include "bench.hpp"
+#include "experiments.hpp"
 
 namespace {
 
@@ -23,7 +25,7 @@ using namespace gantry;
 
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
-  for (const preset_bench& p : presets()) names.emplace_back(p.name);
+  for (const preset_bench& p : timed_presets()) names.emplace_back(p.name);
   return names;
 }
 
@@ -171,6 +173,21 @@ void add_options(CLI::App& app, bench_settings& s) {
   app.add_option("--precision", s.precision, "of products")->check(one_of({"fp32"}));
 }
 
+int usable_cores() { return thread_pool(0).threads(); }
+
+void add_options(CLI::App& app, experiment_settings& s) {
+  std::vector<std::string> keys;
+  for (const experiment& e : experiments()) keys.push_back(e.key);
+  app.add_option("--experiment", s.key, "which")->required()->check(one_of(keys));
+  app.add_option("--seeds", s.seeds, "of the runs, with commas between them")->delimiter(',');
+  app.add_option("--length", s.length, "of the runs, 1: as published in docs/results/strategies")
+      ->check(CLI::Range(1e-4, 100.0));
+  app.add_option("--threads", s.threads, "threads that compute; 0: all")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--data-dir", s.data_dir, "as gantry-train's");
+  app.add_option("--out", s.out, "folder for lines, table and picture");
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"times training steps and layers; one JSON line per result"};
   app.require_subcommand(1);
@@ -185,6 +202,9 @@ int run(int argc, char** argv) {
   add_options(*strategy, s);
   strategy->add_option("--workers", s.workers, "in-process workers")->check(CLI::Range(1, 256));
   peak->add_option("--threads", s.threads, "threads that compute")->check(CLI::Range(1, 1024));
+  CLI::App* compare = app.add_subcommand("strategies", "experiments with distributed strategies");
+  experiment_settings experiment;
+  add_options(*compare, experiment);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -197,8 +217,12 @@ int run(int argc, char** argv) {
     run_peak(s);
     return static_cast<int>(exit_code::done);
   }
-  const preset_bench& model =
-      *std::ranges::find_if(presets(), [&](const preset_bench& p) { return s.model == p.name; });
+  if (*compare) {
+    run_experiment(experiment, processor() + ", " + std::to_string(usable_cores()) + " cores");
+    return static_cast<int>(exit_code::done);
+  }
+  const preset_bench& model = *std::ranges::find_if(
+      timed_presets(), [&](const preset_bench& p) { return s.model == p.name; });
   if (*step)
     run_step(s, model);
   else if (*layers)

@@ -20,7 +20,8 @@ def roots_of(path: str) -> list[str]:
     if path.startswith(("include/", "kernels/")):
         return ["include", "kernels"]
     here, top = path.rpartition("/")[0], path.partition("/")[0]
-    return ["include", "kernels", here, top]
+    roots = ["include", "kernels", here, top]
+    return roots + ["examples"] if top == "benchmarks" else roots  # runs of gantry-train
 
 
 def check_include(source: Source, include: Include, known: set[str]) -> str | None:

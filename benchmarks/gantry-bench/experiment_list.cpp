@@ -1,0 +1,134 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include "experiments.hpp"
+
+namespace {
+
+using gantry::metrics::node_rates;
+
+/// An edge network: 100 Mbit/s both ways and 10 ms to the server, small machines, a faster server.
+constexpr double mbit = 1e6 / 8;
+node_rates edge_worker() {
+  return {.flops_per_second = 10e9, .upload = 100 * mbit, .download = 100 * mbit, .latency = 0.01};
+}
+node_rates edge_server() { return {.flops_per_second = 50e9}; }
+const char* const edge_text =
+    "modelled: workers of 10 GFLOP/s with 100 Mbit/s up and down and 10 ms of latency, a server of "
+    "50 GFLOP/s whose links do not limit";
+
+experiment md_gan_and_federated(const char* key, const char* split) {
+  const std::string partition = std::string(" --partition ") + split;
+  const std::string rounds =
+      " --strategy federated_average --workers 10 --local-updates 50"
+      " --iterations 20 --metric-every 4" +
+      partition;
+  return {.key = key,
+          .title = std::string("MD-GAN, FL-GAN and one node, ten workers, data split ") + split,
+          .claim =
+              "MD-GAN (IPDPS 2019): better or identical scores than FL-GAN at half the compute "
+              "of a worker",
+          .flags =
+              "--data fashion-mnist --model mlp28 --batch 10 --iterations 1000 "
+              "--metric-every 200 --lr-g 2e-4 --lr-d 2e-4",
+          .runs = {{"standalone", "--strategy standalone"},
+                   {"MD-GAN, k = log N", "--strategy md_gan --workers 10 --k log" + partition},
+                   {.name = "MD-GAN, a worker lost every I / N",
+                    .flags = "--strategy md_gan --workers 10 --k log" + partition,
+                    .fail_stops = true},
+                   {"FL-GAN, 50 local updates", rounds}}};
+}
+
+experiment ren() {
+  return {.key = "b",
+          .title = "Ren et al. serial and parallel against FedGAN, by modelled time",
+          .claim = "arXiv 2107.08681: converges faster than FedGAN",
+          .flags = "--data fashion-mnist --model mlp28 --batch 16 --workers 5",
+          .runs = {{"FedGAN, K = 5",
+                    "--strategy federated_average --local-updates 5 --iterations 300 "
+                    "--metric-every 60"},
+                   {"Ren, serial, 5 and 5 steps",
+                    "--strategy averaged_discriminator --schedule serial --local-updates 5 "
+                    "--server-steps 5 --iterations 300 --metric-every 60"},
+                   {"Ren, parallel, 5 and 5 steps",
+                    "--strategy averaged_discriminator --schedule parallel --local-updates 5 "
+                    "--server-steps 5 --iterations 300 --metric-every 60"}},
+          .links = link_kind::modelled,
+          .worker = edge_worker(),
+          .server = edge_server(),
+          .link_text = edge_text};
+}
+
+experiment overlap() {
+  const node_rates link{.upload = 40e6, .download = 40e6};
+  const std::string equal = " --server-steps 2 --iterations 8";
+  return {.key = "c",
+          .title = "The layer-wise broadcast against blocking ones on equal work, real threads",
+          .claim = "EntGAN's targets: at least 10 % less time and 15 % less server memory",
+          .flags = "--data fashion-mnist --model dcgan28 --batch 16 --workers 2 --metrics none",
+          .runs = {{"averaged discriminator, blocking",
+                    "--strategy averaged_discriminator --local-updates 2" + equal},
+                   {"layer-wise, blocking",
+                    "--strategy layerwise_overlap --local-steps 2 --overlap blocking" + equal},
+                   {"layer-wise, as ready",
+                    "--strategy layerwise_overlap --local-steps 2 --overlap ready" + equal},
+                   {"layer-wise, input first",
+                    "--strategy layerwise_overlap --local-steps 2 --overlap input-first" + equal},
+                   {"FL-GAN", "--strategy federated_average --local-updates 2 --iterations 8"}},
+          .links = link_kind::throttled,
+          .worker = link,
+          .server = link,
+          .link_text = "throttled: 40 MB/s between any two nodes",
+          .scored = false,
+          .repeats = 5};
+}
+
+experiment filters() {
+  const std::string md_gan = "--strategy md_gan ";
+  return {
+      .key = "e",
+      .title = "MD-GAN with filtered feedbacks",
+      .claim = "fewer bytes and noise cost little; none is published for these networks",
+      .flags =
+          "--data fashion-mnist --model mlp28 --batch 16 --workers 8 --iterations 1000 "
+          "--metric-every 200",
+      .runs = {{"exact", md_gan},
+               {"bf16", md_gan + "--filter bf16"},
+               {"int8, error feedback", md_gan + "--filter int8 --error-feedback"},
+               {"top 5 %, error feedback", md_gan + "--filter top-k --keep 0.05 --error-feedback"},
+               {"clip and noise, sigma 0.1", md_gan + "--noise 0.1"},
+               {"clip and noise, sigma 1.07", md_gan + "--noise 1.07"}}};
+}
+
+experiment wrong_workers() {
+  experiment e{.key = "e-wrong",
+               .title = "MD-GAN with two of eight workers that send wrong feedbacks",
+               .claim = "robust rules hold where the mean does not",
+               .flags =
+                   "--data fashion-mnist --model mlp28 --batch 16 --workers 8 "
+                   "--iterations 600 --metric-every 200 --strategy md_gan"};
+  e.runs.push_back({"mean, nobody wrong", ""});
+  const std::pair<attack, const char*> attacks[] = {{attack::sign_flipped, "sign flipped"},
+                                                    {attack::times_100, "times 100"},
+                                                    {attack::nan, "NaN"},
+                                                    {attack::stale, "stale"}};
+  for (const auto& [how, text] : attacks) {
+    if (how != attack::nan)  // the mean refuses those
+      e.runs.push_back({std::string("mean, ") + text, "", how, 2});
+    e.runs.push_back({std::string("median, ") + text, "--aggregation median", how, 2});
+    e.runs.push_back(
+        {std::string("multi-krum, ") + text, "--aggregation multi-krum --wrong-workers 2", how, 2});
+  }
+  return e;
+}
+
+}  // namespace
+
+const std::vector<experiment>& experiments() {
+  static const std::vector<experiment> all{md_gan_and_federated("a", "iid"),
+                                           md_gan_and_federated("a-dirichlet", "dirichlet:0.3"),
+                                           ren(),
+                                           overlap(),
+                                           filters(),
+                                           wrong_workers()};
+  return all;
+}

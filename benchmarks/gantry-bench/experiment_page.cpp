@@ -1,0 +1,236 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "gantry/io/file.hpp"
+#include "gantry/io/html.hpp"
+
+#include "experiment_page.hpp"
+
+namespace {
+
+using namespace gantry;
+
+std::string number(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string text_of(const spread& s, int digits) {
+  if (s.least == s.most) return number(s.median, digits);
+  return number(s.median, digits) + " [" + number(s.least, digits) + ".." + number(s.most, digits) +
+         "]";
+}
+
+/// The values of `what` over the runs of one name.
+template <class What>
+spread over(const std::vector<measured_run>& runs, const std::string& name, What what) {
+  std::vector<double> values;
+  for (const measured_run& r : runs)
+    if (r.name == name) values.push_back(what(r));
+  return spread_of(std::move(values));
+}
+
+double middle(std::vector<double> values) { return spread_of(std::move(values)).median; }
+
+/// A table of the runs: scores where there are some, times where they are what is asked.
+std::string table_of(const experiment& e, const std::vector<measured_run>& runs) {
+  const bool modelled = e.links == link_kind::modelled;
+  std::string text = "| run |";
+  if (e.scored) text += " FID at the end | classifier score |";
+  if (modelled) text += " modelled seconds |";
+  if (!e.scored) text += " seconds per round | of the first line |";
+  text += " MB moved | worker GFLOP per round | server MB planned | worker MB planned |\n| --- |";
+  const int columns = 4 + (e.scored ? 2 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
+  for (int c = 0; c < columns; ++c) text += " --- |";
+  text += "\n";
+  const auto round = [](const measured_run& r) { return middle(r.round_seconds); };
+  const double first = over(runs, e.runs.front().name, round).median;
+  for (const experiment_run& kind : e.runs) {
+    const auto of = [&](auto what) { return over(runs, kind.name, what); };
+    text += "| " + kind.name + " |";
+    if (e.scored) {
+      text += " " + text_of(of([](const auto& r) { return r.points.back().score.fid; }), 1) + " |";
+      text += " " +
+              text_of(of([](const auto& r) { return r.points.back().score.classifier_score; }), 2);
+      text += " |";
+    }
+    if (modelled) text += " " + text_of(of([](const auto& r) { return r.seconds; }), 1) + " |";
+    if (!e.scored)
+      text += " " + text_of(of(round), 3) + " | " + number(of(round).median / first, 2) + " |";
+    const auto of_plan = [&](auto what) { return of(what).median; };
+    text += " " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);
+    text += " | " + number(of_plan([](const auto& r) { return r.costs.worker_flops / 1e9; }), 3);
+    text +=
+        " | " + number(of_plan([](const auto& r) { return double(r.costs.lead_bytes) / 1e6; }), 2);
+    text += " | " +
+            number(of_plan([](const auto& r) { return double(r.costs.worker_bytes) / 1e6; }), 2);
+    text += " |\n";
+  }
+  return text;
+}
+
+struct curve {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // of the medians over seeds
+};
+
+/// FID over generator updates, or over modelled seconds.
+std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run>& runs) {
+  std::vector<curve> curves;
+  for (const experiment_run& kind : e.runs) {
+    std::map<std::uint32_t, std::pair<std::vector<double>, std::vector<double>>> at;
+    for (const measured_run& r : runs) {
+      if (r.name != kind.name) continue;
+      for (const scored_point& p : r.points) {
+        const double x = e.links == link_kind::modelled ? r.seconds * p.iteration / r.iterations
+                                                        : static_cast<double>(p.generator_steps);
+        at[p.iteration].first.push_back(x);
+        at[p.iteration].second.push_back(p.score.fid);
+      }
+    }
+    curve c{kind.name, {}};
+    for (auto& [iteration, values] : at)
+      c.points.emplace_back(middle(values.first), middle(values.second));
+    curves.push_back(std::move(c));
+  }
+  return curves;
+}
+
+/// Curves with a logarithmic FID axis; stands alone.
+std::string svg_of(const experiment& e, const std::vector<curve>& curves) {
+  constexpr double width = 820, height = 420, left = 60, right = 280, top = 20, bottom = 50;
+  constexpr std::array colours{"#333333", "#4e9fd1", "#d1495b", "#f28e2b", "#1b7f5a", "#8e6bbf",
+                               "#8c8c8c", "#b8860b", "#1b4f8a", "#c77dba", "#5f9e3a", "#7f4f24"};
+  double last = 0, low = 1e300, high = -1e300;
+  for (const curve& c : curves)
+    for (const auto& [x, y] : c.points) {
+      last = std::max(last, x);
+      if (!std::isfinite(y) || y <= 0) continue;
+      low = std::min(low, std::log10(y));
+      high = std::max(high, std::log10(y));
+    }
+  if (!(high > low)) high = low + 1;
+  const auto px = [&](double x) {
+    return left + (width - left - right) * x / std::max(last, 1e-9);
+  };
+  const auto py = [&](double y) {
+    return top + (height - top - bottom) * (high - std::log10(y)) / (high - low);
+  };
+  std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width, 0) +
+                    " " + number(height, 0) +
+                    "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" "
+                    "height=\"100%\" fill=\"white\"/>\n";
+  const auto label = [&](double x, double y, const std::string& text, const char* anchor) {
+    out += "<text x=\"" + number(x, 1) + "\" y=\"" + number(y, 1) + "\" text-anchor=\"" + anchor +
+           "\">" + io::escape_html(text) + "</text>\n";
+  };
+  for (int i = 0; i <= 4; ++i) {
+    const double y = std::pow(10.0, low + (high - low) * i / 4), x = last * i / 4;
+    out += "<line x1=\"" + number(left, 0) + "\" x2=\"" + number(width - right, 0) + "\" y1=\"" +
+           number(py(y), 1) + "\" y2=\"" + number(py(y), 1) + "\" stroke=\"#dddddd\"/>\n";
+    label(left - 6, py(y) + 4, number(y, y < 100 ? 1 : 0), "end");
+    label(px(x), height - bottom + 18, number(x, last < 10 ? 1 : 0), "middle");
+  }
+  label((left + width - right) / 2, height - 12,
+        e.links == link_kind::modelled ? "modelled seconds" : "generator updates", "middle");
+  label(left, 14, "FID", "end");
+  for (std::size_t i = 0; i < curves.size(); ++i) {
+    const std::string colour = colours[i % colours.size()];
+    std::string points;
+    for (const auto& [x, y] : curves[i].points)
+      if (std::isfinite(y) && y > 0) points += number(px(x), 1) + "," + number(py(y), 1) + " ";
+    out += "<polyline fill=\"none\" stroke=\"" + colour + "\" stroke-width=\"2\" points=\"" +
+           points + "\"/>\n";
+    const double y = top + 16 + 20 * static_cast<double>(i);
+    out += "<line x1=\"" + number(width - right + 14, 0) + "\" x2=\"" +
+           number(width - right + 34, 0) + "\" y1=\"" + number(y - 4, 1) + "\" y2=\"" +
+           number(y - 4, 1) + "\" stroke=\"" + colour + "\" stroke-width=\"3\"/>\n";
+    label(width - right + 40, y, curves[i].name, "start");
+  }
+  return out + "</svg>\n";
+}
+
+std::string seeds_text(const experiment_settings& settings) {
+  std::string text;
+  for (const std::uint64_t s : settings.seeds)
+    text += (text.empty() ? "" : ",") + std::to_string(s);
+  return text;
+}
+
+std::string page_of(const experiment& e, const experiment_settings& settings,
+                    const std::string& machine, const std::vector<measured_run>& runs) {
+  std::string text = "# " + e.title + "\n\nClaim: " + e.claim +
+                     ".\n\n```\ngantry-bench strategies" + " --experiment " + e.key + " --seeds " +
+                     seeds_text(settings);
+  if (settings.length != 1) text += " --length " + number(settings.length, 3);
+  text += "\n```\n\nMachine: " + machine + ". ";
+  if (!e.link_text.empty()) text += "Links are " + e.link_text + ". ";
+  if (e.scored) {
+    const auto& score = runs.front().points.back().score;
+    text += "FID and classifier score in the features of " + score.feature_network + " (SHA-256 " +
+            score.feature_hash.substr(0, 16) + "), " + std::to_string(score.generated) +
+            " generated images against " + std::to_string(score.reference) + ". ";
+  }
+  text += std::string("Medians") + (runs.size() > e.runs.size() ? " [least..most]" : "") +
+          " over " + std::to_string(settings.seeds.size()) + " seed" +
+          (settings.seeds.size() > 1 ? "s" : "") +
+          (e.repeats > 1 ? ", " + std::to_string(e.repeats) + " turns each" : "") +
+          "; MB are 10^6 bytes of payload between all nodes over the whole run.\n\n" +
+          table_of(e, runs);
+  if (e.scored) text += "\n![FID](" + e.key + ".svg)\n";
+  text += "\nFlags of gantry-train, all runs: `" + e.flags + "`\n\n";
+  for (const experiment_run& r : e.runs) {
+    text += "* " + r.name + ": `" + r.flags + "`";
+    if (r.fail_stops) text += ", and worker w stops at iteration w I / N";
+    if (r.wrong != attack::none)
+      text += ", " + std::to_string(r.wrong_workers) + " workers tamper with what they send";
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+spread spread_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::ranges::sort(values);
+  return {values[values.size() / 2], values.front(), values.back()};
+}
+
+io::json::object json_of(const experiment& e, const measured_run& run) {
+  io::json::array points;
+  for (const scored_point& p : run.points)
+    points.push_back(io::json::object{{"iteration", p.iteration},
+                                      {"generator_steps", p.generator_steps},
+                                      {"bytes", p.bytes},
+                                      {"fid", p.score.fid},
+                                      {"classifier_score", p.score.classifier_score}});
+  return {{"experiment", e.key},
+          {"run", run.name},
+          {"seed", run.seed},
+          {"iterations", run.iterations},
+          {"bytes", run.bytes},
+          {"modelled_seconds", run.seconds},
+          {"round_seconds", middle(run.round_seconds)},
+          {"worker_flops_per_round", run.costs.worker_flops},
+          {"server_flops_per_round", run.costs.lead_flops},
+          {"server_bytes_planned", run.costs.lead_bytes},
+          {"worker_bytes_planned", run.costs.worker_bytes},
+          {"points", points}};
+}
+
+void write_page(const experiment& e, const experiment_settings& settings,
+                const std::string& machine, const std::vector<measured_run>& runs) {
+  std::string lines;
+  for (const measured_run& r : runs) lines += io::json::dump(json_of(e, r)) + "\n";
+  io::write_file_atomic(settings.out / (e.key + ".jsonl"), lines);
+  io::write_file_atomic(settings.out / (e.key + ".md"), page_of(e, settings, machine, runs));
+  if (e.scored)
+    io::write_file_atomic(settings.out / (e.key + ".svg"), svg_of(e, curves_of(e, runs)));
+}

@@ -1,0 +1,227 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <map>
+#include <memory>
+#include <sstream>
+
+#include "gantry/comm/any.hpp"
+#include "gantry/comm/filtered.hpp"
+#include "gantry/comm/in_process.hpp"
+#include "gantry/comm/modelled.hpp"
+#include "gantry/comm/throttled.hpp"
+#include "gantry/data/partition.hpp"
+#include "gantry/dist/filter_chain.hpp"
+#include "gantry/io/file.hpp"
+#include "gantry/io/json.hpp"
+
+#include "experiment_page.hpp"
+#include "experiments.hpp"
+#include "gantry-train/data_sets.hpp"
+#include "gantry-train/preset.hpp"
+#include "gantry-train/scores.hpp"
+#include "gantry-train/transport.hpp"
+
+namespace {
+
+using namespace gantry;
+
+/// A world that somebody else owns, so that it can be asked after a run.
+template <World W>
+class borrowed_world {
+ public:
+  using communicator_type = typename W::communicator_type;
+  explicit borrowed_world(W& world) : world_(&world) {}
+  [[nodiscard]] rank_t size() const noexcept { return world_->size(); }
+  [[nodiscard]] decltype(auto) pool() const noexcept { return world_->pool(); }
+  void run(auto&& f) { world_->run(f); }
+
+ private:
+  W* world_;
+};
+
+/// What a wrong worker does to what it sends.
+struct tampering {
+  attack how{attack::none};
+  std::vector<float> first{};  ///< what a stale worker sends for ever
+
+  void apply(const message_route&, std::span<float> values) {
+    switch (how) {
+      case attack::none:
+        return;
+      case attack::sign_flipped:
+        for (float& v : values) v = -v;
+        return;
+      case attack::times_100:
+        for (float& v : values) v *= 100;
+        return;
+      case attack::nan:
+        std::ranges::fill(values, std::numeric_limits<float>::quiet_NaN());
+        return;
+      case attack::stale:
+        if (first.size() != values.size()) first.assign(values.begin(), values.end());
+        std::ranges::copy(first, values.begin());
+        return;
+    }
+  }
+  void visit_values(auto&& f) { f("first", first); }
+};
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> words;
+  for (std::string word; in >> word;) words.push_back(word);
+  return words;
+}
+
+/// Everything that is read or trained once for all runs.
+class laboratory {
+ public:
+  explicit laboratory(const experiment_settings& settings) : settings_(settings) {
+    for (const preset& p : presets()) models_.push_back(p.about);
+  }
+
+  /// The options that the flags of a run stand for.
+  program_options options(const experiment& e, const experiment_run& run,
+                          std::uint64_t seed) const {
+    std::string text = "gantry-train " + e.flags + " " + run.flags + " --outdir none --seed " +
+                       std::to_string(seed) + " --threads " + std::to_string(settings_.threads);
+    if (!settings_.data_dir.empty()) text += " --data-dir " + settings_.data_dir;
+    const std::vector<std::string> words = words_of(text);
+    std::vector<const char*> argv;
+    for (const std::string& w : words) argv.push_back(w.c_str());
+    program_options o = *parse_options(static_cast<int>(argv.size()), argv.data(), models_);
+    const auto shortened = [&](std::uint32_t n) {
+      return std::max(1u, static_cast<std::uint32_t>(std::lround(n * settings_.length)));
+    };
+    o.iterations = shortened(o.iterations);
+    o.metric_every = shortened(o.metric_every);
+    if (run.fail_stops)
+      for (int w = 1; w < o.strategy.workers; ++w)
+        o.stops.push_back({w, o.iterations / static_cast<std::uint32_t>(o.strategy.workers) *
+                                  static_cast<std::uint32_t>(w)});
+    return o;
+  }
+
+  measured_run measure(const experiment& e, const experiment_run& run, std::uint64_t seed) {
+    const program_options o = options(e, run, seed);
+    const preset& networks =
+        *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+    require_fitting_images(o, networks.image);
+    measured_run found{.name = run.name, .seed = seed};
+    found.costs = networks.plan(o).costs;
+    const data_sets& sets = data(o, networks);
+    std::vector<data::shard> shards =
+        data::partition(sets.train, o.split, o.strategy.workers, seed);
+    scorer* judge = e.scored ? &scores(o, networks, sets) : nullptr;
+    auto last = std::chrono::steady_clock::now();
+    std::uint64_t bytes = 0;
+    std::int64_t steps = 0;
+    const train::run_options go{
+        .iterations = o.iterations,
+        .on_round =
+            [&](const train::round_view& view) {
+              const auto now = std::chrono::steady_clock::now();
+              found.round_seconds.push_back(std::chrono::duration<double>(now - last).count());
+              bytes += view.report.bytes_down + view.report.bytes_up + view.report.bytes_swap;
+              steps += view.report.generator_steps;
+              if (judge && view.iteration % o.metric_every == 0)
+                found.points.push_back({view.iteration, steps, bytes,
+                                        judge->evaluate(view.sample, o.metric_samples, seed)});
+              last = std::chrono::steady_clock::now();
+            },
+        .configuration = configuration(o),
+        .stops = o.stops};
+    found.seconds = in_world(e, run, o, networks, [&](comm::any_world world) {
+      networks.train(o, world, std::move(shards), go);
+    });
+    found.iterations = o.iterations;
+    found.bytes = bytes;
+    return found;
+  }
+
+ private:
+  /// Runs `train` in the world of an experiment. @returns modelled seconds, 0 where none are
+  double in_world(const experiment& e, const experiment_run& run, const program_options& o,
+                  const preset& networks, const std::function<void(comm::any_world)>& train) const {
+    const int ranks = ranks_of(o);
+    const auto around = [&](comm::any_world world) {
+      if (run.wrong != attack::none) {
+        std::vector<dist::filter_chain<tampering, dist::exact>> filters(
+            static_cast<std::size_t>(ranks), {tampering{}, dist::exact{}});
+        for (int w = 1; w <= run.wrong_workers; ++w)
+          filters[static_cast<std::size_t>(w)] = {tampering{run.wrong}, dist::exact{}};
+        world = comm::filtered_world(
+            std::move(world),
+            message_selection{.kinds = {message::feedback, message::model}, .from_lead = false},
+            std::move(filters));
+      }
+      train(with_filters(std::move(world), o.messages,
+                         static_cast<std::size_t>(networks.image.size())));
+    };
+    if (e.links == link_kind::none) {
+      around(comm::in_process(ranks, o.threads));
+      return 0;
+    }
+    std::vector<metrics::node_rates> rates(static_cast<std::size_t>(ranks), e.worker);
+    rates.front() = e.server;
+    const metrics::link_model model(rates);
+    if (e.links == link_kind::throttled) {
+      around(comm::throttled(comm::in_process(ranks, o.threads), model));
+      return 0;
+    }
+    auto world = comm::modelled(comm::in_process(ranks, o.threads), model);
+    around(borrowed_world(world));
+    return world.seconds();
+  }
+
+  const data_sets& data(const program_options& o, const preset& networks) {
+    auto& kept = data_[o.data + "/" + o.model];
+    if (!kept) kept = std::make_unique<data_sets>(load_data(o, networks.image));
+    return *kept;
+  }
+  scorer& scores(const program_options& o, const preset& networks, const data_sets& sets) {
+    auto& kept = scorers_[o.data + "/" + o.model];
+    if (!kept)
+      kept = make_scorer(o, networks.plan(o), sets, [](const std::string& text) {
+        std::fprintf(stderr, "gantry-bench: %s\n", text.c_str());
+      });
+    return *kept;
+  }
+
+  experiment_settings settings_;
+  std::vector<model_info> models_;
+  std::map<std::string, std::unique_ptr<data_sets>> data_;
+  std::map<std::string, std::unique_ptr<scorer>> scorers_;
+};
+
+}  // namespace
+
+void run_experiment(const experiment_settings& settings, const std::string& machine) {
+  const auto found = std::ranges::find_if(
+      experiments(), [&](const experiment& e) { return e.key == settings.key; });
+  if (found == experiments().end()) {
+    std::string known;
+    for (const experiment& e : experiments()) known += (known.empty() ? "" : ", ") + e.key;
+    throw usage_error("--experiment was expected to be one of " + known + " and is \"" +
+                      settings.key + "\"");
+  }
+  const experiment& e = *found;
+  io::require_writable_directory(settings.out);
+  laboratory all(settings);
+  for (const experiment_run& run : e.runs) all.options(e, run, 0);  // flags are checked first
+  std::vector<measured_run> runs;
+  for (const std::uint64_t seed : settings.seeds)
+    for (int turn = 0; turn < e.repeats; ++turn)
+      for (const experiment_run& run : e.runs) {
+        runs.push_back(all.measure(e, run, seed));
+        std::printf("%s\n", io::json::dump(json_of(e, runs.back())).c_str());
+        std::fflush(stdout);
+      }
+  write_page(e, settings, machine, runs);
+}

@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry-bench strategies: named experiments, each a list of runs of gantry-train that are scored
+// side by side.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gantry/metrics/link_model.hpp"
+
+/// What wrong workers do to the feedbacks and networks that they send.
+enum class attack { none, sign_flipped, times_100, nan, stale };
+
+/// How the links between nodes are: not at all in the way, as slow as a model says in seconds that
+/// are added up, or in seconds that pass.
+enum class link_kind { none, modelled, throttled };
+
+/// A line of a table.
+struct experiment_run {
+  std::string name;
+  std::string flags;  ///< of gantry-train, behind those of the experiment
+  attack wrong{attack::none};
+  int wrong_workers{0};
+  bool fail_stops{false};  ///< a worker stops every I / N iterations
+};
+
+struct experiment {
+  std::string key, title, claim;
+  std::string flags;  ///< of gantry-train, of all runs
+  std::vector<experiment_run> runs{};
+  link_kind links{link_kind::none};
+  gantry::metrics::node_rates worker{}, server{};
+  std::string link_text{};  ///< the rates in words
+  bool scored{true};        ///< FID at intervals; otherwise only times
+  int repeats{1};           ///< of a run that is timed, by turns with the others
+};
+
+/// All that this program knows.
+const std::vector<experiment>& experiments();
+
+/// How much of an experiment is run.
+struct experiment_settings {
+  std::string key;
+  std::vector<std::uint64_t> seeds{0, 1, 2};
+  double length{1};        ///< of the runs, 1: as the table says
+  int threads{0};          ///< 0: all
+  std::string data_dir{};  ///< of gantry-train's --data-dir
+  std::filesystem::path out{"docs/results/strategies"};
+};
+
+/// Runs an experiment; writes KEY.jsonl, KEY.md and KEY.svg into `out`, and prints each line of
+/// JSON. @throws gantry::usage_error for an unknown key
+void run_experiment(const experiment_settings& settings, const std::string& machine);
