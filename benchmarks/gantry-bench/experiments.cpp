@@ -137,47 +137,53 @@ class laboratory {
             },
         .configuration = configuration(o),
         .stops = o.stops};
-    found.seconds = in_world(e, run, o, networks, [&](comm::any_world world) {
-      networks.train(o, world, std::move(shards), go);
-    });
+    in_world(e, run, o, networks, found,
+             [&](comm::any_world world) { networks.train(o, world, std::move(shards), go); });
     found.iterations = o.iterations;
-    found.bytes = bytes;
+    // Reports count values, the transport what filters made of them.
+    for (scored_point& p : found.points)
+      p.bytes = static_cast<std::uint64_t>(static_cast<double>(p.bytes) /
+                                           static_cast<double>(std::max<std::uint64_t>(bytes, 1)) *
+                                           static_cast<double>(found.bytes));
     return found;
   }
 
  private:
-  /// Runs `train` in the world of an experiment. @returns modelled seconds, 0 where none are
-  double in_world(const experiment& e, const experiment_run& run, const program_options& o,
-                  const preset& networks, const std::function<void(comm::any_world)>& train) const {
+  /// Runs `train` in the world of an experiment; notes bytes and modelled seconds.
+  static void in_world(const experiment& e, const experiment_run& run, const program_options& o,
+                       const preset& networks, measured_run& found,
+                       const std::function<void(comm::any_world)>& train) {
     const int ranks = ranks_of(o);
     const auto around = [&](comm::any_world world) {
-      if (run.wrong != attack::none) {
-        std::vector<dist::filter_chain<tampering, dist::exact>> filters(
-            static_cast<std::size_t>(ranks), {tampering{}, dist::exact{}});
-        for (int w = 1; w <= run.wrong_workers; ++w)
-          filters[static_cast<std::size_t>(w)] = {tampering{run.wrong}, dist::exact{}};
-        world = comm::filtered_world(
-            std::move(world),
-            message_selection{.kinds = {message::feedback, message::model}, .from_lead = false},
-            std::move(filters));
-      }
+      if (run.wrong != attack::none) world = with_wrong_workers(std::move(world), run);
       train(with_filters(std::move(world), o.messages,
                          static_cast<std::size_t>(networks.image.size())));
     };
-    if (e.links == link_kind::none) {
-      around(comm::in_process(ranks, o.threads));
-      return 0;
-    }
+    auto base = comm::in_process(ranks, o.threads);
     std::vector<metrics::node_rates> rates(static_cast<std::size_t>(ranks), e.worker);
     rates.front() = e.server;
-    const metrics::link_model model(rates);
-    if (e.links == link_kind::throttled) {
-      around(comm::throttled(comm::in_process(ranks, o.threads), model));
-      return 0;
+    if (e.links == link_kind::none) {
+      around(borrowed_world(base));
+    } else if (e.links == link_kind::throttled) {
+      around(comm::throttled(borrowed_world(base), metrics::link_model(rates)));
+    } else {
+      auto world = comm::modelled(borrowed_world(base), metrics::link_model(rates));
+      around(borrowed_world(world));
+      found.seconds = world.seconds();
     }
-    auto world = comm::modelled(comm::in_process(ranks, o.threads), model);
-    around(borrowed_world(world));
-    return world.seconds();
+    const tally_by_kind sent = base.total().sent;
+    found.bytes = sent.total().bytes - sent[message::control].bytes;
+  }
+
+  static comm::any_world with_wrong_workers(comm::any_world world, const experiment_run& run) {
+    std::vector<dist::filter_chain<tampering, dist::exact>> filters(
+        static_cast<std::size_t>(world.size()), {tampering{}, dist::exact{}});
+    for (int w = 1; w <= run.wrong_workers; ++w)
+      filters[static_cast<std::size_t>(w)] = {tampering{run.wrong}, dist::exact{}};
+    return comm::filtered_world(
+        std::move(world),
+        message_selection{.kinds = {message::feedback, message::model}, .from_lead = false},
+        std::move(filters));
   }
 
   const data_sets& data(const program_options& o, const preset& networks) {

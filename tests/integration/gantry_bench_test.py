@@ -5,8 +5,13 @@
 import json
 import math
 import os
+import shutil
 import subprocess
+import tempfile
 import unittest
+from pathlib import Path
+
+from gantry_train_support import write_data
 
 STEP_KEYS = {"impl", "model", "kernels", "minimal_filtering", "precision", "batch", "threads",
              "steps", "step_ms", "step_ms_p10", "step_ms_p90", "images_per_s", "gflop_per_step",
@@ -74,6 +79,61 @@ class Bench(unittest.TestCase):
             self.assertEqual((result.returncode, result.stdout), (2, ""))
             self.assertIn(expected, result.stderr)
             self.assertEqual(result.stderr.count("\n"), 1)
+
+
+class Strategies(Bench):
+    """Experiments on a few images: what they leave; the figures mean nothing."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Path(tempfile.mkdtemp(prefix="gantry-bench-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.data = write_data(cls.folder / "data")
+
+    def run_experiment(self, key, *more):
+        result = call("strategies", "--experiment", key, "--length", "0.004", "--out",
+                      str(self.folder), "--data-dir", str(self.data), *more)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        kept = (self.folder / f"{key}.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line) for line in kept], lines)
+        page = (self.folder / f"{key}.md").read_text()
+        for line in lines:
+            self.assertIn(f"| {line['run']} |", page)
+        return lines, page
+
+    def test_modelled_time(self):
+        lines, page = self.run_experiment("b", "--seeds", "0,1")
+        self.assertEqual(len(lines), 2 * 3)
+        self.assertIn("modelled", page)
+        for line in lines:
+            self.assertGreater(line["modelled_seconds"], 0)
+            self.assertGreater(line["points"][-1]["fid"], 0)
+        # Equal work: seconds are those of the model and no clock's, so seeds agree.
+        by_run = {}
+        for line in lines:
+            by_run.setdefault(line["run"], set()).add(line["modelled_seconds"])
+        self.assertTrue(all(len(seconds) == 1 for seconds in by_run.values()), by_run)
+        serial, parallel = (max(by_run[f"Ren, {name}, 5 and 5 steps"])
+                            for name in ("serial", "parallel"))
+        self.assertLess(parallel, serial)
+        self.assertIn("<polyline", (self.folder / "b.svg").read_text())
+
+    def test_bytes_are_those_on_the_wire(self):
+        lines, _ = self.run_experiment("e", "--seeds", "0")
+        moved = {line["run"]: line["bytes"] for line in lines}
+        self.assertGreater(moved["exact"], moved["bf16"])
+        self.assertGreater(moved["bf16"], moved["int8, error feedback"])
+        self.assertEqual(moved["clip and noise, sigma 1.07"], moved["exact"])
+
+    def test_wrong_workers(self):
+        lines, _ = self.run_experiment("e-wrong", "--seeds", "0")
+        self.assertEqual(len(lines), 12)
+
+    def test_unknown(self):
+        result = call("strategies", "--experiment", "z")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("expected one of a, ", result.stderr)
 
 
 if __name__ == "__main__":
