@@ -95,8 +95,8 @@ experiment filters() {
                {"bf16", md_gan + "--filter bf16"},
                {"int8, error feedback", md_gan + "--filter int8 --error-feedback"},
                {"top 5 %, error feedback", md_gan + "--filter top-k --keep 0.05 --error-feedback"},
-               {"clip and noise, sigma 0.1", md_gan + "--noise 0.1"},
-               {"clip and noise, sigma 1.07", md_gan + "--noise 1.07"}}};
+               {"clip and noise, sigma 0.1", md_gan + "--noise 0.1 --noise-seed 1"},
+               {"clip and noise, sigma 1.07", md_gan + "--noise 1.07 --noise-seed 1"}}};
 }
 
 experiment wrong_workers() {

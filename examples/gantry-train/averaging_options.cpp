@@ -38,12 +38,25 @@ Enum chosen(const std::vector<std::string>& names, const std::string& name) {
 
 /// Who takes part: a fraction that is given alone is drawn at random.
 std::string resolve_choice(const CLI::App& app, const char* flag, const std::string& given) {
-  if (app.count("--fraction") == 0) return given;
+  if (app.count("--fraction") == 0) {
+    if (given != "all")
+      throw usage_error(std::string(flag) + " " + given +
+                        " was expected with a --fraction of the workers and came without; give one "
+                        "or leave it out");
+    return given;
+  }
   if (app.count(flag) == 0) return "random";
   if (given == "all")
     throw usage_error("--fraction was expected with a " + std::string(flag) +
                       " that leaves workers out and came with all; leave one of them out");
   return given;
+}
+
+/// A flag that is given has to change something. @throws usage_error
+void require_use(const CLI::App& app, const char* flag, bool is_used, const char* needed) {
+  if (app.count(flag) > 0 && !is_used)
+    throw usage_error(std::string(flag) + " was expected with " + needed +
+                      " and came without; leave it out");
 }
 
 std::optional<federated::asynchronous> resolve_staleness(const CLI::App& app,
@@ -56,6 +69,9 @@ std::optional<federated::asynchronous> resolve_staleness(const CLI::App& app,
                           "with none; leave it out");
     return std::nullopt;
   }
+  require_use(app, "--staleness-decay", o.staleness != "constant",
+              "--staleness exponential or hinge");
+  require_use(app, "--staleness-free", o.staleness == "hinge", "--staleness hinge");
   for (const char* flag : {"--fraction", "--participation", "--aggregation", "--weights"})
     if (app.count(flag) > 0)
       throw usage_error(std::string(flag) + " was expected with --staleness none and came with " +
@@ -143,6 +159,7 @@ federated::config federated_average_config(const CLI::App& app, const averaging_
     throw usage_error(
         "--local-epochs was expected without --local-updates and came with it; leave one of them "
         "out");
+  require_use(app, "--weights", o.aggregation == "mean", "--aggregation mean");
   return {.local = app.count("--local-epochs") > 0 ? dist::epochs(o.local_epochs)
                                                    : dist::iterations(o.local_updates),
           .updates = chosen<federated::update_order>(updates, o.updates),
@@ -163,6 +180,9 @@ ren::config averaged_discriminator_config(const CLI::App& app, const averaging_o
         "--weights of averaged_discriminator was expected to be size or uniform and "
         "is " +
         o.weights + "; choose one of them, or --strategy federated_average");
+  require_use(app, "--weights", o.aggregation == "mean", "--aggregation mean");
+  require_use(app, "--snr", o.scheduling == "best-channel" || o.scheduling == "proportional-fair",
+              "--scheduling best-channel or proportional-fair");
   return {.order_of_work = chosen<ren::schedule>(schedules, o.schedule),
           .local_updates = o.local_updates,
           .server_updates = o.server_steps,

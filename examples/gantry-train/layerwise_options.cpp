@@ -22,6 +22,10 @@ dist::layerwise_overlap::config layerwise_config(const CLI::App& app, const laye
       throw usage_error(std::string(flag) + " was expected with --peer-pass " + fitting +
                         " and came with --peer-pass " + o.peer_pass + "; leave it out");
   };
+  if (app.count("--bucket") > 0 && o.overlap == "blocking")
+    throw usage_error(
+        "--bucket was expected with --overlap ready or input-first, whose layers travel apart, and "
+        "came with blocking; leave it out");
   needs("--swap", o.peer_pass != "none", "ewc or replay");
   needs("--peer-steps", o.peer_pass != "none", "ewc or replay");
   needs("--peer-weight", o.peer_pass == "ewc", "ewc");

@@ -70,15 +70,16 @@ void require_no_checkpoints(const program_options& o) {
 }
 
 /// @throws usage_error if the nodes of a run need more memory than this machine has
-void require_memory(const program_options& o, const run_plan& p) {
+void require_memory(const program_options& o, const run_plan& p, int nodes_here) {
+  const int workers = std::min(o.strategy.workers, nodes_here);
   const std::size_t needed =
-      p.costs.lead_bytes + static_cast<std::size_t>(o.strategy.workers) * p.costs.worker_bytes;
+      p.costs.lead_bytes + static_cast<std::size_t>(workers) * p.costs.worker_bytes;
   const std::size_t present = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
                               static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const auto mebibytes = [](std::size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
   if (needed > present)
     throw usage_error("expected a run that fits into the " + mebibytes(present) +
-                      " of this machine, found " + std::to_string(o.strategy.workers) +
+                      " of this machine, found " + std::to_string(workers) +
                       " workers and their server in need of " + mebibytes(needed) +
                       "; take fewer workers or a smaller batch");
 }
@@ -100,7 +101,7 @@ int run(program_options o, transport& nodes) {
       with_filters(nodes.world(o), o.messages, static_cast<std::size_t>(networks.image.size()));
   const bool leads = nodes.leads();
   if (!leads) o.quiet = true;
-  require_memory(o, plan);
+  require_memory(o, plan, nodes.nodes_here(o));
   if (leads) require_no_checkpoints(o);
   if (!o.quiet) announce(o);
   o.resume_from = resolve_resume(o);

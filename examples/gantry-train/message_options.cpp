@@ -12,6 +12,7 @@
 
 #include "checks.hpp"
 #include "message_options.hpp"
+#include "strategy_options.hpp"
 
 using namespace gantry;
 
@@ -25,7 +26,6 @@ message_selection selected(const message_options& o) {
           .between_workers = false};
 }
 
-/// A filter for every rank, each with the noise of its own secret if `before` makes some.
 template <Filter F>
 comm::any_world encoded(comm::any_world world, const message_options& o, const F& filter) {
   if (o.error_feedback)
@@ -55,27 +55,44 @@ void add_message_flags(CLI::App& app, message_options& o) {
       ->check(from_to(std::uint64_t{0}, std::uint64_t{1} << 62));
 }
 
-void resolve_messages(const CLI::App& app, const message_options& o, const std::string& strategy) {
+void resolve_messages(const CLI::App& app, const message_options& o,
+                      const strategy_options& strategy) {
   const auto needs = [&](const char* flag, bool fits, const std::string& needed) {
     if (app.count(flag) > 0 && !fits)
       throw usage_error(std::string(flag) + " was expected with " + needed +
                         " and came without; leave it out");
   };
-  needs("--filter-on", o.filter != "none", "a --filter");
+  const bool feedbacks = strategy.is<dist::md_gan>();
+  needs("--filter-on", o.filter != "none" && !feedbacks,
+        "a --filter and a strategy whose server sends networks");
   needs("--error-feedback", o.filter != "none", "a --filter");
   needs("--keep", o.filter == "top-k", "--filter top-k");
   needs("--noise-clip", o.noise.has_value(), "--noise");
   needs("--noise-seed", o.noise.has_value(), "--noise");
-  if (o.noise && strategy != "md_gan")
+  if (o.noise && app.count("--noise-seed") == 0)
     throw usage_error(
-        "--noise was expected with --strategy md_gan, whose workers send feedbacks, "
-        "and came with " +
-        strategy + "; leave it out");
-  if (o.filter != "none" && (strategy == "standalone" || strategy == "label_parallel"))
+        "--noise was expected with a --noise-seed, the secret of this run and came without; give "
+        "a number that nobody else knows and no other run has");
+  if (o.noise && !feedbacks)
     throw usage_error(
-        "--filter was expected with a strategy that exchanges feedbacks or networks "
-        "and came with " +
-        strategy + "; leave it out");
+        "--noise was expected with --strategy md_gan, whose workers send feedbacks, and came "
+        "with " +
+        strategy.name + "; leave it out");
+  if (o.filter != "none" && (!strategy.has_server() || strategy.is<dist::label_parallel>()))
+    throw usage_error(
+        "--filter was expected with a strategy that exchanges feedbacks or networks and came "
+        "with " +
+        strategy.name + "; leave it out");
+  // A network is sent whole: what is left out of it is 0, not added later.
+  if ((o.filter == "top-k" || o.error_feedback) && !feedbacks)
+    throw usage_error(
+        "--filter top-k and --error-feedback were expected with --strategy md_gan, whose "
+        "feedbacks add up, and came with " +
+        strategy.name + "; use int8 or bf16 alone");
+  if (o.filter == "int8" && strategy.averaging.moments)
+    throw usage_error(
+        "--average-moments was expected with a --filter that keeps small numbers and came with "
+        "int8; use bf16");
 }
 
 comm::any_world with_filters(comm::any_world world, const message_options& o,

@@ -29,9 +29,12 @@ class App;
 
 void add_message_flags(CLI::App& app, message_options& o);
 
-/// @throws gantry::usage_error for flags that contradict each other, or a strategy without messages
-/// of that kind
-void resolve_messages(const CLI::App& app, const message_options& o, const std::string& strategy);
+struct strategy_options;
+
+/// @throws gantry::usage_error for flags that contradict each other, or a strategy whose messages
+/// cannot take that form
+void resolve_messages(const CLI::App& app, const message_options& o,
+                      const strategy_options& strategy);
 
 /// `world` with the filters of its ranks; samples have `sample_size` values.
 gantry::comm::any_world with_filters(gantry::comm::any_world world, const message_options& o,

@@ -112,7 +112,7 @@ void resolve_augmentation(const CLI::App& app, program_options& o) {
 void resolve(const CLI::App& app, program_options& o) {
   resolve_partition(app, o);
   resolve_strategy(app, o.strategy);
-  resolve_messages(app, o.messages, o.strategy.name);
+  resolve_messages(app, o.messages, o.strategy);
   resolve_augmentation(app, o);
   for (const std::string& text : o.stop_worker)
     o.stops.push_back(resolve_stop(text, o.strategy.workers));
@@ -272,5 +272,10 @@ gantry::io::json::object configuration(const program_options& o) {
   }
   add_strategy_settings(c, o.strategy);
   add_settings(c, o.messages);
+  // Filters work message by message, so there the cut into messages decides the result.
+  if (o.messages.filter != "none" && o.strategy.is<gantry::dist::layerwise_overlap>()) {
+    c.set("overlap", o.strategy.layerwise.overlap);
+    c.set("bucket", o.strategy.layerwise.bucket);
+  }
   return c;
 }

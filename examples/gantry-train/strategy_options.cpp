@@ -88,7 +88,13 @@ dist::swap_rule resolve_swap(const std::string& name) {
                            : dist::swap_rule::derangement;
 }
 
-dist::md_gan::config md_gan_config(const strategy_options& o) {
+dist::md_gan::config md_gan_config(const CLI::App& app, const strategy_options& o) {
+  if (o.swap_every == "never")
+    for (const char* flag : {"--swap", "--swap-moments", "--swap-keep-statistics"})
+      if (app.count(flag) > 0)
+        throw usage_error(std::string(flag) +
+                          " was expected with discriminators that are swapped and came with "
+                          "--swap-every never; leave it out");
   const int k = resolve_k(o);
   if (k > o.workers)
     throw usage_error("--k was expected to be at most the " + std::to_string(o.workers) +
@@ -178,7 +184,7 @@ void resolve_strategy(const CLI::App& app, strategy_options& o) {
   if (o.is<dist::output_aggregation>())
     std::get<dist::output_aggregation::config>(o.configs) =
         output_aggregation_config(app, o.output, resolve_fakes(o), o.local_steps);
-  if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(o);
+  if (o.is<dist::md_gan>()) std::get<dist::md_gan::config>(o.configs) = md_gan_config(app, o);
   if (o.is<dist::layerwise_overlap>())
     std::get<dist::layerwise_overlap::config>(o.configs) =
         layerwise_config(app, o.layerwise,

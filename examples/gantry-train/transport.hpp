@@ -12,6 +12,9 @@
 
 #include "options.hpp"
 
+/// The ranks that a run of these options takes.
+int ranks_of(const program_options& o);
+
 /// The process's part of a job. Over threads it is all of it; over MPI it is one rank.
 class transport {
  public:
@@ -20,6 +23,8 @@ class transport {
   [[nodiscard]] virtual bool leads() const { return true; }
   /// @throws gantry::usage_error if there are not as many ranks as the strategy needs
   [[nodiscard]] virtual gantry::comm::any_world world(const program_options& o) = 0;
+  /// How many nodes of the run share this machine's memory.
+  [[nodiscard]] virtual int nodes_here(const program_options& o) const { return ranks_of(o); }
   /// Ends the whole job with that exit code, if there is more of it than this process.
   virtual void end_all(int) {}
 
@@ -28,6 +33,3 @@ class transport {
 
 /// @throws gantry::error if the transport cannot be started
 std::unique_ptr<transport> make_transport(const std::string& name);
-
-/// The ranks that a run of these options takes.
-int ranks_of(const program_options& o);

@@ -27,8 +27,11 @@ class mpi_transport final : public transport {
     // The processes of a machine share its cores.
     const int cores = thread_pool(0).threads();
     const int threads = o.threads > 0 ? o.threads : std::max(1, cores / mpi_.local_size());
-    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads));
+    // Workers wait while the server draws and scores; who waits for a worker is the server.
+    comm::mpi_patience patience{.warn_after = leads() ? 5.0 : 300.0};
+    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), patience);
   }
+  int nodes_here(const program_options&) const override { return mpi_.local_size(); }
   void end_all(int code) override { comm::mpi_environment::abort(code); }
 
  private:

@@ -37,7 +37,7 @@ class SameSeed(ProgramTest):
 
 
 class Strategies(ProgramTest):
-    """Strategies that average networks."""
+    """Other strategies, and what messages and images go through."""
 
     def test_resumed_bits(self):
         for name, given in {
@@ -49,7 +49,11 @@ class Strategies(ProgramTest):
                 "private": {"strategy": "federated_average", "average": "discriminator"},
                 "ren": {"strategy": "averaged_discriminator", "schedule": "parallel",
                         "server_steps": 2, "scheduling": "proportional-fair",
-                        "fraction": 0.7}}.items():
+                        "fraction": 0.7},
+                "overlap": {"strategy": "layerwise_overlap", "peer_pass": "ewc"},
+                "filtered": {"filter": "top-k", "keep": 0.1, "error_feedback": True},
+                "noisy": {"noise": 0.5, "noise_seed": 7, "aggregation": "median"},
+                "adapted": {"augment": "color,flip", "augment_probability": "ada"}}.items():
             with self.subTest(name):
                 whole, parts = self.folder / name, self.folder / f"{name}-parts"
                 given["workers"] = 3
@@ -58,6 +62,13 @@ class Strategies(ProgramTest):
                 self.train(**given, outdir=parts, resume="latest")
                 self.assertEqual(manifest_hash(parts, 4), manifest_hash(whole, 4))
                 self.assertTrue(list(whole.glob("*.png")))
+
+
+    def test_settings_that_a_resume_leaves_out(self):
+        outdir = self.folder / "guarded"
+        self.train(noise=0.5, noise_seed=7, outdir=outdir, iterations=2)
+        result = self.run_program(outdir=outdir, resume="latest", quiet=True)
+        self.assert_refused(result, 3, "noise = 0.5", "has none")
 
 
 class Resume(ProgramTest):

@@ -71,7 +71,8 @@ inline std::string place(const launch& l) {
 }  // namespace detail
 
 /// The place that the first of torchrun, Open MPI, PMI and Slurm names; alone if none does. Slurm
-/// counts only inside srun, where SLURM_STEP_ID is set: a batch script has its other variables too.
+/// counts only if no other does, and only inside srun, where SLURM_STEP_ID is set: a batch script
+/// has its other variables too.
 /// @throws usage_error if a launcher's variables are no numbers or do not fit together, or if two
 /// of them disagree (both are named)
 inline launch discover_launch(const environment& env = process_environment) {
@@ -79,7 +80,9 @@ inline launch discover_launch(const environment& env = process_environment) {
   for (const detail::launcher_names& names : detail::launchers) {
     const auto rank = detail::number_of(env, names.rank), size = detail::number_of(env, names.size);
     if (!rank || !size) continue;
-    if (std::string_view(names.name) == "Slurm" && !env("SLURM_STEP_ID")) continue;
+    // What mpirun starts inside a step has the step's variables, which are not about it.
+    if (std::string_view(names.name) == "Slurm" && (!found.empty() || !env("SLURM_STEP_ID")))
+      continue;
     launch l{*rank, *size, *rank, names.name};
     if (const auto local = detail::number_of(env, names.local_rank)) l.local_rank = *local;
     if (l.rank >= l.size)

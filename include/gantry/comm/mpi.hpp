@@ -141,6 +141,11 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   mpi_communicator(const mpi_communicator&) = delete;
   mpi_communicator& operator=(const mpi_communicator&) = delete;
 
+  /// What is still under way is left to MPI: it may read those buffers until the job ends.
+  ~mpi_communicator() {
+    if (!pending_.empty()) static_cast<void>(new std::list<pending_send>(std::move(pending_)));
+  }
+
   [[nodiscard]] rank_t rank() const noexcept { return rank_; }
   [[nodiscard]] rank_t size() const noexcept { return size_; }
   [[nodiscard]] const traffic& statistics() const { return counters_; }
@@ -256,6 +261,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       }
     }
     flush();
+    drain_notices();
     if (failure.empty()) look_for_failures();
   }
 
@@ -268,7 +274,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   };
   struct pending_send {
     std::vector<float> values;
-    MPI_Request request;
+    MPI_Request request{MPI_REQUEST_NULL};
   };
 
   static std::string describe(message kind, std::size_t count) {
@@ -309,12 +315,12 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
                   std::to_string(data.size()) + "; send it in parts");
     reclaim();
     if (spare_.empty()) spare_.emplace_back();
-    pending_.splice(pending_.end(), spare_, spare_.begin());
-    pending_send& p = pending_.back();
+    pending_send& p = spare_.front();
     p.values.assign(data.begin(), data.end());
     check_mpi(MPI_Isend(p.values.data(), static_cast<int>(data.size()), MPI_FLOAT, to, tag, where,
                         &p.request),
               "MPI_Isend");
+    pending_.splice(pending_.end(), spare_, spare_.begin());
   }
   /// Takes back the buffers of sends that are done; gives MPI the chance to go on with the others.
   void reclaim() {
@@ -325,6 +331,12 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       if (is_done) spare_.splice(spare_.end(), pending_, p);
       p = next;
     }
+  }
+
+  /// Barriers that nobody came to any more.
+  void drain_notices() {
+    for (MPI_Status status; arrived(notices_, MPI_ANY_SOURCE, MPI_ANY_TAG, status);)
+      take({}, status.MPI_SOURCE, status.MPI_TAG, notices_);
   }
 
   void say_farewell(const std::string& failure) {
@@ -469,7 +481,11 @@ class mpi_world {
       reason = "an exception without a message";
     }
     if (failure && reason.empty()) reason = "an exception with an empty message";
-    comm.finish(reason);
+    try {
+      comm.finish(reason);
+    } catch (...) {
+      if (!failure) failure = std::current_exception();  // the first reason counts
+    }
     if (failure) std::rethrow_exception(failure);
   }
 

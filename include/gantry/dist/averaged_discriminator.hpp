@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/concepts/augmentation.hpp"
 #include "gantry/dist/aggregate.hpp"
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/device_scheduling.hpp"
@@ -104,6 +105,10 @@ class averaged_discriminator::server {
     expects(c.how.needs() <= c.scheduling.count(workers),
             "averaged_discriminator: fewer workers take part in a round than the aggregation needs "
             "for so many wrong ones; let more take part, or lower the number of wrong ones");
+    auto d = common.topology.discriminator;
+    expects(!adaptive_augmentation(d),
+            "averaged_discriminator: the probability of adaptive augmentations is a worker's and "
+            "the server learns against an average; give augmentations a fixed probability");
     expects(!common.topology.loss.generator_needs_real(),
             "averaged_discriminator: the server trains the generator and has no real samples, "
             "which a relativistic objective compares with; take another objective");

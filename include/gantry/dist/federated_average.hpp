@@ -65,6 +65,9 @@ class federated_average::server {
             "so many wrong ones; let more take part, or lower the number of wrong ones");
     if (!c.arrivals) return;
     const auto& [weight, rates] = *c.arrivals;
+    expects(!c.with.moments,
+            "federated_average: an asynchronous server merges uploads of different ages, whose "
+            "optimizer steps do not fit together; let moments stay");
     expects(!counts_labels(c) && c.sample == sampling::all && !c.how.is_robust(),
             "federated_average: an asynchronous server merges one upload at a time, so that it "
             "neither samples workers, nor weighs by labels, nor has a robust aggregation; leave "

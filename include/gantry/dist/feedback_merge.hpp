@@ -20,12 +20,17 @@ namespace gantry::dist {
 class feedback_merge {
  public:
   /// `batches` generated batches whose feedback has `length` values each.
-  /// @throws usage_error if workers that share a batch are fewer than the rule needs
+  /// @throws usage_error as require()
   feedback_merge(const aggregation& how, int batches, int workers, std::size_t length)
       : how_(how),
         merged_(static_cast<std::size_t>(batches), std::vector<float>(length)),
         received_(received_count(how, workers), std::vector<float>(length)),
         groups_(static_cast<std::size_t>(batches)) {
+    require(how, batches, workers);
+  }
+
+  /// @throws usage_error if workers that share a batch are fewer than the rule needs
+  static void require(const aggregation& how, int batches, int workers) {
     check(how);
     const int smallest = std::max(1, workers / batches);
     if (smallest < how.needs())

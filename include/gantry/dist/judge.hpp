@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/concepts/augmentation.hpp"
 #include "gantry/concepts/loss.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/ops/labels.hpp"
@@ -40,14 +41,23 @@ class judge {
         tape_(b, common.batch),
         loss_sum_(b.allocate(1)),
         heads_(b.allocate(head_elements(common.batch))) {
-    expects(!loss_.generator_needs_real(),
-            "a server without real samples cannot follow an objective that compares generated with "
-            "real samples in the generator's step; use another --loss or another --strategy");
+    check(common);
     std::vector<float> params(network_type::param_count), buffers(network_type::buffer_count);
     network_.initialise(params, buffers,
                         {.seed = common.seed, .worker = 1, .use = purpose::initialise});
     b.upload(params, params_.data());
     b.upload(buffers, buffers_.data());
+  }
+
+  /// @throws usage_error for what a server without real samples cannot follow
+  static void check(const common_config<T>& common) {
+    expects(!common.topology.loss.generator_needs_real(),
+            "a server without real samples cannot follow an objective that compares generated with "
+            "real samples in the generator's step; use another objective or another strategy");
+    auto network = common.topology.discriminator;
+    expects(!adaptive_augmentation(network),
+            "the probability of adaptive augmentations is a worker's and the server learns against "
+            "an average; give augmentations a fixed probability");
   }
 
   /// Bytes that an object allocates from its backend.

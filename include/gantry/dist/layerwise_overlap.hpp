@@ -37,6 +37,7 @@ struct basic_layerwise_overlap {
     using c = costs<T>;
     using g = layer_slices<typename T::generator_type>;
     using d = layer_slices<typename T::discriminator_type>;
+    judge<T, B>::check(common);
     const auto count = static_cast<std::uint64_t>(workers);
     const worker_steps steps = settings.steps.for_worker(1);
     const bool passes = settings.peer != peer_rule::none && workers > 1;

@@ -136,7 +136,10 @@ class layerwise_server {
   void visit_networks(auto&& f) { f("generator", generator_.state()); }
   void visit_values(auto&& f) { config_.steps.visit_values(f); }
   [[nodiscard]] bool is_live(int n) const { return live_[index(n)]; }
-  void set_lost(int n) { live_[index(n)] = false; }
+  void set_lost(int n) {
+    live_[index(n)] = false;
+    config_.steps.forget(n);
+  }
   /// Of the last round.
   [[nodiscard]] const overlap_times& overlap() const { return overlap_; }
 

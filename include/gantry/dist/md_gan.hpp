@@ -436,6 +436,7 @@ strategy_plan md_gan::plan(const common_config<T>& common, const config& setting
   using cost = costs<T>;
   const auto count = static_cast<std::uint64_t>(workers);
   const int b = common.batch;
+  feedback_merge::require(settings.aggregation, settings.k, workers);
   strategy_plan p;
   p.lead_flops =
       b * (settings.k * cost::generate + std::min(settings.k, workers) * cost::learn_generator);

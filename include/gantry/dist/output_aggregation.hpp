@@ -138,18 +138,16 @@ class output_aggregation::server {
     for (int n = 1; n <= workers(); ++n)
       if (is_live(n) && receive_from(comm, message::feedback, outputs_[index(n)], n))
         judges.push_back(n);
-    if (judges.empty())
-      throw workers_lost(
-          "output_aggregation: expected at least one worker and found that all have stopped; start "
-          "anew with workers that stay");
+    if (judges.empty()) throw_lost();
     watch.lap(phase::wait);
     report.generator_loss = send_slopes(comm, judges, report);
     watch.lap(phase::feedback);
     merge_gradients(comm, judges, report);
+    if (report.workers == 0) throw_lost();
     watch.lap(phase::wait);
     learn();
     watch.lap(phase::generator);
-    charge(comm, common_.batch * (config_.fakes * costs<T>::generate + costs<T>::learn_generator));
+    charge(comm, common_.batch * costs<T>::learn_generator);
     return report;
   }
 
@@ -173,6 +171,11 @@ class output_aggregation::server {
   void set_lost(int n) { live_[index(n)] = false; }
 
  private:
+  [[noreturn]] static void throw_lost() {
+    throw workers_lost(
+        "output_aggregation: expected at least one worker and found that all have stopped; start "
+        "anew with workers that stay");
+  }
   static std::size_t index(int n) { return static_cast<std::size_t>(n - 1); }
   [[nodiscard]] int workers() const { return static_cast<int>(live_.size()); }
   [[nodiscard]] std::size_t batch() const { return static_cast<std::size_t>(common_.batch); }
@@ -194,6 +197,7 @@ class output_aggregation::server {
       std::copy_n(generator_.labels(j), batch(),
                   images_.begin() + static_cast<std::ptrdiff_t>(merged_.size()));
     backend_->synchronize();
+    charge(comm, common_.batch * costs<T>::generate);
     for (int n = 1; n <= workers(); ++n) {
       if (!is_live(n)) continue;
       comm.send(message::batch, images_, n);
@@ -273,10 +277,7 @@ class output_aggregation::server {
       for (std::size_t p = 0; p < phase_names.size(); ++p)
         report.worker.seconds[p] += static_cast<double>(statistics[2 + p]);
     }
-    if (report.workers == 0) {
-      std::ranges::fill(merged_, 0.0f);
-      return;
-    }
+    if (report.workers == 0) return;
     report.discriminator_loss /= report.workers;
     for (double& s : report.worker.seconds) s /= report.workers;
   }
@@ -364,6 +365,8 @@ class output_aggregation::worker {
     if (config_.fakes > 1 && !receive_fake(comm)) return order::stop;
     watch.lap(phase::wait);
     discriminator_.judge(fake(), iteration, outputs_);
+    using c = costs<T>;
+    charge(comm, common_.batch * (config_.local_steps * c::learn_discriminator + c::d.forward));
     comm.send(message::feedback, outputs_, 0);
     watch.lap(phase::feedback);
     if (!comm.receive(message::feedback, outputs_, 0)) return order::stop;
@@ -372,11 +375,10 @@ class output_aggregation::worker {
         discriminator_.image_gradient(fake(), outputs_, plan[1], view(gradient_));
     launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
     backend_->synchronize();
+    charge(comm, common_.batch * c::d.input_gradient);
     watch.lap(phase::feedback);
     comm.send(message::feedback, images(), 0);
     send_statistics(comm, loss, class_loss, times);
-    using c = costs<T>;
-    charge(comm, common_.batch * (config_.local_steps * c::learn_discriminator + c::feedback));
     return order::train;
   }
 

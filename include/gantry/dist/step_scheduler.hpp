@@ -30,6 +30,7 @@ struct worker_steps {
 ///   for_worker(n)          n = 1, 2, ...
 ///   for_server()           generator steps
 ///   observe(node, seconds) one step of a node took so long; node 0 is the server
+///   forget(n)              worker n has stopped
 template <class S>
 concept StepScheduler = std::copyable<S> &&
     requires(S& s, const S& cs, int n, double seconds,
@@ -38,6 +39,7 @@ concept StepScheduler = std::copyable<S> &&
   { cs.for_worker(n) } -> std::same_as<worker_steps>;
   { cs.for_server() } -> std::same_as<int>;
   { s.observe(n, seconds) } -> std::same_as<void>;
+  { s.forget(n) } -> std::same_as<void>;
   s.visit_values(f);
 };
 
@@ -54,6 +56,7 @@ struct fixed_steps {
   [[nodiscard]] worker_steps for_worker(int) const { return {discriminator, fakes_every}; }
   [[nodiscard]] int for_server() const { return generator; }
   void observe(int, double) const {}
+  void forget(int) const {}
   void visit_values(auto&&) const {}
 };
 
@@ -92,6 +95,9 @@ struct balanced_steps {
     const auto latest = static_cast<float>(measured);
     mean = mean > 0 ? smoothing * mean + (1.0f - smoothing) * latest : latest;
   }
+  void forget(int n) {
+    if (static_cast<std::size_t>(n) < seconds.size()) seconds[static_cast<std::size_t>(n)] = 0;
+  }
   void visit_values(auto&& f) { f("step_seconds", seconds); }
 
  private:
@@ -129,6 +135,9 @@ struct any_steps {
   }
   void observe(int node, double measured) {
     std::visit([&](auto& s) { s.observe(node, measured); }, chosen);
+  }
+  void forget(int n) {
+    std::visit([&](auto& s) { s.forget(n); }, chosen);
   }
   void visit_values(auto&& f) {
     std::visit([&](auto& s) { s.visit_values(f); }, chosen);

@@ -263,6 +263,12 @@ class session {
                          (found ? io::json::dump(*found) : "none") +
                          "; resume with the settings of the run that wrote it");
     }
+    for (const auto& [key, value] : saved.as_object().members())
+      if (!options_->configuration.find(key))
+        throw data_error("the checkpoint " + folder.string() + " was made with " + key + " = " +
+                         io::json::dump(value) +
+                         " and a resume with the same was expected, but this run has none; resume "
+                         "with the settings of the run that wrote it");
     const io::json::value state = detail::read_json(folder / "state.json");
     first_ = static_cast<std::uint32_t>(state.at("iteration").as_int());
     for (const auto& flag : state.at("live_workers").as_array()) live_.push_back(flag.as_bool());

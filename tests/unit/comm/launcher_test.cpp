@@ -62,14 +62,20 @@ TEST_CASE("launcher: a rank without the number of ranks is none, and a batch scr
   check(discover_launch(of({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}})), 1, 2, 1, "PMI");
 }
 
-TEST_CASE("launcher: the first that agrees with all others counts") {
-  // srun that starts MPI processes sets both.
+TEST_CASE("launcher: Slurm counts last") {
+  // srun that starts MPI processes sets both, and mpirun inside a step's shell inherits it.
   check(discover_launch(of({{"PMI_RANK", "1"},
                             {"PMI_SIZE", "4"},
                             {"SLURM_PROCID", "1"},
                             {"SLURM_NTASKS", "4"},
                             {"SLURM_STEP_ID", "0"}})),
         1, 4, 1, "PMI");
+  check(discover_launch(of({{"OMPI_COMM_WORLD_RANK", "2"},
+                            {"OMPI_COMM_WORLD_SIZE", "5"},
+                            {"SLURM_PROCID", "0"},
+                            {"SLURM_NTASKS", "1"},
+                            {"SLURM_STEP_ID", "0"}})),
+        2, 5, 2, "Open MPI");
 }
 
 TEST_CASE("launcher: disagreement prints both") {
