@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gantry/dist/network_state.hpp"
@@ -143,11 +144,15 @@ concept HasValues = requires(Owner& owner, void (*f)(const std::string&, std::ve
 template <class Owner>
 void write_values(const std::filesystem::path& path, Owner& owner) {
   if constexpr (HasValues<Owner>) {
-    std::vector<io::tensor_entry> entries;
+    // Copies: an owner may show a vector that it makes for the call.
+    std::vector<std::pair<std::string, std::vector<float>>> shown;
     owner.visit_values([&](const std::string& name, std::vector<float>& values) {
+      shown.emplace_back(name, values);
+    });
+    std::vector<io::tensor_entry> entries;
+    for (const auto& [name, values] : shown)
       entries.push_back(io::tensor_entry::of<float>(
           name, {static_cast<std::int64_t>(values.size())}, std::span<const float>(values)));
-    });
     if (!entries.empty()) io::write_safetensors(path, entries);
   }
 }

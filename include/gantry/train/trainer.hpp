@@ -42,7 +42,8 @@ struct run_options {
   std::filesystem::path checkpoints{};     ///< folder for checkpoints; empty: none are written
   std::uint32_t save_every{0};             ///< rounds between checkpoints; 0: only at the end
   std::filesystem::path resume_from{};     ///< a network-snapshot folder; empty: start anew
-  io::json::object configuration{};        ///< goes into config.json; must match on resume
+  io::json::object configuration{};        ///< goes into config.json; on resume it must
+                                           ///< match, unless it is empty
   std::vector<planned_stop> stops{};
 };
 
@@ -263,8 +264,9 @@ class session {
                          (found ? io::json::dump(*found) : "none") +
                          "; resume with the settings of the run that wrote it");
     }
+    const bool says_all = !options_->configuration.members().empty();
     for (const auto& [key, value] : saved.as_object().members())
-      if (!options_->configuration.find(key))
+      if (says_all && !options_->configuration.find(key))
         throw data_error("the checkpoint " + folder.string() + " was made with " + key + " = " +
                          io::json::dump(value) +
                          " and a resume with the same was expected, but this run has none; resume "
