@@ -6,6 +6,7 @@
 set(GANTRY_TIMEOUT_fast 300)
 set(GANTRY_TIMEOUT_threads 600)
 set(GANTRY_TIMEOUT_golden 600)
+set(GANTRY_TIMEOUT_presets 600)
 set(GANTRY_TIMEOUT_kernels 900)
 set(GANTRY_TIMEOUT_gpu 900)
 set(GANTRY_TIMEOUT_integration 1200)

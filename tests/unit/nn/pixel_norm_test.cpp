@@ -49,10 +49,12 @@ TEST_CASE_TEMPLATE_DEFINE("pixel_norm: gradients", net, pixel_norm_gradients) {
 TEST_CASE_TEMPLATE_APPLY(pixel_norm_gradients, gradient_nets);
 
 TEST_CASE("pixel_norm: tangents and second derivatives") {
+  pixel_norm coarse;
+  coarse.epsilon = 0.1f;
   for (const int n : {1, 3}) {
     CHECK(check_tangents<hwc{1, 1, 7}>(pixel_norm{}, {.n = n}));
     CHECK(check_tangents<hwc{3, 2, 5}>(pixel_norm{}, {.n = n}));
-    CHECK(check_tangents<hwc{2, 2, 3}>(pixel_norm{.epsilon = 0.1f}, {.n = n}));
+    CHECK(check_tangents<hwc{2, 2, 3}>(coarse, {.n = n}));
   }
 }
 
