@@ -5,7 +5,7 @@
 import json
 import unittest
 
-from gantry_train_support import (LOG, ProgramTest, checkpoint, lines, models, names,
+from gantry_train_support import (LOG, MODEL, ProgramTest, checkpoint, lines, models, names,
                                   write_cifar10)
 
 ROUNDS = {"iterations": 2, "batch": 4, "workers": 2, "quiet": True}
@@ -48,8 +48,7 @@ class Presets(ProgramTest):
                     self.check_run(model, strategy, **data, **given)
 
     def test_one_under_the_others(self):
-        model = models()[0]
-        data = self.data_for(model)
+        model, data = MODEL, self.data_for(MODEL)
         for strategy, given in SERVED.items():
             with self.subTest(strategy):
                 self.check_run(model, strategy, **data, **given)
