@@ -16,6 +16,7 @@
 
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/feedback_merge.hpp"
+#include "gantry/dist/generated_batches.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/swap.hpp"
@@ -54,14 +55,6 @@ struct md_gan {
            (settings.moments_travel
                 ? T::discriminator_optimizer_type::state_per_param() * discriminator::param_count
                 : 0);
-  }
-
-  /// Scalars of a generated batch on its way: the images, and for conditional networks the classes
-  /// behind them.
-  template <Topology T>
-  static constexpr std::size_t packed_batch(int batch) {
-    return static_cast<std::size_t>(batch) *
-           static_cast<std::size_t>(T::sample_shape.size() + (T::classes > 0 ? 1 : 0));
   }
 
   template <Topology T, Backend B>
@@ -141,11 +134,8 @@ class md_gan::server {
     stopwatch watch(report.lead);
     report.bytes_swap = send_plans(comm, iteration) * packet_size<T>(config_) * sizeof(float);
     for (int j = 0; j < config_.k; ++j) {
-      const auto x = generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j));
-      launch(*backend_, ops::export_samples<T::sample_shape>{}, {x, images_[j].data(), 1.0f});
-      if constexpr (T::classes > 0)
-        std::copy_n(generator_.labels(static_cast<std::size_t>(j)), common_.batch,
-                    images_[j].begin() + static_cast<std::ptrdiff_t>(batch_elements()));
+      const auto batch = static_cast<std::size_t>(j);
+      generate_packed(*backend_, generator_, common_.seed, iteration, batch, images_[batch]);
     }
     backend_->synchronize();
     charge(comm, config_.k * common_.batch * costs<T>::generate);
@@ -291,30 +281,23 @@ class md_gan::server {
 template <Topology T, Backend B, BatchSource Source>
 class md_gan::worker {
  public:
-  static constexpr hwc shape = T::sample_shape;
-  static_assert(require_labels<T, Source>::value, "see the message above");
-
   /// index = rank - 1 names the discriminator's initial weights and random streams.
   worker(B& b, const common_config<T>& common, const config& settings, Source source,
          std::uint32_t index)
       : backend_(&b),
         common_(common),
         config_(settings),
-        source_(std::move(source)),
         discriminator_(b, common, index),
-        real_(b.allocate(elements(common.batch))),
-        fake_(b.allocate(elements(common.batch))),
-        gradient_(b.allocate(elements(common.batch))),
-        host_(packed_batch<T>(common.batch)),
-        fake_labels_(T::classes > 0 ? static_cast<std::size_t>(common.batch) : 0),
+        batches_(b, common.batch, std::move(source)),
         packet_(packet_size<T>(settings)) {}
 
   static constexpr std::size_t bytes(int batch, const typename T::loss_type& loss = {}) {
     return discriminator_player<T, B>::bytes(batch, loss) +
-           3 * allocation_bytes<typename B::scalar>(elements(batch));
+           received_batches<T, B, Source>::bytes(batch);
   }
   static constexpr std::size_t message_bytes(int batch, const config& settings) {
-    return (packed_batch<T>(batch) + packet_size<T>(settings)) * sizeof(float);
+    return received_batches<T, B, Source>::host_bytes(batch) +
+           packet_size<T>(settings) * sizeof(float);
   }
   /// Tells the server the size of the shard. Call once before the first round.
   template <Communicator C>
@@ -333,27 +316,25 @@ class md_gan::worker {
     const plan_message plan = plan_message::unpack(packed);
     if (plan.what != order::train) return plan.what;
     watch.lap(phase::wait);
-    source_.read(iteration, images(), common_.batch);
-    import(real_);
-    const network_input<B> real(view(real_), real_labels<T>(source_, iteration, common_.batch));
+    const network_input<B> real = batches_.read(iteration);
     watch.lap(phase::data);
-    if (!comm.receive(message::batch, host_, 0)) return order::stop;
+    if (!batches_.receive(comm)) return order::stop;
     watch.lap(phase::wait);
-    import_fake();
+    batches_.import_fake();
     double loss = 0;
     for (int l = 0; l < config_.local_steps; ++l)
-      loss = discriminator_.learn(real, fake(), iteration, static_cast<std::uint32_t>(l));
+      loss = discriminator_.learn(real, batches_.fake(), iteration, static_cast<std::uint32_t>(l));
     charge(comm, config_.local_steps * common_.batch * costs<T>::learn_discriminator);
     watch.lap(phase::discriminator);
-    if (!comm.receive(message::batch, host_, 0)) return order::stop;
+    if (!batches_.receive(comm)) return order::stop;
     watch.lap(phase::wait);
-    import_fake();
-    const double generator_loss = discriminator_.feedback(real, fake(), view(gradient_), iteration);
-    launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
-    backend_->synchronize();
+    batches_.import_fake();
+    const double generator_loss =
+        discriminator_.feedback(real, batches_.fake(), batches_.gradient(), iteration);
+    const std::span<const float> feedback = batches_.export_gradient();
     charge(comm, common_.batch * costs<T>::feedback);
     watch.lap(phase::feedback);
-    comm.send(message::feedback, images(), 0);
+    comm.send(message::feedback, feedback, 0);
     // The last swap came after that round's feedback was sent.
     times += last_swap_;
     comm.send(message::control, worker_report{loss, generator_loss, times}.pack(), 0);
@@ -372,27 +353,6 @@ class md_gan::worker {
 
  private:
   using state_type = typename discriminator_player<T, B>::state_type;
-  static constexpr std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
-
-  batch_of<typename B::storage> view(typename B::buffer_type& memory) {
-    return {memory.data(), common_.batch};
-  }
-  void import(typename B::buffer_type& target) {
-    launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(target)});
-  }
-  std::span<float> images() {
-    return std::span(host_).first(static_cast<std::size_t>(common_.batch) * shape.size());
-  }
-  /// The generated batch in fake_, and the classes that came behind it.
-  network_input<B> fake() {
-    return {view(fake_), fake_labels_.empty() ? nullptr : fake_labels_.data()};
-  }
-  void import_fake() {
-    import(fake_);
-    std::transform(host_.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), host_.end(),
-                   fake_labels_.begin(),
-                   [](float label) { return static_cast<std::uint8_t>(label); });
-  }
 
   /// Passes this discriminator on and takes another's place. If the partner that should send has
   /// stopped, the own one stays.
@@ -421,11 +381,8 @@ class md_gan::worker {
   B* backend_;
   common_config<T> common_;
   config config_;
-  Source source_;
   discriminator_player<T, B> discriminator_;
-  typename B::buffer_type real_, fake_, gradient_;
-  std::vector<float> host_;
-  std::vector<std::uint8_t> fake_labels_;
+  received_batches<T, B, Source> batches_;
   std::vector<float> packet_;
   phase_times last_swap_;
 };

@@ -18,9 +18,11 @@
 #include <vector>
 
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/generated_batches.hpp"
 #include "gantry/dist/output_rules.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
+#include "gantry/dist/worker_report.hpp"
 
 namespace gantry::dist {
 
@@ -38,13 +40,6 @@ struct output_aggregation {
     float lambda{1.0f}, lambda_rate{0.01f}, beta{0.1f};
   };
 
-  /// Scalars of a generated batch on its way: the images, and for conditional networks the classes
-  /// behind them.
-  template <Topology T>
-  static constexpr std::size_t packed_batch(int batch) {
-    return static_cast<std::size_t>(batch) *
-           static_cast<std::size_t>(T::sample_shape.size() + (T::classes > 0 ? 1 : 0));
-  }
   /// What a worker says about its shard before the first round: its size, and for conditional
   /// networks the number of samples of each class, zeros if its source cannot count them.
   template <Topology T>
@@ -72,8 +67,6 @@ struct output_aggregation {
 
   /// Server to worker: what to do, and the worker's share of an auxiliary classifier's term.
   using plan_message = std::array<float, 2>;
-  /// Worker to server, behind its image gradients: two losses, seconds per phase.
-  static constexpr std::size_t statistics_size = 2 + phase_names.size();
 };
 
 /// Owns the generator. Its type knows no real samples.
@@ -191,11 +184,7 @@ class output_aggregation::server {
 
   template <Communicator C>
   void send_fakes(C& comm, std::uint32_t iteration, std::size_t j, round_report& report) {
-    const auto x = generator_.generate(common_.seed, iteration, static_cast<std::uint32_t>(j));
-    launch(*backend_, ops::export_samples<T::sample_shape>{}, {x, images_.data(), 1.0f});
-    if constexpr (T::classes > 0)
-      std::copy_n(generator_.labels(j), batch(),
-                  images_.begin() + static_cast<std::ptrdiff_t>(merged_.size()));
+    generate_packed(*backend_, generator_, common_.seed, iteration, j, images_);
     backend_->synchronize();
     charge(comm, common_.batch * costs<T>::generate);
     for (int n = 1; n <= workers(); ++n) {
@@ -263,7 +252,7 @@ class output_aggregation::server {
   /// Sums the image gradients in the order of ranks.
   template <Communicator C>
   void merge_gradients(C& comm, const std::vector<int>& judges, round_report& report) {
-    std::array<float, statistics_size> statistics{};
+    worker_report::message_type statistics{};
     for (const int n : judges) {
       std::vector<float>& target = report.workers == 0 ? merged_ : received_;
       if (!receive_from(comm, message::feedback, target, n)) continue;
@@ -272,10 +261,10 @@ class output_aggregation::server {
         for (std::size_t i = 0; i < merged_.size(); ++i) merged_[i] += received_[i];
       report.images += common_.batch;
       report.bytes_up += (batch() + merged_.size()) * sizeof(float);
-      report.discriminator_loss += static_cast<double>(statistics[0]);
-      report.generator_loss += static_cast<double>(statistics[1]);
-      for (std::size_t p = 0; p < phase_names.size(); ++p)
-        report.worker.seconds[p] += static_cast<double>(statistics[2 + p]);
+      const worker_report one = worker_report::unpack(statistics);
+      report.discriminator_loss += one.discriminator_loss;
+      report.generator_loss += one.generator_loss;
+      report.worker += one.times;
     }
     if (report.workers == 0) return;
     report.discriminator_loss /= report.workers;
@@ -306,30 +295,22 @@ class output_aggregation::server {
 template <Topology T, Backend B, BatchSource Source>
 class output_aggregation::worker {
  public:
-  static constexpr hwc shape = T::sample_shape;
-  static_assert(require_labels<T, Source>::value, "see the message above");
-
   /// index = rank - 1 names the discriminator's initial weights and random streams.
   worker(B& b, const common_config<T>& common, const config& settings, Source source,
          std::uint32_t index)
-      : backend_(&b),
-        common_(common),
+      : common_(common),
         config_(settings),
-        source_(std::move(source)),
         discriminator_(b, common, index),
-        real_(b.allocate(elements(common.batch))),
-        fake_(b.allocate(elements(common.batch))),
-        gradient_(b.allocate(elements(common.batch))),
-        host_(packed_batch<T>(common.batch)),
-        outputs_(static_cast<std::size_t>(common.batch)),
-        fake_labels_(T::classes > 0 ? static_cast<std::size_t>(common.batch) : 0) {}
+        batches_(b, common.batch, std::move(source)),
+        outputs_(static_cast<std::size_t>(common.batch)) {}
 
   static constexpr std::size_t bytes(int batch, const typename T::loss_type& loss = {}) {
     return discriminator_player<T, B>::bytes(batch, loss) +
-           3 * allocation_bytes<typename B::scalar>(elements(batch));
+           received_batches<T, B, Source>::bytes(batch);
   }
   static constexpr std::size_t message_bytes(int batch) {
-    return (packed_batch<T>(batch) + static_cast<std::size_t>(batch)) * sizeof(float);
+    return received_batches<T, B, Source>::host_bytes(batch) +
+           static_cast<std::size_t>(batch) * sizeof(float);
   }
   /// Tells the server about the shard. Call once before the first round.
   template <Communicator C>
@@ -352,19 +333,17 @@ class output_aggregation::worker {
     if (!comm.receive(message::control, plan, 0)) return order::stop;
     if (static_cast<order>(plan[0]) != order::train) return static_cast<order>(plan[0]);
     watch.lap(phase::wait);
-    source_.read(iteration, images(), common_.batch);
-    launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(real_)});
-    const network_input<B> real(view(real_), real_labels<T>(source_, iteration, common_.batch));
+    const network_input<B> real = batches_.read(iteration);
     watch.lap(phase::data);
     if (!receive_fake(comm)) return order::stop;
     watch.lap(phase::wait);
     double loss = 0;
     for (int l = 0; l < config_.local_steps; ++l)
-      loss = discriminator_.learn(real, fake(), iteration, static_cast<std::uint32_t>(l));
+      loss = discriminator_.learn(real, batches_.fake(), iteration, static_cast<std::uint32_t>(l));
     watch.lap(phase::discriminator);
     if (config_.fakes > 1 && !receive_fake(comm)) return order::stop;
     watch.lap(phase::wait);
-    discriminator_.judge(fake(), iteration, outputs_);
+    discriminator_.judge(batches_.fake(), iteration, outputs_);
     using c = costs<T>;
     charge(comm, common_.batch * (config_.local_steps * c::learn_discriminator + c::d.forward));
     comm.send(message::feedback, outputs_, 0);
@@ -372,13 +351,12 @@ class output_aggregation::worker {
     if (!comm.receive(message::feedback, outputs_, 0)) return order::stop;
     watch.lap(phase::wait);
     const double class_loss =
-        discriminator_.image_gradient(fake(), outputs_, plan[1], view(gradient_));
-    launch(*backend_, ops::export_samples<shape>{}, {view(gradient_), host_.data(), 1.0f});
-    backend_->synchronize();
+        discriminator_.image_gradient(batches_.fake(), outputs_, plan[1], batches_.gradient());
+    const std::span<const float> gradient = batches_.export_gradient();
     charge(comm, common_.batch * c::d.input_gradient);
     watch.lap(phase::feedback);
-    comm.send(message::feedback, images(), 0);
-    send_statistics(comm, loss, class_loss, times);
+    comm.send(message::feedback, gradient, 0);
+    comm.send(message::control, worker_report{loss, class_loss, times}.pack(), 0);
     return order::train;
   }
 
@@ -387,43 +365,18 @@ class output_aggregation::worker {
   void visit_values(auto&& f) { discriminator_.visit_values(f); }
 
  private:
-  static constexpr std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
-
-  batch_of<typename B::storage> view(typename B::buffer_type& memory) {
-    return {memory.data(), common_.batch};
-  }
-  std::span<float> images() {
-    return std::span(host_).first(static_cast<std::size_t>(common_.batch) * shape.size());
-  }
-  /// The generated batch, and the classes that came behind it.
-  network_input<B> fake() {
-    return {view(fake_), fake_labels_.empty() ? nullptr : fake_labels_.data()};
-  }
   template <Communicator C>
   bool receive_fake(C& comm) {
-    if (!comm.receive(message::batch, host_, 0)) return false;
-    launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(fake_)});
-    std::transform(host_.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), host_.end(),
-                   fake_labels_.begin(),
-                   [](float label) { return static_cast<std::uint8_t>(label); });
+    if (!batches_.receive(comm)) return false;
+    batches_.import_fake();
     return true;
   }
-  template <Communicator C>
-  static void send_statistics(C& comm, double loss, double class_loss, const phase_times& times) {
-    std::array<float, statistics_size> s{static_cast<float>(loss), static_cast<float>(class_loss)};
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      s[2 + p] = static_cast<float>(times.seconds[p]);
-    comm.send(message::control, s, 0);
-  }
 
-  B* backend_;
   common_config<T> common_;
   config config_;
-  Source source_;
   discriminator_player<T, B> discriminator_;
-  typename B::buffer_type real_, fake_, gradient_;
-  std::vector<float> host_, outputs_;
-  std::vector<std::uint8_t> fake_labels_;
+  received_batches<T, B, Source> batches_;
+  std::vector<float> outputs_;
 };
 
 /// As MD-GAN's, with one number per image in each direction. @throws usage_error as the server

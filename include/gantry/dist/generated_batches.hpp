@@ -1,0 +1,113 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Generated batches on their way from a server to its workers, and what a worker holds of them.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "gantry/dist/players.hpp"
+
+namespace gantry::dist {
+
+/// Scalars of a generated batch on its way: the images, and for conditional networks the classes
+/// behind them.
+template <Topology T>
+constexpr std::size_t packed_batch(int batch) {
+  return static_cast<std::size_t>(batch) *
+         static_cast<std::size_t>(T::sample_shape.size() + (T::classes > 0 ? 1 : 0));
+}
+
+/// Generates batch j of an index and writes it as it travels. The images are there after the
+/// backend's next synchronize().
+template <Topology T, Backend B>
+void generate_packed(B& b, generator_player<T, B>& generator, std::uint64_t seed,
+                     std::uint32_t index, std::size_t j, std::span<float> message) {
+  const auto x = generator.generate(seed, index, static_cast<std::uint32_t>(j));
+  launch(b, ops::export_samples<T::sample_shape>{}, {x, message.data(), 1.0f});
+  if constexpr (T::classes > 0) std::copy_n(generator.labels(j), x.n, message.end() - x.n);
+}
+
+/// A worker's real batch, the generated one that it received, and the derivative by its images.
+template <Topology T, Backend B, BatchSource Source>
+class received_batches {
+ public:
+  static constexpr hwc shape = T::sample_shape;
+  static_assert(require_labels<T, Source>::value, "see the message above");
+
+  received_batches(B& b, int batch, Source source)
+      : backend_(&b),
+        batch_(batch),
+        source_(std::move(source)),
+        real_(b.allocate(elements(batch))),
+        fake_(b.allocate(elements(batch))),
+        gradient_(b.allocate(elements(batch))),
+        host_(packed_batch<T>(batch)),
+        fake_labels_(T::classes > 0 ? static_cast<std::size_t>(batch) : 0) {}
+
+  /// Bytes that an object allocates from its backend.
+  static constexpr std::size_t bytes(int batch) {
+    return 3 * allocation_bytes<typename B::scalar>(elements(batch));
+  }
+  /// Bytes of messages on the host.
+  static constexpr std::size_t host_bytes(int batch) {
+    return packed_batch<T>(batch) * sizeof(float);
+  }
+
+  /// The real batch of that index. @throws usage_error for a label that the networks lack
+  network_input<B> read(std::uint32_t index) {
+    source_.read(index, images(), batch_);
+    import_images(real_);
+    return {view(real_), real_labels<T>(source_, index, batch_)};
+  }
+  /// @returns false if the server is gone
+  template <Communicator C>
+  bool receive(C& comm) {
+    return comm.receive(message::batch, host_, 0);
+  }
+  /// Takes what was received for the generated batch.
+  void import_fake() {
+    import_images(fake_);
+    std::transform(host_.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), host_.end(),
+                   fake_labels_.begin(),
+                   [](float label) { return static_cast<std::uint8_t>(label); });
+  }
+  /// The generated batch, and the classes that came behind it.
+  [[nodiscard]] network_input<B> fake() {
+    return {view(fake_), fake_labels_.empty() ? nullptr : fake_labels_.data()};
+  }
+  /// Where the derivative of a loss by the images of fake() goes.
+  [[nodiscard]] batch_of<typename B::storage> gradient() { return view(gradient_); }
+  /// That derivative as it travels, valid until the next batch.
+  [[nodiscard]] std::span<const float> export_gradient() {
+    launch(*backend_, ops::export_samples<shape>{}, {gradient(), host_.data(), 1.0f});
+    backend_->synchronize();
+    return images();
+  }
+
+ private:
+  static constexpr std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
+  batch_of<typename B::storage> view(typename B::buffer_type& memory) {
+    return {memory.data(), batch_};
+  }
+  std::span<float> images() {
+    return std::span(host_).first(static_cast<std::size_t>(batch_) * shape.size());
+  }
+  void import_images(typename B::buffer_type& target) {
+    launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(target)});
+  }
+
+  B* backend_;
+  int batch_;
+  Source source_;
+  typename B::buffer_type real_, fake_, gradient_;
+  std::vector<float> host_;
+  std::vector<std::uint8_t> fake_labels_;
+};
+
+}  // namespace gantry::dist
