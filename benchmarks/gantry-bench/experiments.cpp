@@ -82,9 +82,8 @@ std::vector<std::string> words_of(const std::string& text) {
 /// Everything that is read or trained once for all runs.
 class laboratory {
  public:
-  explicit laboratory(const experiment_settings& settings) : settings_(settings) {
-    for (const preset& p : presets()) models_.push_back(p.about);
-  }
+  explicit laboratory(const experiment_settings& settings)
+      : settings_(settings), models_(known_models()) {}
 
   /// The options that the flags of a run stand for.
   program_options options(const experiment& e, const experiment_run& run,
@@ -110,8 +109,7 @@ class laboratory {
 
   measured_run measure(const experiment& e, const experiment_run& run, std::uint64_t seed) {
     const program_options o = options(e, run, seed);
-    const preset& networks =
-        *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+    const preset& networks = chosen_preset(o);
     require_fitting_images(o, networks.image);
     measured_run found{.name = run.name, .seed = seed};
     found.costs = networks.plan(o).costs;

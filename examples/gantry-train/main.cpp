@@ -93,8 +93,7 @@ void announce(const program_options& o) {
 }
 
 int run(program_options o, transport& nodes) {
-  const preset& networks =
-      *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+  const preset& networks = chosen_preset(o);
   require_fitting_images(o, networks.image);
   const run_plan plan = networks.plan(o);
   comm::any_world world =
@@ -172,8 +171,7 @@ int start(const program_options& o) {
     return static_cast<int>(exit_code::done);
   }
   if (o.dry_run) {
-    const preset& networks =
-        *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+    const preset& networks = chosen_preset(o);
     require_fitting_images(o, networks.image);
     print_plan(o, networks.plan(o));
     return static_cast<int>(exit_code::done);
@@ -196,9 +194,7 @@ int start(const program_options& o) {
 
 int main(int argc, char** argv) {
   return guarded([&] {
-    std::vector<model_info> models;
-    for (const preset& p : presets()) models.push_back(p.about);
-    const auto options = parse_options(argc, argv, models);
+    const auto options = parse_options(argc, argv, known_models());
     return options ? start(*options) : static_cast<int>(exit_code::done);
   });
 }

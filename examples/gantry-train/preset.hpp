@@ -5,6 +5,7 @@
 // and is used through these functions.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -41,3 +42,15 @@ struct preset {
 
 /// All presets of this build.
 const std::vector<preset>& presets();
+
+/// What the presets bring along, as parse_options takes it.
+inline std::vector<model_info> known_models() {
+  std::vector<model_info> models;
+  for (const preset& p : presets()) models.push_back(p.about);
+  return models;
+}
+
+/// The preset that --model names; parse_options has seen that there is one.
+inline const preset& chosen_preset(const program_options& o) {
+  return *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+}
