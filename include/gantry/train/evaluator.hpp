@@ -101,7 +101,7 @@ class evaluator {
     shrunk_.resize(n * static_cast<std::size_t>(classifier_type::input_shape.size()));
     features_.resize(n * classifier_type::feature_count);
     shrink_(images, shrunk_);
-    network_.features(shrunk_, static_cast<int>(n), features_, probabilities);
+    network_.evaluate(shrunk_, static_cast<int>(n), features_, probabilities);
     return features_;
   }
 
