@@ -112,6 +112,8 @@ class laboratory {
     const preset& networks = chosen_preset(o);
     require_fitting_images(o, networks.image);
     measured_run found{.name = run.name, .seed = seed};
+    found.workers = o.strategy.workers;
+    found.batch = static_cast<int>(o.batch);
     found.costs = networks.plan(o).costs;
     const data_sets& sets = data(o, networks);
     std::vector<data::shard> shards =
@@ -171,6 +173,7 @@ class laboratory {
     }
     const tally_by_kind sent = base.total().sent;
     found.bytes = sent.total().bytes - sent[message::control].bytes;
+    found.sent = sent;
   }
 
   static comm::any_world with_wrong_workers(comm::any_world world, const experiment_run& run) {
