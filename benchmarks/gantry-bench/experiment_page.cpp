@@ -7,19 +7,13 @@
 #include <map>
 
 #include "gantry/io/file.hpp"
-#include "gantry/io/html.hpp"
 
 #include "experiment_page.hpp"
+#include "plot.hpp"
 
 namespace {
 
 using namespace gantry;
-
-std::string number(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 std::string text_of(const spread& s, int digits) {
   if (s.least == s.most) return number(s.median, digits);
@@ -84,11 +78,6 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
   return text;
 }
 
-struct curve {
-  std::string name;
-  std::vector<std::pair<double, double>> points;  // of the medians over seeds
-};
-
 enum class abscissa { generator_updates, modelled_seconds, megabytes };
 
 const char* name_of(abscissa x) {
@@ -119,59 +108,6 @@ std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run
     curves.push_back(std::move(c));
   }
   return curves;
-}
-
-/// Curves with a logarithmic FID axis; stands alone.
-std::string svg_of(const std::vector<curve>& curves, abscissa over) {
-  constexpr double width = 820, height = 420, left = 60, right = 280, top = 20, bottom = 50;
-  constexpr std::array colours{"#333333", "#4e9fd1", "#d1495b", "#f28e2b", "#1b7f5a", "#8e6bbf",
-                               "#8c8c8c", "#b8860b", "#1b4f8a", "#c77dba", "#5f9e3a", "#7f4f24"};
-  double last = 0, low = 1e300, high = -1e300;
-  for (const curve& c : curves)
-    for (const auto& [x, y] : c.points) {
-      last = std::max(last, x);
-      if (!std::isfinite(y) || y <= 0) continue;
-      low = std::min(low, std::log10(y));
-      high = std::max(high, std::log10(y));
-    }
-  if (!(high > low)) high = low + 1;
-  const auto px = [&](double x) {
-    return left + (width - left - right) * x / std::max(last, 1e-9);
-  };
-  const auto py = [&](double y) {
-    return top + (height - top - bottom) * (high - std::log10(y)) / (high - low);
-  };
-  std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width, 0) +
-                    " " + number(height, 0) +
-                    "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" "
-                    "height=\"100%\" fill=\"white\"/>\n";
-  const auto label = [&](double x, double y, const std::string& text, const char* anchor) {
-    out += "<text x=\"" + number(x, 1) + "\" y=\"" + number(y, 1) + "\" text-anchor=\"" + anchor +
-           "\">" + io::escape_html(text) + "</text>\n";
-  };
-  for (int i = 0; i <= 4; ++i) {
-    const double y = std::pow(10.0, low + (high - low) * i / 4), x = last * i / 4;
-    out += "<line x1=\"" + number(left, 0) + "\" x2=\"" + number(width - right, 0) + "\" y1=\"" +
-           number(py(y), 1) + "\" y2=\"" + number(py(y), 1) + "\" stroke=\"#dddddd\"/>\n";
-    label(left - 6, py(y) + 4, number(y, y < 100 ? 1 : 0), "end");
-    label(px(x), height - bottom + 18, number(x, last < 10 ? 1 : 0), "middle");
-  }
-  label((left + width - right) / 2, height - 12, name_of(over), "middle");
-  label(left, 14, "FID", "end");
-  for (std::size_t i = 0; i < curves.size(); ++i) {
-    const std::string colour = colours[i % colours.size()];
-    std::string points;
-    for (const auto& [x, y] : curves[i].points)
-      if (std::isfinite(y) && y > 0) points += number(px(x), 1) + "," + number(py(y), 1) + " ";
-    out += "<polyline fill=\"none\" stroke=\"" + colour + "\" stroke-width=\"2\" points=\"" +
-           points + "\"/>\n";
-    const double y = top + 16 + 20 * static_cast<double>(i);
-    out += "<line x1=\"" + number(width - right + 14, 0) + "\" x2=\"" +
-           number(width - right + 34, 0) + "\" y1=\"" + number(y - 4, 1) + "\" y2=\"" +
-           number(y - 4, 1) + "\" stroke=\"" + colour + "\" stroke-width=\"3\"/>\n";
-    label(width - right + 40, y, curves[i].name, "start");
-  }
-  return out + "</svg>\n";
 }
 
 /// Where an experiment has MD-GAN and FL-GAN: the batch at which both send a node as much in one
@@ -288,5 +224,6 @@ void write_page(const experiment& e, const experiment_settings& settings,
       e.links == link_kind::modelled ? abscissa::modelled_seconds : abscissa::generator_updates;
   for (const auto& [over, ending] :
        {std::pair{spent, ".svg"}, std::pair{abscissa::megabytes, "-bytes.svg"}})
-    io::write_file_atomic(settings.out / (e.key + ending), svg_of(curves_of(e, runs, over), over));
+    io::write_file_atomic(settings.out / (e.key + ending),
+                          svg_of(curves_of(e, runs, over), {.x = name_of(over), .y = "FID"}));
 }
