@@ -112,7 +112,7 @@ experiment wrong_workers() {
                .claim = "robust rules hold where the mean does not",
                .flags =
                    "--data fashion-mnist --model mlp28 --batch 16 --workers 8 "
-                   "--iterations 300 --metric-every 100 --strategy md_gan"};
+                   "--iterations 600 --metric-every 200 --strategy md_gan"};
   e.runs.push_back({"mean, nobody wrong", ""});
   const std::pair<attack, const char*> attacks[] = {{attack::sign_flipped, "sign flipped"},
                                                     {attack::times_100, "times 100"},
