@@ -6,8 +6,8 @@
     convert_inception.py pt_inception-2015-12-05-6726825d.pth inception.safetensors
 
 The input is the state of pytorch-fid's network, the one that FID is defined with, or torchvision's
-(inception_v3_google-0cc3c7bd.pth). Needs torch and numpy. Prints the SHA-256 of the file, which Gantry's
-programs print with every figure. Exit codes: 0 converted, 2 usage, 3 the input is refused.
+(inception_v3_google-0cc3c7bd.pth). Needs torch and numpy. Prints the SHA-256 of the file, which
+Gantry's programs print with every figure. Exit codes: 0 converted, 2 usage, 3 the input is refused.
 """
 import argparse
 import hashlib
