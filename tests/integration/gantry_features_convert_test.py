@@ -39,7 +39,8 @@ class Convert(unittest.TestCase):
 
     def test_without_torch(self) -> None:
         # -I -S: no modules but the interpreter's own.
-        self.refuse(convert(self.input, self.output, flags=("-I", "-S")), 2, "install PyTorch and NumPy")
+        done = convert(self.input, self.output, flags=("-I", "-S"))
+        self.refuse(done, 2, "install PyTorch and NumPy")
 
     @unittest.skipUnless(torch, "no torch in this Python")
     def test_tensors(self) -> None:
