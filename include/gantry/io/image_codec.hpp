@@ -12,16 +12,10 @@
 #include <span>
 #include <string>
 
-#include "gantry/base/error.hpp"
 #include "gantry/concepts/image_source.hpp"
+#include "gantry/io/refuse.hpp"
 
 namespace gantry::io {
-
-/// Refuses a file or a part of one in one sentence. @throws data_error, always
-[[noreturn]] inline void refuse_file(const std::string& name, const std::string& expected,
-                                     const std::string& found, const std::string& advice) {
-  throw data_error(name + ": expected " + expected + ", found " + found + "; " + advice);
-}
 
 /// Decodes the contents of one image file into 1 or 3 channels of 8 bits. `name` stands in
 /// messages; a header that announces more than `most_pixels` is refused before memory is taken.

@@ -18,7 +18,7 @@
 #include <jerror.h>
 
 #include "gantry/concepts/image_source.hpp"
-#include "gantry/io/image_codec.hpp"
+#include "gantry/io/refuse.hpp"
 
 namespace gantry::io {
 

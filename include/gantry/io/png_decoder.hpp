@@ -5,7 +5,6 @@
 // this header: programs that need no strangers' images need no libpng.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <csetjmp>
 #include <cstddef>
@@ -19,7 +18,7 @@
 #include <png.h>
 
 #include "gantry/concepts/image_source.hpp"
-#include "gantry/io/image_codec.hpp"
+#include "gantry/io/refuse.hpp"
 
 namespace gantry::io {
 
@@ -115,11 +114,8 @@ class png_decoder {
   }
 
   [[noreturn]] void refuse_damage() const {
-    // libpng quotes bytes of the file; what is not a letter must not reach a terminal.
-    std::string reason = message_.data();
-    std::ranges::replace_if(
-        reason, [](char c) { return c < ' ' || c > '~'; }, '?');
-    refuse_file(name_, "an intact PNG file", "damage (" + reason + ")", "copy it again");
+    refuse_file(name_, "an intact PNG file", "damage (" + printable(message_.data()) + ")",
+                "copy it again");
   }
 
   std::span<const std::uint8_t> file_;
