@@ -105,8 +105,15 @@ int run(program_options o, transport& nodes) {
   if (!o.quiet) announce(o);
   o.resume_from = resolve_resume(o);
   data_sets sets = load_data(o, networks.image);
+  require_labels(o, sets, networks.classes);
   if (!o.quiet) {
-    std::printf("data: %s\ndata: %s\n", sets.train_facts.c_str(), sets.test_facts.c_str());
+    std::printf("data: %s\n", sets.train_facts.c_str());
+    if (sets.test)
+      std::printf("data: %s\n", sets.test_facts.c_str());
+    else
+      std::printf(
+          "scores: none, there is no feature network for your own images; losses and "
+          "pictures show the progress\n");
     std::fflush(stdout);
   }
   std::vector<data::shard> shards =

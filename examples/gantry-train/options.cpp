@@ -71,7 +71,7 @@ void require_effect(const CLI::App& app, const program_options& o) {
 void resolve_partition(const CLI::App& app, program_options& o) {
   if (o.strategy.is<gantry::dist::label_parallel>()) {
     if (app.count("--partition") == 0) o.partition = "label";
-    if (app.count("--workers") == 0) o.strategy.workers = chosen_data(o).classes;
+    if (app.count("--workers") == 0 && is_published(o)) o.strategy.workers = chosen_data(o).classes;
   }
   if (app.count("--partition") > 0 && !o.strategy.has_server())
     throw usage_error("--partition was expected with a strategy that has workers and came with " +
@@ -109,7 +109,27 @@ void resolve_augmentation(const CLI::App& app, program_options& o) {
   o.augmentation.probability = *probability;
 }
 
+/// Scores and folders belong to published sets. @throws usage_error
+void resolve_data(const CLI::App& app, program_options& o) {
+  const bool published = is_published(o);
+  const char* stray = published ? "--data-cache" : "--data-dir";
+  if (app.count(stray) > 0)
+    throw usage_error(std::string(stray) + " was expected with " +
+                      (published ? "the path of your own images in --data"
+                                 : "the name of a published set in --data") +
+                      " and came with " + o.data + "; leave it out");
+  if (published) return;
+  if (app.count("--metrics") > 0 && o.metrics != "none")
+    throw usage_error("--metrics " + o.metrics + " was expected with one of " +
+                      published_names(", ") +
+                      ", for which there is a feature network, and came "
+                      "with " +
+                      o.data + "; leave it out");
+  o.metrics = "none";
+}
+
 void resolve(const CLI::App& app, program_options& o) {
+  resolve_data(app, o);
   resolve_partition(app, o);
   resolve_strategy(app, o.strategy);
   resolve_messages(app, o.messages, o.strategy);
@@ -124,8 +144,14 @@ constexpr std::uint32_t most = 1u << 30;  // of iterations
 
 void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::string>& models) {
   app.option_defaults()->group("Data");
-  app.add_option("--data", o.data, "data set")
-      ->check(one_of({"fashion-mnist", "mnist", "cifar10", "cifar100"}));
+  app.add_option("--data", o.data,
+                 "data set: a published one by its name, or the path of your own images, a folder, "
+                 ".zip, .tar, .npz or packed file")
+      ->check(CLI::Validator([](std::string& text) { return data_complaint(text); },
+                             "{" + published_names(",") + "} or PATH"));
+  app.add_option("--data-cache", o.data_cache,
+                 "where your own images are kept at the size of the networks; empty: the user's "
+                 "cache");
   app.add_option("--data-dir", o.data_dir,
                  "folder of the published files; fashion-mnist defaults to the Debian package's");
   app.add_option("--partition", o.partition,

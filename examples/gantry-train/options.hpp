@@ -28,7 +28,7 @@ struct model_info {
 /// What the flags of gantry-train say, checked and resolved.
 struct program_options {
   std::string data{"fashion-mnist"};
-  std::filesystem::path data_dir;
+  std::filesystem::path data_dir, data_cache;
   std::string model{"dcgan28"};
   strategy_options strategy;
   std::string partition{"iid"};

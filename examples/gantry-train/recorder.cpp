@@ -43,6 +43,15 @@ phase_times phases_of(const io::json::value& object) {
   return times;
 }
 
+/// Samples of each label by worker; of a set without labels, all as one.
+std::vector<std::vector<std::uint64_t>> histograms(std::span<const data::shard> shards,
+                                                   int classes) {
+  if (classes > 0) return data::label_histograms(shards, static_cast<std::size_t>(classes));
+  std::vector<std::vector<std::uint64_t>> sizes;
+  for (const data::shard& s : shards) sizes.push_back({s.size()});
+  return sizes;
+}
+
 }  // namespace
 
 std::string fixed(double value, int digits) {
@@ -56,8 +65,7 @@ recorder::recorder(const program_options& options, const run_plan& plan, data_se
     : options_(options),
       plan_(plan),
       data_(std::move(data)),
-      labels_(
-          data::label_histograms(shards, static_cast<std::size_t>(chosen_data(options).classes))) {
+      labels_(histograms(shards, data_.classes)) {
   io::progress_options progress;
   progress.mode = io::choose_progress_mode(options.quiet);
   progress_ = std::make_unique<io::progress>(options.iterations, progress);

@@ -53,7 +53,7 @@ void recorder::add_facts(io::report& page, const train::run_result* result) cons
   for (const auto& [key, value] : settings.members())
     page.facts.push_back({key, value.is_string() ? value.as_string() : io::json::dump(value)});
   page.facts.push_back({"training data", data_.train_facts});
-  page.facts.push_back({"test data", data_.test_facts});
+  if (data_.test) page.facts.push_back({"test data", data_.test_facts});
   page.facts.push_back({"generator parameters", std::to_string(plan_.generator_params)});
   page.facts.push_back({"discriminator parameters", std::to_string(plan_.discriminator_params)});
   if (!score_features_.empty())
@@ -109,10 +109,12 @@ void recorder::add_tables(io::report& page) const {
 /// What each worker trains on, and how far its labels are from everybody's.
 void recorder::add_split(io::report& page) const {
   if (!is_distributed()) return;
-  io::bar_chart chart{.title = "Labels of each worker (" + options_.partition + ")",
+  const bool labelled = data_.classes > 0;
+  io::bar_chart chart{.title = (labelled ? "Labels of each worker (" : "Samples of each worker (") +
+                               options_.partition + ")",
                       .x_label = "worker",
                       .y_label = "samples",
-                      .part_label = "label"};
+                      .part_label = labelled ? "label" : "all"};
   std::vector<std::uint64_t> global(labels_.front().size());
   for (const auto& own : labels_) std::ranges::transform(own, global, global.begin(), std::plus());
   for (std::size_t l = 0; l < global.size(); ++l) chart.parts.push_back(std::to_string(l));
@@ -122,6 +124,7 @@ void recorder::add_split(io::report& page) const {
     divergence += data::label_divergence(labels_[w], global) / static_cast<double>(labels_.size());
   }
   page.data.push_back(std::move(chart));
+  if (!labelled) return;
   page.facts.push_back(
       {"divergence of a worker's labels", fixed(divergence, 3) + " nats (mean over workers)"});
 }

@@ -57,8 +57,9 @@ inline std::string duration_text(double seconds) {
 /// Where progress goes and how often. The defaults suit a program that reports to stderr.
 struct progress_options {
   progress_mode mode = choose_progress_mode(false);
-  double line_interval = 5.0;    ///< seconds between plain lines
-  double status_interval = 0.1;  ///< seconds between updates of the moving line
+  const char* unit = "iteration";  ///< what is counted
+  double line_interval = 5.0;      ///< seconds between plain lines
+  double status_interval = 0.1;    ///< seconds between updates of the moving line
   std::function<void(std::string_view)> write = [](std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), stderr);
     std::fflush(stderr);
@@ -142,7 +143,7 @@ class progress {
   }
 
   [[nodiscard]] std::string text() const {
-    std::string out = "iteration " + std::to_string(iteration_);
+    std::string out = std::string(options_.unit) + " " + std::to_string(iteration_);
     if (total_ > 0) {
       const double part =
           std::clamp(static_cast<double>(iteration_) / static_cast<double>(total_), 0.0, 1.0);
