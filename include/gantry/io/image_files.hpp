@@ -97,7 +97,7 @@ inline void label_by_folder(const std::vector<found_image>& found, image_files& 
   }
   std::vector<std::string> tops = set.class_names;
   std::ranges::sort(tops);
-  tops.erase(std::ranges::unique(tops).begin(), tops.end());
+  tops.erase(std::unique(tops.begin(), tops.end()), tops.end());
   if (tops.size() > std::numeric_limits<std::uint16_t>::max())
     refuse_file(set.folder.string(), "at most 65535 classes, one per folder",
                 std::to_string(tops.size()) + " folders", "put the images into one folder");
