@@ -42,9 +42,9 @@ void add_pack(CLI::App& app, data_options& o, std::string& size) {
   app.add_option("--channels", o.settings.image.c, "1: grey, 3: colour")->check(one_of({"1", "3"}));
   app.add_option("--crop", o.settings.crop,
                  "centre: cut to the proportions of --size; none: change the proportions")
-      ->check(one_of(crop_names()));
+      ->check(one_of({"centre", "none"}));
   app.add_option("--filter", o.settings.filter, "of the resize, with antialiasing as in Pillow")
-      ->check(one_of(filter_names()));
+      ->check(one_of({"lanczos", "bicubic", "bilinear", "box"}));
 }
 
 void add_partition(CLI::App& app, data_options& o) {

@@ -17,7 +17,6 @@
 #include "gantry/io/progress.hpp"
 
 #include "commands.hpp"
-#include "fit_image.hpp"
 
 namespace {
 

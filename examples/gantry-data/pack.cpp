@@ -13,7 +13,6 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/progress.hpp"
 
-#include "fit_image.hpp"
 #include "pack.hpp"
 
 namespace {
@@ -100,21 +99,29 @@ std::string extents_text(hwc image) {
          std::to_string(image.c);
 }
 
+data::image_fitter fitter_of(const pack_settings& settings) {
+  return {data::parse_crop_rule(settings.crop), data::parse_resize_filter(settings.filter)};
+}
+
 io::sha256::digest_type pack_key(const fs::path& path, const pack_settings& settings) {
   io::sha256 hash;
   const auto add = [&](const std::string& text) { hash.update(io::text_bytes(text + '\n')); };
   add("gantry packed " + std::to_string(data::packed_version));
   add(settings_text(settings));
-  std::error_code failed;
-  const fs::path whole = fs::canonical(path, failed);
-  add(whole.string());
-  if (failed || !fs::is_directory(whole)) {
-    add(std::to_string(fs::file_size(path, failed)));
-    add(std::to_string(fs::last_write_time(path, failed).time_since_epoch().count()));
-    return hash.digest();
-  }
-  for (const listed_file& file : list_folder(whole))
+  const auto add_file = [&](const listed_file& file) {
     add(file.name + '\n' + std::to_string(file.size) + ' ' + std::to_string(file.time));
+  };
+  for (const fs::path& part : parts_of(path)) {
+    std::error_code failed;
+    const fs::path whole = fs::canonical(part, failed);
+    if (fs::is_directory(whole, failed)) {
+      add(whole.string());
+      std::ranges::for_each(list_folder(whole), add_file);
+    } else {
+      add_file({whole.string(), fs::file_size(whole, failed),
+                fs::last_write_time(whole, failed).time_since_epoch().count()});
+    }
+  }
   return hash.digest();
 }
 
@@ -152,8 +159,6 @@ fitted_pictures fit_pictures(const fs::path& path, const pack_settings& settings
     if (hwc{set.height, set.width, set.channels} == settings.image)
       return {std::move(packed), "mapped " + path.string()};
   }
-  std::error_code unreadable;
-  if (!fs::exists(path, unreadable)) (void)open_pictures(path);  // says what was expected
   const auto begin = std::chrono::steady_clock::now();
   const io::sha256::digest_type key = pack_key(path, settings);
   const fs::path file = cache / cache_name(path, key);

@@ -6,8 +6,8 @@
 
 #include <filesystem>
 #include <string>
-#include <vector>
 
+#include "gantry/data/fit_image.hpp"
 #include "gantry/data/packed.hpp"
 #include "gantry/io/sha256.hpp"
 #include "gantry/tensor/shape.hpp"
@@ -18,16 +18,14 @@
 /// How images become those of a packed file.
 struct pack_settings {
   gantry::hwc image{64, 64, 3};
-  std::string crop{"centre"};     ///< or none, which changes the proportions
-  std::string filter{"lanczos"};  ///< of the resize
-  std::string attribute{};        ///< of CelebA
-  int threads{0};                 ///< that decode; 0: one for each core
-  bool quiet{false};              ///< no progress
+  std::string crop{"centre"}, filter{"lanczos"};  ///< by their names
+  std::string attribute{};                        ///< of CelebA
+  int threads{0};                                 ///< that decode; 0: one for each core
+  bool quiet{false};                              ///< no progress
 };
 
-/// The values of `crop` and `filter`.
-const std::vector<std::string>& crop_names();
-const std::vector<std::string>& filter_names();
+/// @throws gantry::usage_error for a crop or filter of another name
+gantry::data::image_fitter fitter_of(const pack_settings& settings);
 
 /// "28 x 28 x 1"
 std::string extents_text(gantry::hwc image);

@@ -89,7 +89,7 @@ std::string format_of(const fs::path& path) {
 
 picture_set open_pictures(const fs::path& path, const std::string& attribute) {
   std::error_code unreadable;
-  if (!fs::exists(path, unreadable))
+  if (!is_there(path))
     throw data_error(path.string() +
                      ": expected a folder of images, an archive of them or a packed file, found "
                      "nothing; check the path");
@@ -108,6 +108,18 @@ picture_set open_pictures(const fs::path& path, const std::string& attribute) {
     }
   return {io::open_images(path, {.codecs = io::installed_codecs, .attribute = attribute}),
           format_of(path)};
+}
+
+std::vector<fs::path> parts_of(const fs::path& path) {
+  return path.extension() == ".tar" ? io::expand_shards(path.string())
+                                    : std::vector<fs::path>{path};
+}
+
+bool is_there(const fs::path& path) {
+  return std::ranges::all_of(parts_of(path), [](const fs::path& part) {
+    std::error_code unreadable;
+    return fs::exists(part, unreadable);
+  });
 }
 
 std::string missing_decoders() {

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "gantry/concepts/image_source.hpp"
 
@@ -21,6 +22,13 @@ struct picture_set {
 /// @throws gantry::data_error if it is none of them or damaged, gantry::usage_error for an
 /// attribute that it has not
 picture_set open_pictures(const std::filesystem::path& path, const std::string& attribute = {});
+
+/// The path itself, or the files of a range of shards, name-{000..099}.tar.
+/// @throws gantry::usage_error for a range that is none
+std::vector<std::filesystem::path> parts_of(const std::filesystem::path& path);
+
+/// Whether there is something at a path, or at all of a range of shards.
+bool is_there(const std::filesystem::path& path);
 
 /// What the build lacks, one sentence each, empty for nothing: "this program was built without
 /// libpng ...".

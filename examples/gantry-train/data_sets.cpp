@@ -12,7 +12,7 @@
 #include "gantry/train/data_hash.hpp"
 
 #include "data_sets.hpp"
-#include "pack.hpp"
+#include "gantry-data/pack.hpp"
 
 namespace {
 
@@ -112,9 +112,7 @@ std::string published_names(const char* between) {
 }
 
 std::string data_complaint(const std::string& text) {
-  std::error_code unreadable;
-  if (std::ranges::find(choices(), text, &data_choice::name) != choices().end() ||
-      std::filesystem::exists(text, unreadable))
+  if (std::ranges::find(choices(), text, &data_choice::name) != choices().end() || is_there(text))
     return {};
   return "expected one of " + published_names(", ") +
          " or the path of a folder or file of images, found \"" + text + "\"";
