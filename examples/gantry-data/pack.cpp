@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -25,6 +26,36 @@ std::string decimals(double value, int digits) {
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
 }
+
+volatile std::sig_atomic_t caught_signal = 0;
+extern "C" void on_signal_while_packing(int signal) { caught_signal = signal; }
+
+/// Lets a signal end the packing with an exception, so that its temporary file is removed.
+class interruptible {
+ public:
+  interruptible()
+      : interrupt_(std::signal(SIGINT, on_signal_while_packing)),
+        terminate_(std::signal(SIGTERM, on_signal_while_packing)) {
+    caught_signal = 0;
+  }
+  interruptible(const interruptible&) = delete;
+  interruptible& operator=(const interruptible&) = delete;
+  ~interruptible() {
+    std::signal(SIGINT, interrupt_);
+    std::signal(SIGTERM, terminate_);
+  }
+
+  static void check(const fs::path& target) {
+    if (caught_signal == 0) return;
+    throw error("packing " + target.string() + " was stopped by signal " +
+                    std::to_string(caught_signal) + " and has left no file; start it again",
+                caught_signal == SIGTERM ? exit_code::terminated : exit_code::interrupted);
+  }
+
+ private:
+  void (*interrupt_)(int);
+  void (*terminate_)(int);
+};
 
 /// A file of a data set, and when and how long it was.
 struct listed_file {
@@ -130,6 +161,7 @@ train::pack_report pack(const picture_set& pictures, const pack_settings& settin
   io::progress_options how;
   how.mode = io::choose_progress_mode(settings.quiet);
   how.unit = "image";
+  const interruptible signals;
   io::progress progress(static_cast<std::int64_t>(pictures.images.size()), how);
   progress.update(0, "decoding");
   return train::pack_images(
@@ -137,6 +169,7 @@ train::pack_report pack(const picture_set& pictures, const pack_settings& settin
       {.image = settings.image,
        .queue = {.threads = settings.threads},
        .on_progress = [&](std::size_t done, const data::prefetch_counters& c) {
+         interruptible::check(target);
          progress.update(static_cast<std::int64_t>(done),
                          "waited " + decimals(c.stall_seconds, 1) + " s for decoding");
        }});
