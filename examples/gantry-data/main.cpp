@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
   } catch (const std::filesystem::filesystem_error& e) {
     return fail("cannot use " + e.path1().string() + " (" + e.code().message() +
                     "); check the folder, its permissions and the free space",
-                exit_code::failure);
+                exit_code::refused);
   } catch (const std::bad_alloc&) {
     return fail("expected enough memory for the images and found too little; lower --threads",
                 exit_code::failure);

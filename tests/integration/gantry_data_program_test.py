@@ -140,7 +140,7 @@ class Program(DataTest):
         self.refused(3, ["inspect", self.folder / "empty"], "empty")
         (self.folder / "text.txt").write_text("no images")
         self.refused(3, ["inspect", self.folder / "text.txt"], "text.txt")
-        self.refused(1, ["pack", self.pets, "--out", self.folder / "no" / "x.gpack"], "No such")
+        self.refused(3, ["pack", self.pets, "--out", self.folder / "no" / "x.gpack"], "No such")
         self.assertFalse(out.exists())
 
     def test_damaged_files_are_named(self):

@@ -101,7 +101,8 @@ class packed_writer {
 
   [[noreturn]] void refuse() const {
     throw error("cannot write " + target_.string() + " (" + io::reason_of(errno) +
-                "); check the folder, its permissions and the free space");
+                    "); check the folder, its permissions and the free space",
+                exit_code::refused);
   }
 
   void open() {
