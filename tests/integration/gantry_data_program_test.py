@@ -4,10 +4,8 @@
 """gantry-data inspects data sets of every kind, packs them, and previews their split."""
 import hashlib
 import io
-import os
 import re
 import struct
-import subprocess
 import tarfile
 import unittest
 import zipfile
