@@ -32,6 +32,15 @@ spread over(const std::vector<measured_run>& runs, const std::string& name, What
 
 double middle(std::vector<double> values) { return spread_of(std::move(values)).median; }
 
+const measured_run& of_name(const std::vector<measured_run>& runs, const std::string& name) {
+  return *std::ranges::find(runs, name, &measured_run::name);
+}
+
+/// "3960", or a line where a run promises nothing.
+std::string epsilon_of(const measured_run& r) {
+  return r.privacy ? number(r.privacy->epsilon, r.privacy->epsilon < 100 ? 1 : 0) : "-";
+}
+
 /// Work of a worker for one update of a generator that samples are drawn from.
 double worker_gflop_per_update(const measured_run& r) {
   return r.costs.worker_flops / 1e9 * r.iterations /
@@ -43,12 +52,15 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
   const bool modelled = e.links == link_kind::modelled;
   std::string text = "| run |";
   if (e.scored) text += " FID at the end | classifier score |";
+  const bool noisy = std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); });
+  if (noisy) text += " epsilon |";
   if (modelled) text += " modelled seconds |";
   if (!e.scored) text += " seconds per round | of the first line |";
   text += " MB moved | worker GFLOP per round |";
   if (e.scored) text += " per generator update |";
   text += " server MB planned | worker MB planned |\n| --- |";
-  const int columns = 4 + (e.scored ? 3 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
+  const int columns =
+      4 + (e.scored ? 3 : 0) + (noisy ? 1 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
   for (int c = 0; c < columns; ++c) text += " --- |";
   text += "\n";
   const auto round = [](const measured_run& r) { return middle(r.round_seconds); };
@@ -62,6 +74,7 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
               text_of(of([](const auto& r) { return r.points.back().score.classifier_score; }), 2);
       text += " |";
     }
+    if (noisy) text += " " + epsilon_of(of_name(runs, kind.name)) + " |";
     if (modelled) text += " " + text_of(of([](const auto& r) { return r.seconds; }), 1) + " |";
     if (!e.scored)
       text += " " + text_of(of(round), 3) + " | " + number(of(round).median / first, 2) + " |";
@@ -163,6 +176,9 @@ std::string page_of(const experiment& e, const experiment_settings& settings,
           " over " + std::to_string(settings.seeds.size()) + " seed" +
           (settings.seeds.size() > 1 ? "s" : "") +
           (e.repeats > 1 ? ", " + std::to_string(e.repeats) + " turns each" : "") +
+          (std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); })
+               ? "; epsilon at delta = 1e-05, of a worker's feedbacks of the whole run"
+               : "") +
           "; MB are 10^6 bytes of payload between all nodes over the whole run.\n\n" +
           table_of(e, runs);
   text += traffic_of(e, runs);
@@ -204,6 +220,7 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
           {"iterations", run.iterations},
           {"bytes", run.bytes},
           {"bytes_by_kind", by_kind},
+          {"epsilon", run.privacy ? io::json::value(run.privacy->epsilon) : io::json::value()},
           {"modelled_seconds", run.seconds},
           {"round_seconds", middle(run.round_seconds)},
           {"worker_flops_per_round", run.costs.worker_flops},

@@ -100,7 +100,8 @@ class laboratory {
     require_fitting_images(o, networks.image);
     measured_run found{.name = run.name, .seed = seed};
     found.workers = o.strategy.workers;
-    found.batch = static_cast<int>(o.batch);
+    found.batch = o.batch;
+    found.privacy = privacy_of(o.messages, o.iterations, o.batch);
     found.costs = networks.plan(o).costs;
     const data_sets& sets = data(o, networks);
     std::vector<data::shard> shards =

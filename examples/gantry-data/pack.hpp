@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <string>
 
-#include "gantry/data/fit_image.hpp"
+#include "gantry/data/image_fitter.hpp"
 #include "gantry/data/packed.hpp"
 #include "gantry/io/sha256.hpp"
 #include "gantry/tensor/shape.hpp"
@@ -26,6 +26,9 @@ struct pack_settings {
 
 /// @throws gantry::usage_error for a crop or filter of another name
 gantry::data::image_fitter fitter_of(const pack_settings& settings);
+
+/// "12.50" for (12.5, 2)
+std::string decimals(double value, int digits);
 
 /// "28 x 28 x 1"
 std::string extents_text(gantry::hwc image);

@@ -188,11 +188,17 @@ class Strategies(Runs):
         self.assertIn("<polyline", (self.folder / "b.svg").read_text())
 
     def test_bytes_are_those_on_the_wire(self):
-        lines, _ = self.run_experiment("e", "--seeds", "0")
+        lines, page = self.run_experiment("e", "--seeds", "0")
         moved = {line["run"]: line["bytes"] for line in lines}
         self.assertGreater(moved["exact"], moved["bf16"])
         self.assertGreater(moved["bf16"], moved["int8, error feedback"])
-        self.assertEqual(moved["clip and noise, sigma 1.07"], moved["exact"])
+        noisy = [line for line in lines if line["run"].startswith("clip")]
+        for line in noisy:
+            self.assertEqual(line["bytes"], moved["exact"])
+        # Less noise, less privacy.
+        spent = [line["epsilon"] for line in noisy]
+        self.assertEqual(spent, sorted(spent, reverse=True))
+        self.assertIn(f"| {spent[-1]:.0f} |", page)
 
     def test_wrong_workers(self):
         lines, _ = self.run_experiment("e-wrong", "--seeds", "0")

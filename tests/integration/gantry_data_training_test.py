@@ -54,9 +54,10 @@ class OwnPhotos(DataTest):
             with self.subTest(model=model):
                 outdir = self.folder / model
                 first = self.train(model=model, outdir=outdir, iterations=6, save_every=3)
-                self.assertRegex(first.stdout, r"data: 200 images of \d+ x \d+ x [13] in 2 classes, "
-                                 r"SHA-256 [0-9a-f]{12}, from .*photos: 200 images .* packed in "
-                                 r"[\d.]+ s by 2 threads \(.* waited for [\d.]+ s\).*, kept as ")
+                self.assertRegex(first.stdout, r"data: 200 images of \d+ x \d+ x [13] in 2 "
+                                 r"classes, SHA-256 [0-9a-f]{12}, from .*photos: 200 images .* "
+                                 r"packed in [\d.]+ s by 2 threads \(.* waited for [\d.]+ s\).*, "
+                                 r"kept as ")
                 self.assertIn("scores: none", first.stdout)
                 self.assertLessEqual({"reals.png", "fakes_init.png", "fakes000006.png",
                                       "report.html", LOG}, names(outdir))

@@ -12,7 +12,7 @@
 #include <doctest/doctest.h>
 #include <stdlib.h>
 
-#include "gantry/data/fit_image.hpp"
+#include "gantry/data/image_fitter.hpp"
 #include "gantry/data/packed.hpp"
 #include "gantry/io/sha256.hpp"
 #include "gantry/train/pack_images.hpp"
