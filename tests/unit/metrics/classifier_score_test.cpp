@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/metrics/classifier_score.hpp"
-
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <limits>
 #include <vector>
+
+#include <doctest/doctest.h>
+
+#include "gantry/metrics/classifier_score.hpp"
 
 using doctest::Approx;
 using gantry::numeric_error;

@@ -1,12 +1,11 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/metrics/mode_coverage.hpp"
+#include <limits>
 
 #include <doctest/doctest.h>
 
-#include <limits>
-
 #include "gantry/data/synthetic.hpp"
+#include "gantry/metrics/mode_coverage.hpp"
 
 using doctest::Approx;
 using gantry::usage_error;
