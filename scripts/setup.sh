@@ -7,7 +7,8 @@
 # hand (the command is printed).
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libeigen3-dev zlib1g-dev libcli11-dev dataset-fashion-mnist)
+packages=(g++ cmake ninja-build libeigen3-dev zlib1g-dev libcli11-dev libpng-dev libjpeg62-turbo-dev
+  dataset-fashion-mnist)
 case "${1:-}" in
   "") ;;
   --tests)
@@ -20,7 +21,8 @@ esac
 if ! command -v dpkg-query apt-get > /dev/null; then
   cat >&2 <<'TEXT'
 This is no Debian system, so install by hand what this system calls: a C++20 compiler (g++ 12 or
-clang++ 14 or newer), CMake 3.24, Ninja, Eigen 3.3, zlib, CLI11, and for the tests doctest,
+clang++ 14 or newer), CMake 3.24, Ninja, Eigen 3.3, zlib, CLI11, libpng and libjpeg (without them
+programs cannot read folders of images), and for the tests doctest,
 nlohmann-json, pkg-config, MPI and Python 3.9; the quickstart also needs Fashion-MNIST's four .gz
 files.
 TEXT
