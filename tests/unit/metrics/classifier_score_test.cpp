@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include <cmath>
-#include <limits>
-#include <vector>
+#include "gantry/metrics/classifier_score.hpp"
 
 #include <doctest/doctest.h>
 
-#include "gantry/metrics/classifier_score.hpp"
+#include <cmath>
+#include <limits>
+#include <vector>
 
 using doctest::Approx;
 using gantry::numeric_error;

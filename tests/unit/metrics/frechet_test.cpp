@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include <limits>
-#include <vector>
+#include "gantry/metrics/frechet.hpp"
 
-#include <Eigen/QR>
 #include <doctest/doctest.h>
 
-#include "gantry/metrics/frechet.hpp"
+#include <Eigen/QR>
+#include <limits>
+#include <vector>
 
 using doctest::Approx;
 using Eigen::MatrixXd;

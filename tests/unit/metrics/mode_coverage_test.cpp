@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include <limits>
+#include "gantry/metrics/mode_coverage.hpp"
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "gantry/data/synthetic.hpp"
-#include "gantry/metrics/mode_coverage.hpp"
 
 using doctest::Approx;
 using gantry::usage_error;
