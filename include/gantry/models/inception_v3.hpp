@@ -2,13 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "gantry/base/error.hpp"
 #include "gantry/concepts/feature_network.hpp"
+#include "gantry/io/safetensors.hpp"
 #include "gantry/models/trained_network.hpp"
 #include "gantry/tensor/shape.hpp"
 
@@ -126,6 +131,20 @@ class inception_builder {
 };
 
 }  // namespace detail
+
+/// Classes of the network whose weights a file holds, 1000 (torchvision's) or 1008.
+/// @throws data_error if the file is damaged or has no such last layer
+inline int inception_classes(const std::filesystem::path& file) {
+  const auto weights = io::safetensors_file::read(file);
+  const io::tensor_entry* bias = weights.find("fc.bias");
+  const bool known = bias && (std::ranges::equal(bias->shape, std::array{std::int64_t{1008}}) ||
+                              std::ranges::equal(bias->shape, std::array{std::int64_t{1000}}));
+  if (!known)
+    throw data_error(file.string() +
+                     " was expected to hold an Inception-v3 of 1008 or 1000 classes and holds "
+                     "another network; write it with examples/python/convert_inception.py");
+  return static_cast<int>(bias->shape[0]);
+}
 
 /// Inception-v3 from a safetensors file with torchvision's names, which
 /// examples/python/convert_inception.py writes: 2048 features behind the global average.
