@@ -120,6 +120,7 @@ inline std::vector<float> chosen_rows(const feature_rows& rows,
   expects(settings.subsets >= 1 && settings.subset_size >= 2,
           "KID needs at least 1 subset of at least 2 samples; correct its settings");
   const std::size_t size = std::min({settings.subset_size, x.count(), y.count()});
+  if (size == x.count() && size == y.count()) return {kernel_distance(x, y), 0};
   detail::numpy_choice choose(settings.seed);
   std::vector<double> distances;
   for (int s = 0; s < settings.subsets; ++s) {
