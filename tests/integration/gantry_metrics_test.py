@@ -87,7 +87,7 @@ class Metrics(ProgramTest):
         self.assertIn("kept the reference features", result.stderr)
         figures = first["metrics"]
         self.assertAlmostEqual(figures["fid"], 0, delta=1e-6)
-        self.assertLess(abs(figures["kid"]["mean"]), 0.05)
+        self.assertLess(figures["kid"]["mean"], 0)  # pairs of an image with itself count in one mean
         for key in ("precision", "recall", "density", "coverage"):
             self.assertEqual(figures[key], 1, key)
 
@@ -153,9 +153,8 @@ class Metrics(ProgramTest):
         self.assertAlmostEqual(found["metrics"]["is"]["deviation"], 0.034983669, delta=1e-4)
         found, _ = self.score("--images", a, *words, "--metrics", "kid,prdc", "--samples", 1000)
         self.assertAlmostEqual(found["metrics"]["kid"]["mean"], -0.0007777720, delta=1e-6)
-        pair = sorted(found["metrics"][key] for key in ("precision", "recall"))
-        for value, expected in zip(pair, (0.862, 0.863)):
-            self.assertAlmostEqual(value, expected, delta=1e-4)
+        for key, value in (("precision", 0.863), ("recall", 0.862)):
+            self.assertAlmostEqual(found["metrics"][key], value, delta=1e-4)
 
 
 if __name__ == "__main__":
