@@ -87,7 +87,7 @@ class Metrics(ProgramTest):
         self.assertIn("kept the reference features", result.stderr)
         figures = first["metrics"]
         self.assertAlmostEqual(figures["fid"], 0, delta=1e-6)
-        self.assertLess(figures["kid"]["mean"], 0)  # pairs of an image with itself count in one mean
+        self.assertLess(figures["kid"]["mean"], 0)  # an image beside itself counts in one mean
         for key in ("precision", "recall", "density", "coverage"):
             self.assertEqual(figures[key], 1, key)
 
