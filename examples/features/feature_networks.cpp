@@ -70,15 +70,12 @@ std::unique_ptr<feature_source> make(hwc images, const Arguments&... arguments) 
 void check_feature_network(const std::string& text) { parse(text); }
 
 std::unique_ptr<feature_source> make_feature_source(const std::string& text, hwc images,
-                                                    int threads, const lenet_maker& lenet) {
+                                                    int threads) {
   const choice c = parse(text);
-  if (c.network == "lenet") {
-    if (!lenet)
-      throw usage_error(
-          "the feature network lenet needs a published data set to be trained on and "
-          "there is none here; use resnet20:FILE or inception:FILE");
-    return lenet();
-  }
+  if (c.network == "lenet")
+    throw usage_error(
+        "the feature network lenet needs a published data set to be trained on and "
+        "there is none here; use resnet20:FILE or inception:FILE");
   if (c.network == "resnet20") return make<models::resnet20>(images, c.file, threads);
   using models::inception_v3, models::inception_variant;
   const auto rule = c.network == "inception" ? models::infer::resize_rule::half_pixel

@@ -5,11 +5,9 @@
 // only.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
 
 #include "gantry/tensor/shape.hpp"
 
@@ -29,28 +27,6 @@ class feature_source {
                         std::span<float> probabilities) = 0;
 };
 
-/// Any FeatureNetwork behind a function that brings images to its extents: `fit(images, n)` gives
-/// the network's images, valid until its next call.
-template <class Network, class Fit>
-class fitted_features final : public feature_source {
- public:
-  fitted_features(Network network, Fit fit) : network_(std::move(network)), fit_(std::move(fit)) {}
-  [[nodiscard]] int feature_count() const override { return Network::feature_count; }
-  [[nodiscard]] int classes() const override { return Network::classes; }
-  [[nodiscard]] std::string name() const override { return std::string(network_.name()); }
-  [[nodiscard]] std::string hash() const override { return std::string(network_.hash()); }
-  void evaluate(std::span<const float> images, int n, std::span<float> features,
-                std::span<float> probabilities) override {
-    network_.evaluate(fit_(images, n), n, features, probabilities);
-  }
-
- private:
-  Network network_;
-  Fit fit_;
-};
-
-using lenet_maker = std::function<std::unique_ptr<feature_source>()>;
-
 /// What --help says of the text.
 inline constexpr const char* feature_network_texts =
     "lenet, resnet20:FILE, inception:FILE or inception-tf1:FILE (docs/14_feature_networks.md)";
@@ -58,9 +34,9 @@ inline constexpr const char* feature_network_texts =
 /// @throws usage_error if the text is none of feature_network_texts; files are not looked at
 void check_feature_network(const std::string& text);
 
-/// The network that the text names, for images of these extents. `lenet` makes the built-in
-/// classifier, which needs the data that a program has; empty where it has none.
-/// @throws usage_error for another text or extents that do not fit, data_error for a file that is
-/// missing, damaged or of another network
+/// The network with published weights that the text names, for images of these extents; lenet is
+/// trained on a program's own data, and the program makes it (gantry/train/classifier.hpp).
+/// @throws usage_error for another text, for lenet or extents that do not fit, data_error for a
+/// file that is missing, damaged or of another network
 std::unique_ptr<feature_source> make_feature_source(const std::string& text, gantry::hwc images,
-                                                    int threads, const lenet_maker& lenet = {});
+                                                    int threads);

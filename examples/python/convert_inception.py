@@ -6,8 +6,8 @@
     convert_inception.py pt_inception-2015-12-05-6726825d.pth inception.safetensors
 
 The input is the state of pytorch-fid's network, the one that FID is defined with, or torchvision's
-(inception_v3_google-0cc3c7bd.pth). Needs torch. Prints the SHA-256 of the file, which Gantry's
-programs print with every figure. Exit codes: 0 converted, 2 usage, 3 the input is refused.
+(inception_v3_google-0cc3c7bd.pth). Needs torch and numpy. Prints the SHA-256 of the file, which
+Gantry's programs print with every figure. Exit codes: 0 converted, 2 usage, 3 the input is refused.
 """
 import argparse
 import hashlib
@@ -92,10 +92,11 @@ def main() -> int:
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     arguments = parser.parse_args()
     try:
+        import numpy  # noqa: F401 (behind torch's Tensor.numpy)
         import torch  # noqa: F401
-    except ImportError:
-        print("convert_inception.py needs the Python module torch and there is none; install "
-              "PyTorch", file=sys.stderr)
+    except ImportError as missing:
+        print(f"convert_inception.py needs the Python modules torch and numpy and there is no "
+              f"{missing.name}; install PyTorch and NumPy", file=sys.stderr)
         return 2
     try:
         content = convert(read_state(arguments.input), arguments.input.name)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
-"""Inception-v3 of gantry-features with random weights against the network written down in numpy, and
-against pytorch-fid's own module where that can be imported.
+"""Inception-v3 of gantry-features with random weights against the network written down in numpy,
+and against pytorch-fid's own module where that can be imported.
 
 Exit code 77 (skipped) where there is no numpy.
 """

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the forward pass of a trained convolutional network is made of, with extents at run time:
-// Inception-v3 has 94 convolutions of as many geometries, which as layers of a type would take a
+// Inception-v3 has 94 convolutions of 43 geometries, which as layers of a type would take a
 // compiler minutes. For inference only: nothing here has a backward, and none of it is a Layer. One
 // image at a time, [h][w][c], so that results do not depend on a batch.
 #pragma once
