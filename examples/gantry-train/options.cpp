@@ -200,6 +200,11 @@ void add_output_flags(CLI::App& app, program_options& o) {
   app.option_defaults()->group("Output");
   app.add_option("--outdir", o.outdir, "folder for everything that is written");
   app.add_option("--metrics", o.metrics, "scores while training")->check(one_of({"fid", "none"}));
+  app.add_option("--scores", o.scores,
+                 "figures of each score, with commas between them: kid and prdc (precision, "
+                 "recall, density, coverage) come beside fid and is, which are always there")
+      ->delimiter(',')
+      ->check(one_of({"fid", "is", "kid", "prdc"}));
   app.add_option("--metric-samples", o.metric_samples, "generated samples per score")
       ->check(from_to(2, 1000000));
   app.add_option("--metric-every", o.metric_every, "iterations between scores; 0: as --grid-every")

@@ -62,6 +62,8 @@ struct program_options {
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
+
+  std::vector<std::string> scores{"fid", "is"};  ///< figures of a score
 };
 
 /// Reads the command line. @returns nothing if help or the version was printed. @throws

@@ -52,6 +52,12 @@ std::vector<std::vector<std::uint64_t>> histograms(std::span<const data::shard> 
   return sizes;
 }
 
+std::string more_text(const train::evaluation& result) {
+  std::string text;
+  for (const auto& [name, value] : result.more) text += ", " + name + " " + fixed(value, 4);
+  return text;
+}
+
 }  // namespace
 
 std::string fixed(double value, int digits) {
@@ -128,6 +134,9 @@ void recorder::read_earlier(std::uint32_t iteration) {
     last_fid_ = line.at("fid").as_double();
     if (first_fid_ < 0) first_fid_ = last_fid_;
     fid_.points.push_back({line.at("iteration").as_double(), last_fid_});
+    for (const char* name : {"kid", "precision", "recall", "density", "coverage"})
+      if (const io::json::value* found = line.as_object().find(name))
+        more_scores_[name].points.push_back({line.at("iteration").as_double(), found->as_double()});
   });
   pictures_ = read_pictures(options_.outdir);
 }
@@ -176,8 +185,10 @@ void recorder::score(const train::round_view& view) {
   last_fid_ = result.fid;
   if (first_fid_ < 0) first_fid_ = last_fid_;
   fid_.points.push_back({static_cast<double>(view.iteration), result.fid});
+  for (const auto& [name, value] : result.more)
+    more_scores_[name].points.push_back({static_cast<double>(view.iteration), value});
   print("iteration " + std::to_string(view.iteration) + ": FID " + fixed(result.fid, 2) +
-        ", classifier score " + fixed(result.classifier_score, 2) + " (" +
+        ", classifier score " + fixed(result.classifier_score, 2) + more_text(result) + " (" +
         std::to_string(result.generated) + " generated, " + std::to_string(result.reference) +
         " real)");
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -60,6 +61,7 @@ class recorder {
   std::string score_features_;
   std::vector<float> latents_;
   std::vector<gantry::io::picture> pictures_;
+  std::map<std::string, gantry::io::series> more_scores_;  // by their names
   gantry::io::series d_loss_{"discriminator", {}}, g_loss_{"generator", {}}, fid_{"FID", {}},
       rate_{"images/s", {}};
   gantry::round_report interval_, total_;

@@ -77,6 +77,16 @@ void recorder::add_charts(io::report& page) const {
     add("Frechet distance of classifier features (lower is better)", "FID", {fid_});
     page.charts.back().log_y = true;
   }
+  const auto more = [&](const char* name) {
+    const auto found = more_scores_.find(name);
+    return io::series{name,
+                      found == more_scores_.end() ? io::series{}.points : found->second.points};
+  };
+  if (more_scores_.contains("kid"))
+    add("Kernel distance of classifier features (lower is better)", "KID", {more("kid")});
+  if (more_scores_.contains("precision"))
+    add("Overlap of neighbourhoods in classifier features (higher is better)", "share",
+        {more("precision"), more("recall"), more("density"), more("coverage")});
   add("Losses", "loss", {d_loss_, g_loss_});
   add("Throughput", "real images per second", {rate_});
 }
