@@ -15,6 +15,7 @@
 #include "gantry/train/trainer.hpp"
 
 #include "message_options.hpp"
+#include "settings.hpp"
 #include "strategy_options.hpp"
 
 /// What a preset of networks brings along.
@@ -58,14 +59,16 @@ struct program_options {
 
   // Resolved from the command line.
   bool model_given{false};
+  std::vector<setting> given;           ///< what is no default, and where it comes from
+  std::string configuration_file;       ///< for --config, to repeat the run
   gantry::data::partition_spec split;   ///< what `partition` says
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 };
 
-/// Reads the command line. @returns nothing if help or the version was printed. @throws
-/// gantry::usage_error
+/// Reads the command line, the environment and the file of --config. @returns nothing if help or
+/// the version was printed. @throws gantry::usage_error
 std::optional<program_options> parse_options(int argc, const char* const* argv,
                                              const std::vector<model_info>& models);
 

@@ -82,6 +82,7 @@ void recorder::on_start(const train::round_view& view) {
       options_.outdir, goes_on ? std::optional<std::uint32_t>(view.iteration) : std::nullopt);
   if (!removed.empty()) print(removed);
   if (goes_on) read_earlier(view.iteration);
+  io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
   const bool is_new = !goes_on && view.iteration == 0;
   stats_log_ = std::make_unique<io::line_log>(options_.outdir / "stats.jsonl");
   if (!goes_on) write_reals();
