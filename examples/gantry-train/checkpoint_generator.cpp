@@ -60,8 +60,7 @@ void checkpoint_generator::generate(std::span<const float> latents,
     }
     if (own.empty()) continue;
     std::vector<float> x(own.size() * to);
-    networks_->generate(options_,
-                        folder_ / ("generator-" + std::to_string(pair + 1) + suffix_), z,
+    networks_->generate(options_, folder_ / ("generator-" + std::to_string(pair + 1) + suffix_), z,
                         {}, x);
     for (std::size_t k = 0; k < own.size(); ++k)
       std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(k * to), to,
