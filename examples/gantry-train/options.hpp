@@ -59,12 +59,12 @@ struct program_options {
 
   // Resolved from the command line.
   bool model_given{false};
-  std::vector<setting> given;           ///< what is no default, and where it comes from
-  std::string configuration_file;       ///< for --config, to repeat the run
   gantry::data::partition_spec split;   ///< what `partition` says
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
+  std::vector<setting> given;         ///< what is no default, and where it comes from
+  std::string configuration_file;     ///< for --config, to repeat the run
 };
 
 /// Reads the command line, the environment and the file of --config. @returns nothing if help or
