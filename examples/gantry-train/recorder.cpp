@@ -82,10 +82,12 @@ void recorder::on_start(const train::round_view& view) {
       options_.outdir, goes_on ? std::optional<std::uint32_t>(view.iteration) : std::nullopt);
   if (!removed.empty()) print(removed);
   if (goes_on) read_earlier(view.iteration);
-  io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
   const bool is_new = !goes_on && view.iteration == 0;
   stats_log_ = std::make_unique<io::line_log>(options_.outdir / "stats.jsonl");
-  if (!goes_on) write_reals();
+  if (!goes_on) {
+    write_reals();
+    io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
+  }
   if (is_new) write_grid(view, "fakes_init.png");
   if (options_.metrics == "fid") {
     fid_log_ = std::make_unique<io::line_log>(options_.outdir / "metric-fid.jsonl");
@@ -228,6 +230,7 @@ void recorder::on_round(const train::round_view& view) {
 }
 
 void recorder::finish(const train::run_result& result) {
+  io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
   if (interval_rounds_ > 0) log(result.iterations);
   progress_->finish();
   write_report(&result);
