@@ -32,6 +32,9 @@ void print_plan(const program_options& o, const run_plan& p) {
   io::json::object all = configuration(o);
   all.set("iterations", o.iterations);
   all.set("outdir", o.outdir.string());
+  io::json::object sources;
+  for (const setting& s : o.given) sources.set(s.name, s.from);
+  all.set("sources", std::move(sources));
   all.set("threads", o.threads);
   all.set("device", o.device);
   all.set("transport", o.transport);
@@ -117,6 +120,7 @@ int run(program_options o, transport& nodes) {
       std::printf(
           "scores: none, there is no feature network for your own images; losses and "
           "pictures show the progress\n");
+    for (const setting& s : o.given) std::printf("setting: %s\n", described(s).c_str());
     std::fflush(stdout);
   }
   std::vector<data::shard> shards =

@@ -8,6 +8,7 @@
 #include "checks.hpp"
 #include "data_sets.hpp"
 #include "options.hpp"
+#include "settings.hpp"
 #include "transport.hpp"
 
 namespace {
@@ -42,7 +43,9 @@ void use_model(const CLI::App& app, const model_info& m, program_options& o) {
         m.name + "; leave it out");
   if (!m.has_settings) return;
   const auto recommend = [&](const char* flag, auto& value, auto recommended) {
-    if (app.count(flag) == 0) value = recommended;
+    if (app.count(flag) > 0) return;
+    value = recommended;
+    o.given.push_back({std::string(flag).substr(2), {text_of(recommended)}, "--model " + m.name});
   };
   recommend("--lr-g", o.rate_g, m.settings.rate_g);
   recommend("--lr-d", o.rate_d, m.settings.rate_d);
@@ -233,6 +236,7 @@ void add_output_flags(CLI::App& app, program_options& o) {
   app.add_flag("-n,--dry-run", o.dry_run,
                "print the resolved configuration and what it will cost, then end");
   app.add_flag("--quiet", o.quiet, "no progress");
+  add_config_flag(app);
 }
 
 /// One sentence for a command line that cannot be read.
@@ -266,12 +270,14 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   add_machine_flags(app, o);
   add_output_flags(app, o);
   try {
-    app.parse(argc, argv);
+    o.given = parse_layers(app, argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() != 0) throw usage_error(explanation(app, e));
     app.exit(e);
     return std::nullopt;
   }
+  o.configuration_file =
+      config_text(app, o.given, {"resume", "sample", "from", "overwrite", "dry-run"});
   o.model_given = app.count("--model") > 0;
   for (const model_info& m : models)
     if (m.name == o.model) use_model(app, m, o);

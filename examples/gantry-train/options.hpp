@@ -15,6 +15,7 @@
 #include "gantry/train/trainer.hpp"
 
 #include "message_options.hpp"
+#include "settings.hpp"
 #include "strategy_options.hpp"
 
 /// What a preset of networks brings along.
@@ -64,10 +65,12 @@ struct program_options {
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 
   std::vector<std::string> scores{"fid", "is"};  ///< figures of a score
+  std::vector<setting> given;         ///< what is no default, and where it comes from
+  std::string configuration_file;     ///< for --config, to repeat the run
 };
 
-/// Reads the command line. @returns nothing if help or the version was printed. @throws
-/// gantry::usage_error
+/// Reads the command line, the environment and the file of --config. @returns nothing if help or
+/// the version was printed. @throws gantry::usage_error
 std::optional<program_options> parse_options(int argc, const char* const* argv,
                                              const std::vector<model_info>& models);
 

@@ -98,7 +98,10 @@ void recorder::on_start(const train::round_view& view) {
   if (goes_on) read_earlier(view.iteration);
   const bool is_new = !goes_on && view.iteration == 0;
   stats_log_ = std::make_unique<io::line_log>(options_.outdir / "stats.jsonl");
-  if (!goes_on) write_reals();
+  if (!goes_on) {
+    write_reals();
+    io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
+  }
   if (is_new) write_grid(view, "fakes_init.png");
   if (options_.metrics == "fid") {
     fid_log_ = std::make_unique<io::line_log>(options_.outdir / "metric-fid.jsonl");
@@ -246,6 +249,7 @@ void recorder::on_round(const train::round_view& view) {
 }
 
 void recorder::finish(const train::run_result& result) {
+  io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
   if (interval_rounds_ > 0) log(result.iterations);
   progress_->finish();
   write_report(&result);

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 using namespace gantry;
 
 constexpr std::array<std::string_view, 2> logs{"stats.jsonl", "metric-fid.jsonl"};
-constexpr std::array<std::string_view, 3> pages{"reals.png", "fakes_init.png", "report.html"};
+constexpr std::array<std::string_view, 4> pages{"reals.png", "fakes_init.png", "report.html",
+                                                "config.toml"};
 
 /// The iteration in a name such as fakes000100.png.
 std::optional<std::uint32_t> iteration_in(std::string_view name, std::string_view prefix,

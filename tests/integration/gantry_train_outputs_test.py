@@ -69,7 +69,7 @@ class DocumentedFiles(ProgramTest):
     def test_files(self):
         self.assertEqual(names(self.outdir), {
             "reals.png", "fakes_init.png", "fakes000003.png", "fakes000006.png", LOG, SCORES,
-            "report.html", "network-snapshot-000004/", "network-snapshot-000006/"})
+            "config.toml", "report.html", "network-snapshot-000004/", "network-snapshot-000006/"})
 
     def test_grids(self):
         for path in self.outdir.glob("*.png"):
@@ -293,7 +293,8 @@ class FolderOfAnEarlierRun(ProgramTest):
         self.assertEqual(names(outdir), before)
         result = self.train(outdir=outdir, iterations=1)
         self.assertEqual(names(outdir), {"reals.png", "fakes_init.png", "fakes000001.png", LOG,
-                                         "report.html", "network-snapshot-000001/", *mine})
+                                         "config.toml", "report.html",
+                                         "network-snapshot-000001/", *mine})
         removed = [x for x in result.stderr.splitlines() if x.startswith("removed ")]
         self.assertEqual(removed, [f"removed what an earlier run left in {outdir}: 2 checkpoints, "
                                    "11 other files"])

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds and runs tests/package/consumer by one ROUTE, in the empty folder WORK.
+# Builds and runs tests/packaging/consumer by one ROUTE, in the empty folder WORK.
 
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output
@@ -19,7 +19,7 @@ function(install_and_move)
   file(RENAME "${WORK}/installed" "${WORK}/moved")
 endfunction()
 
-set(consumer "${GANTRY_SOURCE}/tests/package/consumer")
+set(consumer "${GANTRY_SOURCE}/tests/packaging/consumer")
 set(configure "${CMAKE_COMMAND}" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${COMPILER}"
               -S "${consumer}" -B "${WORK}/build")
 file(REMOVE_RECURSE "${WORK}")
@@ -33,6 +33,31 @@ if(ROUTE STREQUAL "subdirectory")
   if(cache)
     message(FATAL_ERROR "A project that adds Gantry as a folder gets ${cache}.")
   endif()
+elseif(ROUTE STREQUAL "fetch_content")
+  run(${configure} "-DGANTRY_SOURCE=${GANTRY_SOURCE}" -DFETCH=ON -DMAIN=light.cpp)
+  run("${CMAKE_COMMAND}" --build "${WORK}/build")
+  run("${WORK}/build/consumer")
+elseif(ROUTE STREQUAL "components")
+  install_and_move()
+  list(APPEND configure "-DCMAKE_PREFIX_PATH=${WORK}/moved" -DPACKAGE=gantry -DMAIN=components.cpp)
+  run(${configure} "-DOPTIONAL_COMPONENTS=cuda;mpi;nccl")
+  run("${CMAKE_COMMAND}" --build "${WORK}/build")
+  run("${WORK}/build/consumer")
+  # Whatever is missing is named with its reason when it is required.
+  foreach(component cuda mpi nccl)
+    file(REMOVE_RECURSE "${WORK}/required")
+    execute_process(COMMAND ${configure} -B "${WORK}/required" -DCOMPONENTS=${component}
+                    RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    string(REGEX REPLACE "[ \n]+" " " output "${output}")
+    if(status EQUAL 0)
+      set(expected "component ${component} is there")
+    else()
+      set(expected "Component \"${component}\" of Gantry cannot be used: it needs [^.]+ \\(")
+    endif()
+    if(NOT output MATCHES "${expected}")
+      message(FATAL_ERROR "Component ${component} must be there or be explained, found:\n${output}")
+    endif()
+  endforeach()
 elseif(ROUTE STREQUAL "find_package")
   install_and_move()
   list(APPEND configure "-DCMAKE_PREFIX_PATH=${WORK}/moved")
@@ -46,6 +71,9 @@ elseif(ROUTE STREQUAL "find_package")
   if(status EQUAL 0 OR NOT output MATCHES "\"teleport\" of Gantry cannot be used: .*no such")
     message(FATAL_ERROR "An unknown component must be refused by name, found:\n${output}")
   endif()
+elseif(ROUTE STREQUAL "no_rtti")
+  run("${COMPILER}" -std=c++20 -fno-rtti -fsyntax-only "-I${GANTRY_SOURCE}/include" "-I${EIGEN}"
+      "${consumer}/main.cpp")
 elseif(ROUTE STREQUAL "pkg_config")
   find_program(PKG_CONFIG pkg-config)
   if(NOT PKG_CONFIG)
