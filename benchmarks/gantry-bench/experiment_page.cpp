@@ -38,15 +38,28 @@ spread over(const std::vector<measured_run>& runs, const std::string& name, What
 
 double middle(std::vector<double> values) { return spread_of(std::move(values)).median; }
 
+/// The share of a node's time that it waits for messages.
+double waiting(const phase_times& t) { return t.total() > 0 ? t[phase::wait] / t.total() : 0.0; }
+
+io::json::object json_of(const phase_times& t) {
+  io::json::object all;
+  for (std::size_t p = 0; p < phase_names.size(); ++p)
+    all.set(std::string(phase_names[p]), t.seconds[p]);
+  return all;
+}
+
 /// A table of the runs: scores where there are some, times where they are what is asked.
 std::string table_of(const experiment& e, const std::vector<measured_run>& runs) {
   const bool modelled = e.links == link_kind::modelled;
   std::string text = "| run |";
   if (e.scored) text += " FID at the end | classifier score |";
   if (modelled) text += " modelled seconds |";
-  if (!e.scored) text += " seconds per round | of the first line |";
-  text += " MB moved | worker GFLOP per round | server MB planned | worker MB planned |\n| --- |";
-  const int columns = 4 + (e.scored ? 2 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
+  if (!e.scored) text += std::string(" seconds per ") + e.timed + " | of the first line |";
+  text +=
+      " rounds | MB moved | worker GFLOP per round | server MB planned | worker MB planned | "
+      "server "
+      "waits | workers wait |\n| --- |";
+  const int columns = 7 + (e.scored ? 2 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
   for (int c = 0; c < columns; ++c) text += " --- |";
   text += "\n";
   const auto round = [](const measured_run& r) { return middle(r.round_seconds); };
@@ -64,13 +77,16 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
     if (!e.scored)
       text += " " + text_of(of(round), 3) + " | " + number(of(round).median / first, 2) + " |";
     const auto of_plan = [&](auto what) { return of(what).median; };
-    text += " " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);
+    text += " " + number(of_plan([](const auto& r) { return double(r.iterations); }), 0);
+    text += " | " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);
     text += " | " + number(of_plan([](const auto& r) { return r.costs.worker_flops / 1e9; }), 3);
     text +=
         " | " + number(of_plan([](const auto& r) { return double(r.costs.lead_bytes) / 1e6; }), 2);
     text += " | " +
             number(of_plan([](const auto& r) { return double(r.costs.worker_bytes) / 1e6; }), 2);
-    text += " |\n";
+    text += " | " + number(100 * of_plan([](const auto& r) { return waiting(r.lead); }), 0) +
+            " % | " + number(100 * of_plan([](const auto& r) { return waiting(r.worker); }), 0) +
+            " % |\n";
   }
   return text;
 }
@@ -222,6 +238,8 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
           {"server_flops_per_round", run.costs.lead_flops},
           {"server_bytes_planned", run.costs.lead_bytes},
           {"worker_bytes_planned", run.costs.worker_bytes},
+          {"server_phase_seconds", json_of(run.lead)},
+          {"worker_phase_seconds", json_of(run.worker)},
           {"points", points}};
 }
 
