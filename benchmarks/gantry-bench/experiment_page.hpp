@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/train/evaluation.hpp"
@@ -26,8 +27,10 @@ struct measured_run {
   std::string name;
   std::uint64_t seed{};
   std::uint32_t iterations{};
+  int workers{}, batch{};
   std::uint64_t bytes{};
-  double seconds{};  ///< modelled; 0 where nothing was
+  gantry::tally_by_kind sent{};  ///< by all nodes, before filters
+  double seconds{};              ///< modelled; 0 where nothing was
   gantry::strategy_plan costs{};
   std::vector<scored_point> points{};
   std::vector<double> round_seconds{};   ///< as they passed, without scoring
@@ -42,6 +45,6 @@ spread spread_of(std::vector<double> values);
 
 gantry::io::json::object json_of(const experiment& e, const measured_run& run);
 
-/// Writes KEY.jsonl, KEY.md and, for scored experiments, KEY.svg.
+/// Writes KEY.jsonl, KEY.md and, for scored experiments, KEY.svg and KEY-bytes.svg.
 void write_page(const experiment& e, const experiment_settings& settings,
                 const std::string& machine, const std::vector<measured_run>& runs);

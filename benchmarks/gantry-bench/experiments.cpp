@@ -120,6 +120,8 @@ class laboratory {
       found.round_seconds = {seconds_of(e, run, o, networks)};
       return found;
     }
+    found.workers = o.strategy.workers;
+    found.batch = static_cast<int>(o.batch);
     found.costs = networks.plan(o).costs;
     if (e.equal_compute) set_length(e, o, seed);
     const data_sets& sets = data(o, networks);
@@ -230,6 +232,7 @@ class laboratory {
     }
     const tally_by_kind sent = base.total().sent;
     found.bytes = sent.total().bytes - sent[message::control].bytes;
+    found.sent = sent;
   }
 
   static comm::any_world with_wrong_workers(comm::any_world world, const experiment_run& run) {
