@@ -41,6 +41,12 @@ double middle(std::vector<double> values) { return spread_of(std::move(values)).
 /// The share of a node's time that it waits for messages.
 double waiting(const phase_times& t) { return t.total() > 0 ? t[phase::wait] / t.total() : 0.0; }
 
+io::json::object json_of(const arena_bytes& a) {
+  io::json::object all;
+  a.visit([&](const char* name, std::size_t bytes) { all.set(name, bytes); });
+  return all;
+}
+
 io::json::object json_of(const phase_times& t) {
   io::json::object all;
   for (std::size_t p = 0; p < phase_names.size(); ++p)
@@ -287,6 +293,8 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
           {"server_flops_per_round", run.costs.lead_flops},
           {"server_bytes_planned", run.costs.lead_bytes},
           {"worker_bytes_planned", run.costs.worker_bytes},
+          {"server_arenas", json_of(run.costs.lead_arenas)},
+          {"worker_arenas", json_of(run.costs.worker_arenas)},
           {"server_phase_seconds", json_of(run.lead)},
           {"worker_phase_seconds", json_of(run.worker)},
           {"points", points}};

@@ -31,7 +31,7 @@ enum class subject {
 /// A line of a table.
 struct experiment_run {
   std::string name;
-  std::string flags;  ///< of gantry-train, behind those of the experiment
+  std::string flags{};  ///< of gantry-train, behind those of the experiment
   attack wrong{attack::none};
   int wrong_workers{0};
   bool fail_stops{false};  ///< a worker stops every I / N iterations

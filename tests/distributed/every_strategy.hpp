@@ -110,6 +110,7 @@ struct payload {
 
 struct strategy_run {
   std::string name;
+  strategy_plan plan;
   std::function<outcome(const run_settings&)> train;
   payload expected{};  ///< in floats, control messages apart
 };
@@ -118,8 +119,10 @@ struct strategy_run {
 inline std::vector<strategy_run> all() {
   std::vector<strategy_run> runs;
   const auto add = [&]<class S>(S, std::string name, typename S::config config, payload expected) {
-    runs.push_back({std::move(name),
-                    [config](const run_settings& s) { return train<S>(config, s); }, expected});
+    runs.push_back(
+        {std::move(name),
+         S::template plan<topology, oracle, sampled_source>({.batch = batch}, config, workers),
+         [config](const run_settings& s) { return train<S>(config, s); }, expected});
   };
   constexpr std::uint64_t n = workers, r = rounds, images = batch * image_values;
   for (const int k : {1, 2})

@@ -142,6 +142,24 @@ TEST_CASE("every strategy: private samples are in no message") {
   }
 }
 
+TEST_CASE("every strategy: planned memory in parts") {
+  const std::size_t least = 4 * std::min(every::theta, every::phi);
+  for (const every::strategy_run& run : every::all()) {
+    INFO(run.name);
+    for (const auto& [total, parts] : {std::pair{run.plan.lead_bytes, run.plan.lead_arenas},
+                                       std::pair{run.plan.worker_bytes, run.plan.worker_arenas}}) {
+      std::size_t sum = 0;
+      parts.visit([&](const char*, std::size_t bytes) { sum += bytes; });
+      CHECK(sum == total);
+      CHECK(parts.activations > 0);
+      CHECK(parts.activations < total);
+      CHECK(parts.messages > 0);
+      CHECK(parts.parameters >= least);
+      CHECK(parts.gradients <= parts.parameters);
+    }
+  }
+}
+
 TEST_CASE("a private sample that is in a message is found, however it is written") {
   std::vector<float> message(40, 0.25f);
   CHECK_FALSE(holds_canary(message));
