@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <sstream>
+
 #include "experiments.hpp"
 
 namespace {
@@ -156,6 +158,11 @@ experiment label_scaling() {
 
 experiment filters() {
   const std::string md_gan = "--strategy md_gan ";
+  const auto noise = [&](double sigma) {
+    std::ostringstream flags;
+    flags << md_gan << "--noise-clip 0.1 --noise-seed 1 --noise " << sigma;
+    return flags.str();
+  };
   return {
       .key = "e",
       .title = "MD-GAN with filtered feedbacks",
@@ -167,8 +174,9 @@ experiment filters() {
                {"bf16", md_gan + "--filter bf16"},
                {"int8, error feedback", md_gan + "--filter int8 --error-feedback"},
                {"top 5 %, error feedback", md_gan + "--filter top-k --keep 0.05 --error-feedback"},
-               {"clip and noise, sigma 0.1", md_gan + "--noise 0.1 --noise-seed 1"},
-               {"clip and noise, sigma 1.07", md_gan + "--noise 1.07 --noise-seed 1"}}};
+               {"clip 0.1 and noise, sigma 0.1", noise(0.1)},
+               {"clip 0.1 and noise, sigma 0.3", noise(0.3)},
+               {"clip 0.1 and noise, sigma 1.07 (GS-WGAN)", noise(1.07)}}};
 }
 
 experiment wrong_workers() {
@@ -177,7 +185,7 @@ experiment wrong_workers() {
                .claim = "robust rules hold where the mean does not",
                .flags =
                    "--data fashion-mnist --model mlp28 --batch 16 --workers 8 "
-                   "--iterations 300 --metric-every 100 --strategy md_gan"};
+                   "--iterations 600 --metric-every 200 --strategy md_gan"};
   e.runs.push_back({"mean, nobody wrong", ""});
   const std::pair<attack, const char*> attacks[] = {{attack::sign_flipped, "sign flipped"},
                                                     {attack::times_100, "times 100"},

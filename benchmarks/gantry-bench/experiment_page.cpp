@@ -7,19 +7,13 @@
 #include <map>
 
 #include "gantry/io/file.hpp"
-#include "gantry/io/html.hpp"
 
 #include "experiment_page.hpp"
+#include "plot.hpp"
 
 namespace {
 
 using namespace gantry;
-
-std::string number(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 std::string text_of(const spread& s, int digits) {
   if (s.least == s.most) return number(s.median, digits);
@@ -54,6 +48,15 @@ io::json::object json_of(const phase_times& t) {
   return all;
 }
 
+const measured_run& of_name(const std::vector<measured_run>& runs, const std::string& name) {
+  return *std::ranges::find(runs, name, &measured_run::name);
+}
+
+/// "3960", or a line where a run promises nothing.
+std::string epsilon_of(const measured_run& r) {
+  return r.privacy ? number(r.privacy->epsilon, r.privacy->epsilon < 100 ? 1 : 0) : "-";
+}
+
 /// Work of a worker for one update of a generator that samples are drawn from.
 double worker_gflop_per_update(const measured_run& r) {
   return r.costs.worker_flops / 1e9 * r.iterations /
@@ -65,12 +68,15 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
   const bool modelled = e.links == link_kind::modelled;
   std::string text = "| run |";
   if (e.scored) text += " FID at the end | classifier score |";
+  const bool noisy = std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); });
+  if (noisy) text += " epsilon |";
   if (modelled) text += " modelled seconds |";
   if (!e.scored) text += std::string(" seconds per ") + e.timed + " | of the first line |";
   text += " rounds | MB moved | worker GFLOP per round |";
   if (e.scored) text += " per generator update |";
   text += " server MB planned | worker MB planned | server waits | workers wait |\n| --- |";
-  const int columns = 7 + (e.scored ? 3 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
+  const int columns =
+      7 + (e.scored ? 3 : 0) + (noisy ? 1 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
   for (int c = 0; c < columns; ++c) text += " --- |";
   text += "\n";
   const auto round = [](const measured_run& r) { return middle(r.round_seconds); };
@@ -84,6 +90,7 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
               text_of(of([](const auto& r) { return r.points.back().score.classifier_score; }), 2);
       text += " |";
     }
+    if (noisy) text += " " + epsilon_of(of_name(runs, kind.name)) + " |";
     if (modelled) text += " " + text_of(of([](const auto& r) { return r.seconds; }), 1) + " |";
     if (!e.scored)
       text += " " + text_of(of(round), 3) + " | " + number(of(round).median / first, 2) + " |";
@@ -102,11 +109,6 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
   }
   return text;
 }
-
-struct curve {
-  std::string name;
-  std::vector<std::pair<double, double>> points;  // of the medians over seeds
-};
 
 enum class abscissa { generator_updates, modelled_seconds, megabytes };
 
@@ -138,59 +140,6 @@ std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run
     curves.push_back(std::move(c));
   }
   return curves;
-}
-
-/// Curves with a logarithmic FID axis; stands alone.
-std::string svg_of(const std::vector<curve>& curves, abscissa over) {
-  constexpr double width = 820, height = 420, left = 60, right = 280, top = 20, bottom = 50;
-  constexpr std::array colours{"#333333", "#4e9fd1", "#d1495b", "#f28e2b", "#1b7f5a", "#8e6bbf",
-                               "#8c8c8c", "#b8860b", "#1b4f8a", "#c77dba", "#5f9e3a", "#7f4f24"};
-  double last = 0, low = 1e300, high = -1e300;
-  for (const curve& c : curves)
-    for (const auto& [x, y] : c.points) {
-      last = std::max(last, x);
-      if (!std::isfinite(y) || y <= 0) continue;
-      low = std::min(low, std::log10(y));
-      high = std::max(high, std::log10(y));
-    }
-  if (!(high > low)) high = low + 1;
-  const auto px = [&](double x) {
-    return left + (width - left - right) * x / std::max(last, 1e-9);
-  };
-  const auto py = [&](double y) {
-    return top + (height - top - bottom) * (high - std::log10(y)) / (high - low);
-  };
-  std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width, 0) +
-                    " " + number(height, 0) +
-                    "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" "
-                    "height=\"100%\" fill=\"white\"/>\n";
-  const auto label = [&](double x, double y, const std::string& text, const char* anchor) {
-    out += "<text x=\"" + number(x, 1) + "\" y=\"" + number(y, 1) + "\" text-anchor=\"" + anchor +
-           "\">" + io::escape_html(text) + "</text>\n";
-  };
-  for (int i = 0; i <= 4; ++i) {
-    const double y = std::pow(10.0, low + (high - low) * i / 4), x = last * i / 4;
-    out += "<line x1=\"" + number(left, 0) + "\" x2=\"" + number(width - right, 0) + "\" y1=\"" +
-           number(py(y), 1) + "\" y2=\"" + number(py(y), 1) + "\" stroke=\"#dddddd\"/>\n";
-    label(left - 6, py(y) + 4, number(y, y < 100 ? 1 : 0), "end");
-    label(px(x), height - bottom + 18, number(x, last < 10 ? 1 : 0), "middle");
-  }
-  label((left + width - right) / 2, height - 12, name_of(over), "middle");
-  label(left, 14, "FID", "end");
-  for (std::size_t i = 0; i < curves.size(); ++i) {
-    const std::string colour = colours[i % colours.size()];
-    std::string points;
-    for (const auto& [x, y] : curves[i].points)
-      if (std::isfinite(y) && y > 0) points += number(px(x), 1) + "," + number(py(y), 1) + " ";
-    out += "<polyline fill=\"none\" stroke=\"" + colour + "\" stroke-width=\"2\" points=\"" +
-           points + "\"/>\n";
-    const double y = top + 16 + 20 * static_cast<double>(i);
-    out += "<line x1=\"" + number(width - right + 14, 0) + "\" x2=\"" +
-           number(width - right + 34, 0) + "\" y1=\"" + number(y - 4, 1) + "\" y2=\"" +
-           number(y - 4, 1) + "\" stroke=\"" + colour + "\" stroke-width=\"3\"/>\n";
-    label(width - right + 40, y, curves[i].name, "start");
-  }
-  return out + "</svg>\n";
 }
 
 /// Where an experiment has MD-GAN and FL-GAN: the batch at which both send a node as much in one
@@ -246,6 +195,9 @@ std::string page_of(const experiment& e, const experiment_settings& settings,
           " over " + std::to_string(settings.seeds.size()) + " seed" +
           (settings.seeds.size() > 1 ? "s" : "") +
           (e.repeats > 1 ? ", " + std::to_string(e.repeats) + " turns each" : "") +
+          (std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); })
+               ? "; epsilon at delta = 1e-05, of a worker's feedbacks of the whole run"
+               : "") +
           "; MB are 10^6 bytes of payload between all nodes over the whole run.\n\n" +
           table_of(e, runs);
   text += traffic_of(e, runs);
@@ -287,6 +239,7 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
           {"iterations", run.iterations},
           {"bytes", run.bytes},
           {"bytes_by_kind", by_kind},
+          {"epsilon", run.privacy ? io::json::value(run.privacy->epsilon) : io::json::value()},
           {"modelled_seconds", run.seconds},
           {"round_seconds", middle(run.round_seconds)},
           {"worker_flops_per_round", run.costs.worker_flops},
@@ -311,5 +264,6 @@ void write_page(const experiment& e, const experiment_settings& settings,
       e.links == link_kind::modelled ? abscissa::modelled_seconds : abscissa::generator_updates;
   for (const auto& [over, ending] :
        {std::pair{spent, ".svg"}, std::pair{abscissa::megabytes, "-bytes.svg"}})
-    io::write_file_atomic(settings.out / (e.key + ending), svg_of(curves_of(e, runs, over), over));
+    io::write_file_atomic(settings.out / (e.key + ending),
+                          svg_of(curves_of(e, runs, over), {.x = name_of(over), .y = "FID"}));
 }

@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/privacy.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/train/evaluation.hpp"
 
@@ -30,7 +32,8 @@ struct measured_run {
   int workers{}, batch{};
   std::uint64_t bytes{};
   gantry::tally_by_kind sent{};  ///< by all nodes, before filters
-  double seconds{};              ///< modelled; 0 where nothing was
+  std::optional<gantry::dist::privacy_spent> privacy{};
+  double seconds{};  ///< modelled; 0 where nothing was
   gantry::strategy_plan costs{};
   std::vector<scored_point> points{};
   std::vector<double> round_seconds{};   ///< as they passed, without scoring

@@ -23,6 +23,7 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/json.hpp"
 
+#include "borrowed_world.hpp"
 #include "experiment_page.hpp"
 #include "experiments.hpp"
 #include "gantry-train/data_sets.hpp"
@@ -33,20 +34,6 @@
 namespace {
 
 using namespace gantry;
-
-/// A world that somebody else owns, so that it can be asked after a run.
-template <World W>
-class borrowed_world {
- public:
-  using communicator_type = typename W::communicator_type;
-  explicit borrowed_world(W& world) : world_(&world) {}
-  [[nodiscard]] rank_t size() const noexcept { return world_->size(); }
-  [[nodiscard]] decltype(auto) pool() const noexcept { return world_->pool(); }
-  void run(auto&& f) { world_->run(f); }
-
- private:
-  W* world_;
-};
 
 /// What a wrong worker does to what it sends.
 struct tampering {
@@ -121,7 +108,8 @@ class laboratory {
       return found;
     }
     found.workers = o.strategy.workers;
-    found.batch = static_cast<int>(o.batch);
+    found.batch = o.batch;
+    found.privacy = privacy_of(o.messages, o.iterations, o.batch);
     found.costs = networks.plan(o).costs;
     if (e.equal_compute) set_length(e, o, seed);
     const data_sets& sets = data(o, networks);
