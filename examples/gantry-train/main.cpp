@@ -49,6 +49,13 @@ void print_plan(const program_options& o, const run_plan& p) {
   all.set("bytes_per_swap", p.costs.bytes_swap);
   all.set("planned_bytes_lead", p.costs.lead_bytes);
   all.set("planned_bytes_per_worker", p.costs.worker_bytes);
+  const auto set_parts = [&](const char* key, const arena_bytes& arenas) {
+    io::json::object parts;
+    arenas.visit([&](const char* name, std::size_t bytes) { parts.set(name, bytes); });
+    all.set(key, parts);
+  };
+  set_parts("planned_arenas_lead", p.costs.lead_arenas);
+  set_parts("planned_arenas_per_worker", p.costs.worker_arenas);
   std::printf("%s\n", io::json::dump(all, 2).c_str());
 }
 
