@@ -13,8 +13,9 @@
 
 class checkpoint_generator {
  public:
-  /// `from` is a checkpoint or the folder of a run. @throws gantry::data_error if there is none, it
-  /// is damaged, it is of networks that this build does not have, or --model names others
+  /// `from` is a checkpoint or the folder of a run; without one, the generator is that of
+  /// --init-generator and --model. @throws gantry::data_error if there is none, it is damaged, it
+  /// is of networks that this build does not have, or --model names others
   checkpoint_generator(const std::string& from, const program_options& o);
 
   /// Generates by the weights of the last update instead of their average.

@@ -66,7 +66,8 @@ std::filesystem::path resolve_resume(const program_options& o) {
   const auto found = require_checkpoint(o.resume == "latest" ? o.outdir.string() : o.resume);
   for (const auto& later : incomplete_after(found))
     std::fprintf(stderr,
-                 "gantry-train: %s has no MANIFEST.json and is left aside, resuming from %s\n",
+                 "gantry-train: %s has no MANIFEST.json and is left aside, resuming from %s; a new "
+                 "checkpoint of its iteration takes its place\n",
                  later.c_str(), found.c_str());
   return found;
 }
@@ -146,7 +147,12 @@ int run(program_options o, transport& nodes) {
                              .save_every = o.save_every,
                              .resume_from = o.resume_from,
                              .configuration = configuration(o),
-                             .stops = o.stops};
+                             .stops = o.stops,
+                             .keep_checkpoints = o.keep_checkpoints,
+                             .initial_generator = o.init_generator,
+                             .initial_discriminator = o.init_discriminator};
+  if (o.keep_best)
+    options.score = [&](std::uint32_t iteration) { return record->score_of(iteration); };
   const train::run_result result = networks.train(o, world, std::move(shards), options);
   if (!leads) return static_cast<int>(exit_code::done);
   record->finish(result);
@@ -174,7 +180,7 @@ int guarded(F&& f) {
   } catch (const std::filesystem::filesystem_error& e) {
     return fail("cannot use " + e.path1().string() + " (" + e.code().message() +
                     "); check the folder, its permissions and the free space",
-                exit_code::failure);
+                exit_code::refused);
   } catch (const std::bad_alloc&) {
     return fail(
         "expected enough memory for this run and found too little; lower --batch or --workers, "

@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "gantry/io/sha256.hpp"
+
 #include "checks.hpp"
 #include "data_sets.hpp"
 #include "options.hpp"
@@ -67,6 +69,25 @@ void require_effect(const CLI::App& app, const program_options& o) {
   only_with("--clip", "--loss", "wasserstein", o.loss);
   for (const char* flag : {"--beta1", "--beta2"})
     only_with(flag, "--optimizer", "adam", o.optimizer);
+  if (o.keep_best) only_with("--keep-best", "--metrics", "fid", o.metrics);
+  for (const char* flag : {"--keep-best", "--keep-checkpoints"})
+    if (app.count(flag) > 0 && o.save_every == 0)
+      throw usage_error(std::string(flag) +
+                        " was expected with --save-every above 0 and came with 0, a checkpoint at "
+                        "the end alone; leave it out or give --save-every");
+}
+
+/// Samples come from a checkpoint or from the weights of a file. @throws usage_error
+void require_origin(const program_options& o) {
+  if (o.sample == 0) return;
+  if (o.from.empty() && o.init_generator.empty())
+    throw usage_error(
+        "--sample was expected with --from or --init-generator and came without; "
+        "give a checkpoint or a file of weights");
+  if (!o.from.empty() && !o.init_generator.empty())
+    throw usage_error(
+        "--sample was expected with --from or --init-generator and came with both; "
+        "leave out one of them");
 }
 
 /// Which worker gets which samples. Pairs of networks that know one label each get one label each.
@@ -173,6 +194,9 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
                  "translation, cutout, flip, with commas between them");
   app.add_option("--augment-probability", o.augment_probability,
                  "of each change; ada: adapted to how much the discriminator overfits");
+  app.add_option("--init-generator", o.init_generator,
+                 "start from these weights: a PyTorch state dictionary as safetensors");
+  app.add_option("--init-discriminator", o.init_discriminator, "the same for discriminators");
   app.add_option("--optimizer", o.optimizer, "optimizer of both players")
       ->check(one_of({"adam", "rmsprop", "sgd"}));
   app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")->check(positive());
@@ -219,6 +243,11 @@ void add_output_flags(CLI::App& app, program_options& o) {
       ->check(from_to(1u, most));
   app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
       ->check(from_to(0u, most));
+  app.add_option("--keep-checkpoints", o.keep_checkpoints,
+                 "so many of the last checkpoints stay, older ones are removed; 0: all")
+      ->check(from_to(0u, most));
+  app.add_flag("--keep-best", o.keep_best,
+               "score each checkpoint; the one of the lowest FID stays, too");
   auto* resume =
       app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest");
   auto* sample = app.add_option("--sample", o.sample,
@@ -226,10 +255,11 @@ void add_output_flags(CLI::App& app, program_options& o) {
                                 "and this --seed into samples.png in --outdir")
                      ->check(from_to(1, 10000))
                      ->excludes(resume);
-  auto* from = app.add_option("--from", o.from,
-                              "checkpoint for --sample: its folder, or the folder of a run")
-                   ->needs(sample);
-  sample->needs(from);
+  app.add_option("--from", o.from, "checkpoint for --sample: its folder, or the folder of a run")
+      ->needs(sample);
+  app.add_flag("--npy", o.arrays,
+               "with --sample: also write latents.npy and samples.npy, of floats")
+      ->needs(sample);
   app.add_flag("--overwrite", o.overwrite,
                "start anew in an --outdir that holds checkpoints; what the earlier run left there "
                "is removed");
@@ -282,6 +312,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   for (const model_info& m : models)
     if (m.name == o.model) use_model(app, m, o);
   require_effect(app, o);
+  require_origin(o);
   resolve(app, o);
   return o;
 }
@@ -303,6 +334,9 @@ gantry::io::json::object configuration(const program_options& o) {
   if (o.strategy.has_server()) c.set("partition", o.partition);
   if (o.penalty) c.set("penalty", shortest(*o.penalty));
   if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
+  if (!o.init_generator.empty()) c.set("init_generator", gantry::io::sha256_file(o.init_generator));
+  if (!o.init_discriminator.empty())
+    c.set("init_discriminator", gantry::io::sha256_file(o.init_discriminator));
   if (!o.augment.empty()) {
     c.set("augment", o.augment);
     c.set("augment_probability", o.augment_probability);

@@ -52,10 +52,11 @@ struct program_options {
   std::optional<float> penalty;  ///< weight of gradient penalties in place of the preset's
   float rate_g{2e-4f}, rate_d{2e-4f}, beta1{0.5f}, beta2{0.999f}, clip{0.01f};
   float ema{0.999f};
-  std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0};
+  std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0}, keep_checkpoints{0};
   int metric_samples{2000};
   int sample{0};  ///< images to draw instead of training; 0: train
-  bool dry_run{false}, quiet{false}, overwrite{false};
+  bool dry_run{false}, quiet{false}, overwrite{false}, keep_best{false}, arrays{false};
+  std::filesystem::path init_generator, init_discriminator;  ///< states of PyTorch, or empty
 
   // Resolved from the command line.
   bool model_given{false};

@@ -196,6 +196,12 @@ void recorder::score(const train::round_view& view) {
         " real)");
 }
 
+std::optional<double> recorder::score_of(std::uint32_t iteration) const {
+  const auto at = static_cast<double>(iteration);
+  if (fid_.points.empty() || fid_.points.back().x != at) return std::nullopt;
+  return fid_.points.back().y;
+}
+
 void recorder::log(std::uint32_t iteration) {
   const double now = seconds(), elapsed = std::max(now - interval_start_, 1e-9);
   const double n = interval_rounds_;
@@ -236,13 +242,15 @@ void recorder::on_round(const train::round_view& view) {
   const bool saves = options_.save_every > 0 && view.iteration % options_.save_every == 0;
   if (view.iteration % options_.log_every == 0 || saves || last) log(view.iteration);
   const double before = seconds();
+  const bool scores = scorer_ && (view.iteration % options_.metric_every == 0 || last ||
+                                  (saves && options_.keep_best));
   if (view.iteration % options_.grid_every == 0 || last) {
     char name[32];
     std::snprintf(name, sizeof name, "fakes%06u.png", view.iteration);
     write_grid(view, name);
-    if (scorer_ && (view.iteration % options_.metric_every == 0 || last)) score(view);
+    if (scores) score(view);
     write_report(nullptr);
-  } else if (scorer_ && view.iteration % options_.metric_every == 0) {
+  } else if (scores) {
     score(view);
   }
   interval_start_ += seconds() - before;  // pictures and scores are not training time
@@ -261,6 +269,10 @@ void recorder::finish(const train::run_result& result) {
     std::printf("checkpoint %s, SHA-256 %s\n",
                 (options_.outdir / train::checkpoint_name(result.iterations)).c_str(),
                 result.checkpoint_hash.c_str());
+  if (result.best)
+    std::printf("best checkpoint %s, FID %.2f\n",
+                (options_.outdir / train::checkpoint_name(result.best->iteration)).c_str(),
+                result.best->score);
   if (result.live_workers < options_.strategy.workers && options_.strategy.has_server())
     std::printf("workers alive at the end: %d of %d\n", result.live_workers,
                 options_.strategy.workers);

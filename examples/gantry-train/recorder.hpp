@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ class recorder {
 
   void on_start(const gantry::train::round_view& view);
   void on_round(const gantry::train::round_view& view);
+  /// The FID of this iteration, if it is the last that was scored.
+  [[nodiscard]] std::optional<double> score_of(std::uint32_t iteration) const;
   /// Writes the last report and prints where things are.
   void finish(const gantry::train::run_result& result);
 
