@@ -15,6 +15,8 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/train/checkpoint.hpp"
+#include "gantry/train/phase_recorder.hpp"
+#include "gantry/train/weights.hpp"
 
 namespace gantry::train {
 
@@ -24,6 +26,8 @@ struct round_view {
   const round_report& report;
   /// Images ([n][h][w][c] in [-1, 1]) of latents ([n][latent]) by the averaged generator.
   const std::function<void(std::span<const float>, std::span<float>)>& sample;
+  /// Calls back with each parameter tensor of the networks that rank 0 has.
+  const std::function<void(const tensor_visitor&)>& weights;
 };
 
 /// Makes a worker stop for good before it starts a round: for tests and demonstrations of
@@ -45,6 +49,8 @@ struct run_options {
   io::json::object configuration{};        ///< goes into config.json; on resume it must
                                            ///< match, unless it is empty
   std::vector<planned_stop> stops{};
+  std::filesystem::path phases{};  ///< folder for what each rank did when (phase_recorder.hpp);
+                                   ///< empty: is not kept
 };
 
 struct run_result {
@@ -117,8 +123,13 @@ class session {
           if constexpr (requires { role.prepare_sampling(comm); }) role.prepare_sampling(comm);
           role.sample(z, x);
         };
+    const std::function<void(const tensor_visitor&)> weights = [&](const tensor_visitor& visit) {
+      role.visit_networks(
+          [&](const std::string& name, auto& state) { visit_weights(b, name, state, visit); });
+    };
     role.begin(comm);
-    if (options_->on_start) options_->on_start({first_, round_report{}, sample});
+    if (options_->on_start) options_->on_start({first_, round_report{}, sample, weights});
+    phase_recorder phases(options_->phases, comm.rank());
     std::uint32_t done = first_, saved = first_;
     bool early = false;
     while (done < options_->iterations && !early) {
@@ -128,9 +139,11 @@ class session {
       }
       const round_report report = role.round(comm, done);
       ++done;
+      phases.end_round(done, comm.statistics());
       check_finite(report, done);
-      if (options_->on_round) options_->on_round({done, report, sample});
+      if (options_->on_round) options_->on_round({done, report, sample, weights});
       if (options_->save_every > 0 && done % options_->save_every == 0) {
+        phases.flush();
         save(comm, b, role, done);
         saved = done;
       }
@@ -138,6 +151,7 @@ class session {
     if (!options_->checkpoints.empty() && (saved != done || result_.checkpoint_hash.empty()))
       save(comm, b, role, done);
     role.command(comm, order::stop);
+    phases.flush();
     result_.iterations = done;
     result_.stopped_early = early;
     result_.live_workers = live_workers(role);
@@ -154,15 +168,20 @@ class session {
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     const std::string suffix = "-" + std::to_string(worker);
     restore(b, comm, role, suffix);
+    phase_recorder phases(options_->phases, worker);
     for (std::uint32_t done = first_;;) {
-      if (stops_now(worker, done)) return comm.leave();
+      if (stops_now(worker, done)) {
+        phases.flush();
+        return comm.leave();
+      }
       switch (role.round(comm, done)) {
         case order::stop:
-          return;
+          return phases.flush();
         case order::train:
-          ++done;
+          phases.end_round(++done, comm.statistics());
           break;
         case order::save:
+          phases.flush();
           write_role(b, comm, role, unfinished_checkpoint(options_->checkpoints, done), suffix);
           comm.send(message::control, std::array{1.0f}, 0);
           break;
