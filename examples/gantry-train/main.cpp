@@ -125,7 +125,8 @@ int run(program_options o, transport& nodes) {
                              .save_every = o.save_every,
                              .resume_from = o.resume_from,
                              .configuration = configuration(o),
-                             .stops = o.stops};
+                             .stops = o.stops,
+                             .phases = o.outdir};
   const train::run_result result = networks.train(o, world, std::move(shards), options);
   if (!leads) return static_cast<int>(exit_code::done);
   record->finish(result);

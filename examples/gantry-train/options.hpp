@@ -62,6 +62,7 @@ struct program_options {
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
+  std::string tensorboard{"kimg"};    ///< x axis of event files, or off
 };
 
 /// Reads the command line. @returns nothing if help or the version was printed. @throws

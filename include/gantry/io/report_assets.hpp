@@ -229,7 +229,7 @@ for (const figure of all(document, '.timeline')) {
     const left = e.clientX - box.left, down = (e.clientY - box.top) / box.height;
     const x = data.x[0] + left / box.width * (data.x[1] - data.x[0]);
     const lane = Math.floor(down * data.lanes.length);
-    const here = (data.lanes[lane] || []).filter(p => p[0] <= x && x <= p[1]
+    const here = (data.lanes[lane] || []).filter(p => p[0] <= x && x < p[1]
       && !legend[p[2]].classList.contains('off'));
     if (!here.length) return;
     tip = element(area, 'tip');
