@@ -7,19 +7,13 @@
 #include <map>
 
 #include "gantry/io/file.hpp"
-#include "gantry/io/html.hpp"
 
 #include "experiment_page.hpp"
+#include "plot.hpp"
 
 namespace {
 
 using namespace gantry;
-
-std::string number(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 std::string text_of(const spread& s, int digits) {
   if (s.least == s.most) return number(s.median, digits);
@@ -38,15 +32,35 @@ spread over(const std::vector<measured_run>& runs, const std::string& name, What
 
 double middle(std::vector<double> values) { return spread_of(std::move(values)).median; }
 
+const measured_run& of_name(const std::vector<measured_run>& runs, const std::string& name) {
+  return *std::ranges::find(runs, name, &measured_run::name);
+}
+
+/// "3960", or a line where a run promises nothing.
+std::string epsilon_of(const measured_run& r) {
+  return r.privacy ? number(r.privacy->epsilon, r.privacy->epsilon < 100 ? 1 : 0) : "-";
+}
+
+/// Work of a worker for one update of a generator that samples are drawn from.
+double worker_gflop_per_update(const measured_run& r) {
+  return r.costs.worker_flops / 1e9 * r.iterations /
+         static_cast<double>(r.points.back().generator_steps);
+}
+
 /// A table of the runs: scores where there are some, times where they are what is asked.
 std::string table_of(const experiment& e, const std::vector<measured_run>& runs) {
   const bool modelled = e.links == link_kind::modelled;
   std::string text = "| run |";
   if (e.scored) text += " FID at the end | classifier score |";
+  const bool noisy = std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); });
+  if (noisy) text += " epsilon |";
   if (modelled) text += " modelled seconds |";
   if (!e.scored) text += " seconds per round | of the first line |";
-  text += " MB moved | worker GFLOP per round | server MB planned | worker MB planned |\n| --- |";
-  const int columns = 4 + (e.scored ? 2 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
+  text += " MB moved | worker GFLOP per round |";
+  if (e.scored) text += " per generator update |";
+  text += " server MB planned | worker MB planned |\n| --- |";
+  const int columns =
+      4 + (e.scored ? 3 : 0) + (noisy ? 1 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
   for (int c = 0; c < columns; ++c) text += " --- |";
   text += "\n";
   const auto round = [](const measured_run& r) { return middle(r.round_seconds); };
@@ -60,12 +74,14 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
               text_of(of([](const auto& r) { return r.points.back().score.classifier_score; }), 2);
       text += " |";
     }
+    if (noisy) text += " " + epsilon_of(of_name(runs, kind.name)) + " |";
     if (modelled) text += " " + text_of(of([](const auto& r) { return r.seconds; }), 1) + " |";
     if (!e.scored)
       text += " " + text_of(of(round), 3) + " | " + number(of(round).median / first, 2) + " |";
     const auto of_plan = [&](auto what) { return of(what).median; };
     text += " " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);
     text += " | " + number(of_plan([](const auto& r) { return r.costs.worker_flops / 1e9; }), 3);
+    if (e.scored) text += " | " + number(of_plan(worker_gflop_per_update), 4);
     text +=
         " | " + number(of_plan([](const auto& r) { return double(r.costs.lead_bytes) / 1e6; }), 2);
     text += " | " +
@@ -75,21 +91,26 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
   return text;
 }
 
-struct curve {
-  std::string name;
-  std::vector<std::pair<double, double>> points;  // of the medians over seeds
-};
+enum class abscissa { generator_updates, modelled_seconds, megabytes };
 
-/// FID over generator updates, or over modelled seconds.
-std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run>& runs) {
+const char* name_of(abscissa x) {
+  if (x == abscissa::generator_updates) return "generator updates";
+  return x == abscissa::modelled_seconds ? "modelled seconds" : "MB between all nodes";
+}
+
+/// FID over what a run has spent.
+std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run>& runs,
+                             abscissa over) {
   std::vector<curve> curves;
   for (const experiment_run& kind : e.runs) {
     std::map<std::uint32_t, std::pair<std::vector<double>, std::vector<double>>> at;
     for (const measured_run& r : runs) {
       if (r.name != kind.name) continue;
       for (const scored_point& p : r.points) {
-        const double x = e.links == link_kind::modelled ? r.seconds * p.iteration / r.iterations
-                                                        : static_cast<double>(p.generator_steps);
+        const double x = over == abscissa::megabytes ? static_cast<double>(p.bytes) / 1e6
+                         : over == abscissa::modelled_seconds
+                             ? r.seconds * p.iteration / r.iterations
+                             : static_cast<double>(p.generator_steps);
         at[p.iteration].first.push_back(x);
         at[p.iteration].second.push_back(p.score.fid);
       }
@@ -102,58 +123,32 @@ std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run
   return curves;
 }
 
-/// Curves with a logarithmic FID axis; stands alone.
-std::string svg_of(const experiment& e, const std::vector<curve>& curves) {
-  constexpr double width = 820, height = 420, left = 60, right = 280, top = 20, bottom = 50;
-  constexpr std::array colours{"#333333", "#4e9fd1", "#d1495b", "#f28e2b", "#1b7f5a", "#8e6bbf",
-                               "#8c8c8c", "#b8860b", "#1b4f8a", "#c77dba", "#5f9e3a", "#7f4f24"};
-  double last = 0, low = 1e300, high = -1e300;
-  for (const curve& c : curves)
-    for (const auto& [x, y] : c.points) {
-      last = std::max(last, x);
-      if (!std::isfinite(y) || y <= 0) continue;
-      low = std::min(low, std::log10(y));
-      high = std::max(high, std::log10(y));
-    }
-  if (!(high > low)) high = low + 1;
-  const auto px = [&](double x) {
-    return left + (width - left - right) * x / std::max(last, 1e-9);
-  };
-  const auto py = [&](double y) {
-    return top + (height - top - bottom) * (high - std::log10(y)) / (high - low);
-  };
-  std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width, 0) +
-                    " " + number(height, 0) +
-                    "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" "
-                    "height=\"100%\" fill=\"white\"/>\n";
-  const auto label = [&](double x, double y, const std::string& text, const char* anchor) {
-    out += "<text x=\"" + number(x, 1) + "\" y=\"" + number(y, 1) + "\" text-anchor=\"" + anchor +
-           "\">" + io::escape_html(text) + "</text>\n";
-  };
-  for (int i = 0; i <= 4; ++i) {
-    const double y = std::pow(10.0, low + (high - low) * i / 4), x = last * i / 4;
-    out += "<line x1=\"" + number(left, 0) + "\" x2=\"" + number(width - right, 0) + "\" y1=\"" +
-           number(py(y), 1) + "\" y2=\"" + number(py(y), 1) + "\" stroke=\"#dddddd\"/>\n";
-    label(left - 6, py(y) + 4, number(y, y < 100 ? 1 : 0), "end");
-    label(px(x), height - bottom + 18, number(x, last < 10 ? 1 : 0), "middle");
+/// Where an experiment has MD-GAN and FL-GAN: the batch at which both send a node as much in one
+/// exchange, from the bytes that were counted (arXiv 1811.03850, section IV-D and figure 2).
+std::string traffic_of(const experiment& e, const std::vector<measured_run>& runs) {
+  const measured_run *md_gan = nullptr, *federated = nullptr;
+  for (std::size_t i = 0; i < e.runs.size(); ++i) {
+    if (e.runs[i].fail_stops) continue;
+    if (e.runs[i].flags.find("md_gan") != std::string::npos && !md_gan) md_gan = &runs[i];
+    if (e.runs[i].flags.find("federated_average") != std::string::npos) federated = &runs[i];
   }
-  label((left + width - right) / 2, height - 12,
-        e.links == link_kind::modelled ? "modelled seconds" : "generator updates", "middle");
-  label(left, 14, "FID", "end");
-  for (std::size_t i = 0; i < curves.size(); ++i) {
-    const std::string colour = colours[i % colours.size()];
-    std::string points;
-    for (const auto& [x, y] : curves[i].points)
-      if (std::isfinite(y) && y > 0) points += number(px(x), 1) + "," + number(py(y), 1) + " ";
-    out += "<polyline fill=\"none\" stroke=\"" + colour + "\" stroke-width=\"2\" points=\"" +
-           points + "\"/>\n";
-    const double y = top + 16 + 20 * static_cast<double>(i);
-    out += "<line x1=\"" + number(width - right + 14, 0) + "\" x2=\"" +
-           number(width - right + 34, 0) + "\" y1=\"" + number(y - 4, 1) + "\" y2=\"" +
-           number(y - 4, 1) + "\" stroke=\"" + colour + "\" stroke-width=\"3\"/>\n";
-    label(width - right + 40, y, curves[i].name, "start");
-  }
-  return out + "</svg>\n";
+  if (!md_gan || !federated) return "";
+  const auto of_worker = [](const measured_run& r, message kind) {
+    return static_cast<double>(r.sent[kind].bytes) / r.iterations / r.workers;
+  };
+  const double batches = of_worker(*md_gan, message::batch);
+  const double feedback = of_worker(*md_gan, message::feedback);
+  const double networks = of_worker(*federated, message::model) / 2;  // one way
+  const auto crossing = [&](double bytes) { return number(networks / bytes * md_gan->batch, 0); };
+  return "\nPer exchange a worker receives " + number(batches / 1e3, 1) +
+         " kB from MD-GAN's "
+         "server at b = " +
+         std::to_string(md_gan->batch) + " and sends " + number(feedback / 1e3, 1) +
+         " kB; in FL-GAN " + number(networks / 1e3, 1) +
+         " kB each way. MD-GAN's messages are the smaller ones below b = " + crossing(batches) +
+         " (to a worker) and b = " + crossing(feedback) +
+         " (to the server); the paper's figure 2 crosses at about 550 for its convolutional MNIST "
+         "network, whose 914,158 printed parameters give 583 by the same formula.\n";
 }
 
 std::string seeds_text(const experiment_settings& settings) {
@@ -181,9 +176,13 @@ std::string page_of(const experiment& e, const experiment_settings& settings,
           " over " + std::to_string(settings.seeds.size()) + " seed" +
           (settings.seeds.size() > 1 ? "s" : "") +
           (e.repeats > 1 ? ", " + std::to_string(e.repeats) + " turns each" : "") +
+          (std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); })
+               ? "; epsilon at delta = 1e-05, of a worker's feedbacks of the whole run"
+               : "") +
           "; MB are 10^6 bytes of payload between all nodes over the whole run.\n\n" +
           table_of(e, runs);
-  if (e.scored) text += "\n![FID](" + e.key + ".svg)\n";
+  text += traffic_of(e, runs);
+  if (e.scored) text += "\n![FID](" + e.key + ".svg)\n\n![FID by bytes](" + e.key + "-bytes.svg)\n";
   text += "\nFlags of gantry-train, all runs: `" + e.flags + "`\n\n";
   for (const experiment_run& r : e.runs) {
     text += "* " + r.name + ": `" + r.flags + "`";
@@ -211,11 +210,17 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
                                       {"bytes", p.bytes},
                                       {"fid", p.score.fid},
                                       {"classifier_score", p.score.classifier_score}});
+  io::json::object by_kind;
+  for (std::size_t k = 0; k < message_kinds; ++k)
+    if (run.sent.kinds[k].bytes > 0)
+      by_kind.set(message_name(static_cast<message>(k)), run.sent.kinds[k].bytes);
   return {{"experiment", e.key},
           {"run", run.name},
           {"seed", run.seed},
           {"iterations", run.iterations},
           {"bytes", run.bytes},
+          {"bytes_by_kind", by_kind},
+          {"epsilon", run.privacy ? io::json::value(run.privacy->epsilon) : io::json::value()},
           {"modelled_seconds", run.seconds},
           {"round_seconds", middle(run.round_seconds)},
           {"worker_flops_per_round", run.costs.worker_flops},
@@ -231,6 +236,11 @@ void write_page(const experiment& e, const experiment_settings& settings,
   for (const measured_run& r : runs) lines += io::json::dump(json_of(e, r)) + "\n";
   io::write_file_atomic(settings.out / (e.key + ".jsonl"), lines);
   io::write_file_atomic(settings.out / (e.key + ".md"), page_of(e, settings, machine, runs));
-  if (e.scored)
-    io::write_file_atomic(settings.out / (e.key + ".svg"), svg_of(e, curves_of(e, runs)));
+  if (!e.scored) return;
+  const abscissa spent =
+      e.links == link_kind::modelled ? abscissa::modelled_seconds : abscissa::generator_updates;
+  for (const auto& [over, ending] :
+       {std::pair{spent, ".svg"}, std::pair{abscissa::megabytes, "-bytes.svg"}})
+    io::write_file_atomic(settings.out / (e.key + ending),
+                          svg_of(curves_of(e, runs, over), {.x = name_of(over), .y = "FID"}));
 }

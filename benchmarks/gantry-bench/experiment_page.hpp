@@ -5,10 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/privacy.hpp"
 #include "gantry/io/json.hpp"
 #include "gantry/train/evaluation.hpp"
 
@@ -26,7 +29,10 @@ struct measured_run {
   std::string name;
   std::uint64_t seed{};
   std::uint32_t iterations{};
+  int workers{}, batch{};
   std::uint64_t bytes{};
+  gantry::tally_by_kind sent{};  ///< by all nodes, before filters
+  std::optional<gantry::dist::privacy_spent> privacy{};
   double seconds{};  ///< modelled; 0 where nothing was
   gantry::strategy_plan costs{};
   std::vector<scored_point> points{};
@@ -41,6 +47,6 @@ spread spread_of(std::vector<double> values);
 
 gantry::io::json::object json_of(const experiment& e, const measured_run& run);
 
-/// Writes KEY.jsonl, KEY.md and, for scored experiments, KEY.svg.
+/// Writes KEY.jsonl, KEY.md and, for scored experiments, KEY.svg and KEY-bytes.svg.
 void write_page(const experiment& e, const experiment_settings& settings,
                 const std::string& machine, const std::vector<measured_run>& runs);

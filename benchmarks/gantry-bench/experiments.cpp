@@ -20,6 +20,7 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/json.hpp"
 
+#include "borrowed_world.hpp"
 #include "experiment_page.hpp"
 #include "experiments.hpp"
 #include "gantry-train/data_sets.hpp"
@@ -30,20 +31,6 @@
 namespace {
 
 using namespace gantry;
-
-/// A world that somebody else owns, so that it can be asked after a run.
-template <World W>
-class borrowed_world {
- public:
-  using communicator_type = typename W::communicator_type;
-  explicit borrowed_world(W& world) : world_(&world) {}
-  [[nodiscard]] rank_t size() const noexcept { return world_->size(); }
-  [[nodiscard]] decltype(auto) pool() const noexcept { return world_->pool(); }
-  void run(auto&& f) { world_->run(f); }
-
- private:
-  W* world_;
-};
 
 /// What a wrong worker does to what it sends.
 struct tampering {
@@ -112,6 +99,9 @@ class laboratory {
     const preset& networks = chosen_preset(o);
     require_fitting_images(o, networks.image);
     measured_run found{.name = run.name, .seed = seed};
+    found.workers = o.strategy.workers;
+    found.batch = o.batch;
+    found.privacy = privacy_of(o.messages, o.iterations, o.batch);
     found.costs = networks.plan(o).costs;
     const data_sets& sets = data(o, networks);
     std::vector<data::shard> shards =
@@ -171,6 +161,7 @@ class laboratory {
     }
     const tally_by_kind sent = base.total().sent;
     found.bytes = sent.total().bytes - sent[message::control].bytes;
+    found.sent = sent;
   }
 
   static comm::any_world with_wrong_workers(comm::any_world world, const experiment_run& run) {

@@ -52,6 +52,6 @@ struct experiment_settings {
   std::filesystem::path out{"docs/results/strategies"};
 };
 
-/// Runs an experiment; writes KEY.jsonl, KEY.md and KEY.svg into `out`, and prints each line of
-/// JSON. @throws gantry::usage_error for an unknown key
+/// Runs an experiment; writes KEY.jsonl, KEY.md and its pictures into `out`, and prints each line
+/// of JSON. @throws gantry::usage_error for an unknown key
 void run_experiment(const experiment_settings& settings, const std::string& machine);

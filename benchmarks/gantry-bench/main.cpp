@@ -17,7 +17,9 @@
 #include "gantry/io/json.hpp"
 
 #include "bench.hpp"
+#include "communication.hpp"
 #include "experiments.hpp"
+#include "scaling.hpp"
 
 namespace {
 
@@ -188,6 +190,39 @@ void add_options(CLI::App& app, experiment_settings& s) {
   app.add_option("--out", s.out, "folder for lines, table and picture");
 }
 
+void add_options(CLI::App& app, communication_settings& s) {
+  app.add_option("--transport", s.transport, "what carries messages")
+      ->check(one_of(transport_names()));
+  app.add_option("--ranks", s.ranks, "nodes; 0: as many as the launcher started, or 2")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--operations", s.operations, "with commas between them")
+      ->delimiter(',')
+      ->check(one_of(communication_operations()));
+  app.add_option("--least", s.least, "bytes of the shortest message")
+      ->check(CLI::Range(4, 1 << 30));
+  app.add_option("--most", s.most, "bytes of the longest")->check(CLI::Range(4, 1 << 30));
+  app.add_option("--seconds", s.seconds, "for an operation and size")
+      ->check(CLI::Range(1e-3, 3600.0));
+}
+
+void add_options(CLI::App& app, scaling_settings& s) {
+  std::vector<std::string> names;
+  for (const preset_bench& p : timed_presets()) names.emplace_back(p.name);
+  app.add_option("--model", s.model, "networks")->check(one_of(names));
+  app.add_option("--strategies", s.strategies, "with commas between them")->delimiter(',');
+  app.add_option("--batch", s.batch, "samples of a worker; of all workers in strong scaling")
+      ->check(CLI::Range(1, 65536));
+  app.add_option("--measured", s.measured, "workers of the measured runs")->delimiter(',');
+  app.add_option("--modelled", s.modelled, "workers of the modelled ones")->delimiter(',');
+  app.add_option("--rounds", s.rounds, "of a measured run")->check(CLI::Range(2, 100000));
+  app.add_option("--gflops", s.gflops, "of every modelled node; 0: as one worker was measured")
+      ->check(CLI::Range(0.0, 1e9));
+  app.add_option("--links", s.links, "lines of `gantry-bench comm`, as one more network");
+  app.add_option("--threads", s.threads, "threads that compute; 0: all")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--out", s.out, "folder for lines, table and picture");
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"times training steps and layers; one JSON line per result"};
   app.require_subcommand(1);
@@ -205,6 +240,12 @@ int run(int argc, char** argv) {
   CLI::App* compare = app.add_subcommand("strategies", "experiments with distributed strategies");
   experiment_settings experiment;
   add_options(*compare, experiment);
+  CLI::App* comm = app.add_subcommand("comm", "latency and bandwidth of messages");
+  communication_settings messages;
+  add_options(*comm, messages);
+  CLI::App* scale = app.add_subcommand("scaling", "weak and strong scaling over workers");
+  scaling_settings scaling;
+  add_options(*scale, scaling);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -219,6 +260,14 @@ int run(int argc, char** argv) {
   }
   if (*compare) {
     run_experiment(experiment, processor() + ", " + std::to_string(usable_cores()) + " cores");
+    return static_cast<int>(exit_code::done);
+  }
+  if (*comm) {
+    run_communication(messages);
+    return static_cast<int>(exit_code::done);
+  }
+  if (*scale) {
+    run_scaling(scaling, processor() + ", " + std::to_string(usable_cores()) + " cores");
     return static_cast<int>(exit_code::done);
   }
   const preset_bench& model = *std::ranges::find_if(

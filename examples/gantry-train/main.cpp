@@ -89,6 +89,9 @@ void announce(const program_options& o) {
   std::printf("gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",
               o.strategy.name.c_str(), o.model.c_str(), o.data.c_str(), o.strategy.workers,
               o.strategy.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
+  if (const auto privacy = privacy_of(o.messages, o.iterations, o.batch))
+    std::printf("privacy: a worker's feedbacks of the whole run: %s; %s\n", privacy->text().c_str(),
+                "losses and swapped discriminators are not covered (docs/06_filters.md)");
   std::fflush(stdout);
 }
 

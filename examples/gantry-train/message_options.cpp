@@ -50,6 +50,8 @@ void add_message_flags(CLI::App& app, message_options& o) {
       ->check(from_to(0.0, 1e6));
   app.add_option("--noise-clip", o.noise_clip, "bound of a sample's feedback, times the batch")
       ->check(positive());
+  app.add_option("--delta", o.delta, "probability at which the epsilon of the noise is stated")
+      ->check(from_to(1e-30, 0.5));
   app.add_option("--noise-seed", o.noise_seed,
                  "secret of the noise; who knows it can subtract the noise")
       ->check(from_to(std::uint64_t{0}, std::uint64_t{1} << 62));
@@ -68,6 +70,7 @@ void resolve_messages(const CLI::App& app, const message_options& o,
   needs("--error-feedback", o.filter != "none", "a --filter");
   needs("--keep", o.filter == "top-k", "--filter top-k");
   needs("--noise-clip", o.noise.has_value(), "--noise");
+  needs("--delta", o.noise.has_value(), "--noise");
   needs("--noise-seed", o.noise.has_value(), "--noise");
   if (o.noise && app.count("--noise-seed") == 0)
     throw usage_error(
@@ -111,6 +114,14 @@ comm::any_world with_filters(comm::any_world world, const message_options& o,
                        dist::exact{}});
   return comm::filtered_world(std::move(world), {.kinds = {message::feedback}, .from_lead = false},
                               std::move(filters));
+}
+
+std::optional<dist::privacy_spent> privacy_of(const message_options& o, std::uint32_t iterations,
+                                              int batch) {
+  if (!o.noise) return std::nullopt;
+  dist::renyi_accountant accountant;
+  accountant.compose(1, *o.noise, std::int64_t{iterations} * batch);
+  return accountant.spent(o.delta);
 }
 
 void add_settings(io::json::object& all, const message_options& o) {

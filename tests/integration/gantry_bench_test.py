@@ -27,7 +27,7 @@ def call(*words):
                           timeout=240)
 
 
-class Bench(unittest.TestCase):
+class Runs(unittest.TestCase):
     def lines(self, *words):
         result = call(*words)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
@@ -38,6 +38,8 @@ class Bench(unittest.TestCase):
             if isinstance(value, (int, float)):
                 self.assertTrue(math.isfinite(value), key)
 
+
+class Bench(Runs):
     def test_step(self):
         for kernels in ("own", "eigen"):
             line, = self.lines("step", "--model", "mlp28", "--batch", "4", "--steps", "2",
@@ -81,7 +83,73 @@ class Bench(unittest.TestCase):
             self.assertEqual(result.stderr.count("\n"), 1)
 
 
-class Strategies(Bench):
+class Exchange(Runs):
+    OPERATIONS = ["send", "exchange", "broadcast", "reduce", "all_reduce", "gather"]
+
+    def check(self, lines, transport, ranks):
+        self.assertEqual(list(dict.fromkeys(line["op"] for line in lines)), self.OPERATIONS)
+        for line in lines:
+            self.assert_finite(line)
+            self.assertEqual((line["transport"], line["ranks"]), (transport, ranks))
+            if "fit" in line:
+                self.assertGreaterEqual(line["latency_us"], 0)
+            else:
+                self.assertLessEqual(line["us_p10"], line["us"])
+                self.assertLessEqual(line["us"], line["us_p90"])
+                self.assertAlmostEqual(line["gb_per_s"], line["bytes"] / line["us"] / 1e3, 6)
+        sizes = [line["bytes"] for line in lines if line["op"] == "send" and "bytes" in line]
+        self.assertEqual(sizes, [4, 16, 64, 256, 1024])
+
+    def test_comm(self):
+        lines = self.lines("comm", "--ranks", "3", "--most", "1024", "--seconds", "0.001")
+        self.check(lines, "threads", 3)
+
+    def test_comm_over_mpi(self):
+        if not shutil.which("mpirun") or call("comm", "--transport", "mpi",
+                                              "--ranks", "1").stderr.count("expected one of"):
+            self.skipTest("this build has no MPI, or mpirun is missing")
+        environment = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1",
+                                    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                                    "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+        result = subprocess.run(["mpirun", "-n", "2", os.environ["GANTRY_BENCH"], "comm",
+                                 "--transport", "mpi", "--most", "1024", "--seconds", "0.001"],
+                                capture_output=True, text=True, timeout=240, env=environment)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.check([json.loads(line) for line in result.stdout.splitlines()], "mpi", 2)
+
+    def test_scaling(self):
+        with tempfile.TemporaryDirectory() as folder:
+            links = Path(folder) / "links.jsonl"
+            links.write_text('{"op":"send","bytes":4}\n{"op":"send","fit":"a line",'
+                             '"latency_us":5.0,"bandwidth_gb_per_s":2.0}\n')
+            lines = self.lines("scaling", "--batch", "4", "--measured", "1,2", "--rounds", "2",
+                               "--modelled", "1,1000", "--gflops", "10", "--links", str(links),
+                               "--out", folder)
+            page = (Path(folder) / "mlp28.md").read_text()
+            self.assertIn("<polyline", (Path(folder) / "mlp28.svg").read_text())
+        for line in lines:
+            self.assert_finite(line)
+            self.assertIn(f"| {line['workers']} |", page)
+        md_gan = [line for line in lines if line["strategy"] == "md_gan"
+                  and line["scaling"] == "weak" and line["network"].startswith("measured")]
+        one, thousand = md_gan
+        # 3 b d numbers of 4 bytes for each worker (methods: 2 b d down, b d up).
+        self.assertEqual(one["bytes_per_round"], 3 * 4 * 784 * 4)
+        self.assertEqual(thousand["bytes_per_round"], 1000 * one["bytes_per_round"])
+        # The same work; only the server's link is busier.
+        self.assertAlmostEqual((thousand["round_ms"] - one["round_ms"]) * 1e-3,
+                               999 * one["bytes_per_round"] / 2e9, 6)
+
+    def test_scaling_refusals(self):
+        for words, expected in ((["--measured", "2,4"], "--measured"),
+                                (["--links", "/nowhere/links"], "/nowhere/links")):
+            result = call("scaling", *words)
+            self.assertIn(result.returncode, (2, 3))
+            self.assertIn(expected, result.stderr)
+            self.assertEqual(result.stderr.count("\n"), 1)
+
+
+class Strategies(Runs):
     """Experiments on a few images: what they leave; the figures mean nothing."""
 
     @classmethod
@@ -120,11 +188,17 @@ class Strategies(Bench):
         self.assertIn("<polyline", (self.folder / "b.svg").read_text())
 
     def test_bytes_are_those_on_the_wire(self):
-        lines, _ = self.run_experiment("e", "--seeds", "0")
+        lines, page = self.run_experiment("e", "--seeds", "0")
         moved = {line["run"]: line["bytes"] for line in lines}
         self.assertGreater(moved["exact"], moved["bf16"])
         self.assertGreater(moved["bf16"], moved["int8, error feedback"])
-        self.assertEqual(moved["clip and noise, sigma 1.07"], moved["exact"])
+        noisy = [line for line in lines if line["run"].startswith("clip")]
+        for line in noisy:
+            self.assertEqual(line["bytes"], moved["exact"])
+        # Less noise, less privacy.
+        spent = [line["epsilon"] for line in noisy]
+        self.assertEqual(spent, sorted(spent, reverse=True))
+        self.assertIn(f"| {spent[-1]:.0f} |", page)
 
     def test_wrong_workers(self):
         lines, _ = self.run_experiment("e-wrong", "--seeds", "0")

@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry-bench scaling: throughput over the number of workers, measured on the cores at hand and
+// computed for networks and numbers of workers that are not.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+struct scaling_settings {
+  std::string model{"mlp28"};
+  std::vector<std::string> strategies{"md_gan", "federated_average"};
+  int batch{64};                          ///< of a worker; of all workers in strong scaling
+  std::vector<int> measured{1, 2, 4, 8};  ///< workers in threads of this process
+  std::vector<int> modelled{1, 4, 16, 64, 256, 1024, 4096};
+  int rounds{20};                 ///< of a measured run; the first is not timed
+  double gflops{0};               ///< of every modelled node; 0: as one worker alone was measured
+  std::filesystem::path links{};  ///< lines of `gantry-bench comm`: one more network
+  int threads{0};
+  std::filesystem::path out{"docs/results/scaling"};
+};
+
+/// Prints a JSON line for each run and writes MODEL.md and MODEL.svg into `out`. A modelled round
+/// is
+///
+///   server work / rate + worker work / rate + (bytes down + bytes up) / bandwidth + 4 latencies
+///
+/// with the work and the bytes that the strategy plans for that many workers: the server's own
+/// link carries all messages one after the other, workers compute at the same time.
+/// @throws gantry::usage_error, and gantry::error if the bytes that a measured run sends are not
+/// the planned ones
+void run_scaling(const scaling_settings& settings, const std::string& machine);
