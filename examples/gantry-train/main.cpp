@@ -150,7 +150,8 @@ int run(program_options o, transport& nodes) {
                              .stops = o.stops,
                              .keep_checkpoints = o.keep_checkpoints,
                              .initial_generator = o.init_generator,
-                             .initial_discriminator = o.init_discriminator};
+                             .initial_discriminator = o.init_discriminator,
+                             .phases = o.outdir};
   if (o.keep_best)
     options.score = [&](std::uint32_t iteration) { return record->score_of(iteration); };
   const train::run_result result = networks.train(o, world, std::move(shards), options);

@@ -241,6 +241,10 @@ void add_output_flags(CLI::App& app, program_options& o) {
       ->check(from_to(0u, most));
   app.add_option("--log-every", o.log_every, "iterations per line of stats.jsonl")
       ->check(from_to(1u, most));
+  app.add_option("--tensorboard", o.tensorboard,
+                 "x axis of the event files for TensorBoard: thousands of real images (kimg) or "
+                 "iterations; off: none are written")
+      ->check(one_of({"kimg", "iteration", "off"}));
   app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
       ->check(from_to(0u, most));
   app.add_option("--keep-checkpoints", o.keep_checkpoints,

@@ -66,8 +66,9 @@ struct program_options {
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 
   std::vector<std::string> scores{"fid", "is"};  ///< figures of a score
-  std::vector<setting> given;         ///< what is no default, and where it comes from
-  std::string configuration_file;     ///< for --config, to repeat the run
+  std::vector<setting> given;                    ///< what is no default, and where it comes from
+  std::string configuration_file;                ///< for --config, to repeat the run
+  std::string tensorboard{"kimg"};               ///< x axis of event files, or off
 };
 
 /// Reads the command line, the environment and the file of --config. @returns nothing if help or

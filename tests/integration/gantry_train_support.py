@@ -173,7 +173,9 @@ class ProgramTest(unittest.TestCase):
 # --- what a run leaves
 
 def names(folder: Path) -> set[str]:
-    return {p.name + "/" * p.is_dir() for p in folder.iterdir()}
+    """What is in a folder; event files, whose names differ from run to run, are "events"."""
+    return {"events" if p.name.startswith("events.out.tfevents.") else p.name + "/" * p.is_dir()
+            for p in folder.iterdir()}
 
 
 def snapshot(folder: Path) -> dict[str, tuple]:
@@ -205,9 +207,9 @@ def refuse_constant(name: str) -> None:
 
 
 def figures(log: list[dict]) -> list[dict]:
-    """Lines without what differs from run to run: times."""
-    return [{key: value for key, value in line.items()
-             if "seconds" not in key and key != "images_per_second"} for line in log]
+    """Lines without what differs from run to run: times and memory."""
+    return [{key: value for key, value in line.items() if "seconds" not in key
+             and key not in ("images_per_second", "cpu_mem_gb")} for line in log]
 
 
 def read_png(path: Path) -> tuple[int, int, int]:
