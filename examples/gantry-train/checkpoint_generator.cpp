@@ -55,7 +55,7 @@ void checkpoint_generator::generate(std::span<const float> latents,
     return;
   }
   if (pairs_ == 0) {
-    networks_->generate(options_, folder_ / "generator_ema.safetensors", latents, labels, images);
+    networks_->generate(options_, folder_ / ("generator" + suffix_), latents, labels, images);
     return;
   }
   const auto from = static_cast<std::size_t>(plan_.latent.size()),
@@ -71,8 +71,7 @@ void checkpoint_generator::generate(std::span<const float> latents,
     }
     if (own.empty()) continue;
     std::vector<float> x(own.size() * to);
-    networks_->generate(options_,
-                        folder_ / ("generator-" + std::to_string(pair + 1) + "_ema.safetensors"), z,
+    networks_->generate(options_, folder_ / ("generator-" + std::to_string(pair + 1) + suffix_), z,
                         {}, x);
     for (std::size_t k = 0; k < own.size(); ++k)
       std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(k * to), to,

@@ -16,6 +16,8 @@
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/train/checkpoint.hpp"
 #include "gantry/train/checkpoint_folder.hpp"
+#include "gantry/train/phase_recorder.hpp"
+#include "gantry/train/weights.hpp"
 
 namespace gantry::train {
 
@@ -25,6 +27,8 @@ struct round_view {
   const round_report& report;
   /// Images ([n][h][w][c] in [-1, 1]) of latents ([n][latent]) by the averaged generator.
   const std::function<void(std::span<const float>, std::span<float>)>& sample;
+  /// Calls back with each parameter tensor of the networks that rank 0 has.
+  const std::function<void(const tensor_visitor&)>& weights;
 };
 
 /// Makes a worker stop for good before it starts a round: for tests and demonstrations of
@@ -53,6 +57,8 @@ struct run_options {
   /// State dictionaries of PyTorch (train/torch_state.hpp) that all networks of a kind start from;
   /// empty: random weights. A resume has no use for them.
   std::filesystem::path initial_generator{}, initial_discriminator{};
+  std::filesystem::path phases{};  ///< folder for what each rank did when (phase_recorder.hpp);
+                                   ///< empty: is not kept
 };
 
 struct run_result {
@@ -126,8 +132,13 @@ class session {
           if constexpr (requires { role.prepare_sampling(comm); }) role.prepare_sampling(comm);
           role.sample(z, x);
         };
+    const std::function<void(const tensor_visitor&)> weights = [&](const tensor_visitor& visit) {
+      role.visit_networks(
+          [&](const std::string& name, auto& state) { visit_weights(b, name, state, visit); });
+    };
     role.begin(comm);
-    if (options_->on_start) options_->on_start({first_, round_report{}, sample});
+    if (options_->on_start) options_->on_start({first_, round_report{}, sample, weights});
+    phase_recorder phases(options_->phases, comm.rank());
     std::uint32_t done = first_, saved = first_;
     bool early = false;
     while (done < options_->iterations && !early) {
@@ -138,9 +149,11 @@ class session {
       const round_report report = role.round(comm, done);
       ++done;
       images_ += static_cast<std::int64_t>(report.images);
+      phases.end_round(done, comm.statistics());
       check_finite(report, done);
-      if (options_->on_round) options_->on_round({done, report, sample});
+      if (options_->on_round) options_->on_round({done, report, sample, weights});
       if (options_->save_every > 0 && done % options_->save_every == 0) {
+        phases.flush();
         save(comm, b, role, done);
         saved = done;
       }
@@ -148,6 +161,7 @@ class session {
     if (!options_->checkpoints.empty() && (saved != done || result_.checkpoint_hash.empty()))
       save(comm, b, role, done);
     role.command(comm, order::stop);
+    phases.flush();
     result_.iterations = done;
     result_.stopped_early = early;
     result_.live_workers = live_workers(role);
@@ -164,15 +178,20 @@ class session {
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     const std::string suffix = "-" + std::to_string(worker);
     set_up(b, comm, role, suffix);
+    phase_recorder phases(options_->phases, worker);
     for (std::uint32_t done = first_;;) {
-      if (stops_now(worker, done)) return comm.leave();
+      if (stops_now(worker, done)) {
+        phases.flush();
+        return comm.leave();
+      }
       switch (role.round(comm, done)) {
         case order::stop:
-          return;
+          return phases.flush();
         case order::train:
-          ++done;
+          phases.end_round(++done, comm.statistics());
           break;
         case order::save:
+          phases.flush();
           write_role(b, comm, role, unfinished_checkpoint(options_->checkpoints, done), suffix);
           comm.send(message::control, std::array{1.0f}, 0);
           break;
