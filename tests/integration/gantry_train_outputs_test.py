@@ -69,7 +69,8 @@ class DocumentedFiles(ProgramTest):
     def test_files(self):
         self.assertEqual(names(self.outdir), {
             "reals.png", "fakes_init.png", "fakes000003.png", "fakes000006.png", LOG, SCORES,
-            "config.toml", "report.html", "network-snapshot-000004/", "network-snapshot-000006/", "events",
+            "config.toml", "report.html", "network-snapshot-000004/", "network-snapshot-000006/",
+            "events",
             *(f"phases-{rank}.jsonl" for rank in range(self.workers + 1))})
 
     def test_grids(self):
