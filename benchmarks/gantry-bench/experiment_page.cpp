@@ -32,6 +32,22 @@ spread over(const std::vector<measured_run>& runs, const std::string& name, What
 
 double middle(std::vector<double> values) { return spread_of(std::move(values)).median; }
 
+/// The share of a node's time that it waits for messages.
+double waiting(const phase_times& t) { return t.total() > 0 ? t[phase::wait] / t.total() : 0.0; }
+
+io::json::object json_of(const arena_bytes& a) {
+  io::json::object all;
+  a.visit([&](const char* name, std::size_t bytes) { all.set(name, bytes); });
+  return all;
+}
+
+io::json::object json_of(const phase_times& t) {
+  io::json::object all;
+  for (std::size_t p = 0; p < phase_names.size(); ++p)
+    all.set(std::string(phase_names[p]), t.seconds[p]);
+  return all;
+}
+
 const measured_run& of_name(const std::vector<measured_run>& runs, const std::string& name) {
   return *std::ranges::find(runs, name, &measured_run::name);
 }
@@ -55,12 +71,12 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
   const bool noisy = std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); });
   if (noisy) text += " epsilon |";
   if (modelled) text += " modelled seconds |";
-  if (!e.scored) text += " seconds per round | of the first line |";
-  text += " MB moved | worker GFLOP per round |";
+  if (!e.scored) text += std::string(" seconds per ") + e.timed + " | of the first line |";
+  text += " rounds | MB moved | worker GFLOP per round |";
   if (e.scored) text += " per generator update |";
-  text += " server MB planned | worker MB planned |\n| --- |";
+  text += " server MB planned | worker MB planned | server waits | workers wait |\n| --- |";
   const int columns =
-      4 + (e.scored ? 3 : 0) + (noisy ? 1 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
+      7 + (e.scored ? 3 : 0) + (noisy ? 1 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
   for (int c = 0; c < columns; ++c) text += " --- |";
   text += "\n";
   const auto round = [](const measured_run& r) { return middle(r.round_seconds); };
@@ -79,14 +95,17 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
     if (!e.scored)
       text += " " + text_of(of(round), 3) + " | " + number(of(round).median / first, 2) + " |";
     const auto of_plan = [&](auto what) { return of(what).median; };
-    text += " " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);
+    text += " " + number(of_plan([](const auto& r) { return double(r.iterations); }), 0);
+    text += " | " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);
     text += " | " + number(of_plan([](const auto& r) { return r.costs.worker_flops / 1e9; }), 3);
     if (e.scored) text += " | " + number(of_plan(worker_gflop_per_update), 4);
     text +=
         " | " + number(of_plan([](const auto& r) { return double(r.costs.lead_bytes) / 1e6; }), 2);
     text += " | " +
             number(of_plan([](const auto& r) { return double(r.costs.worker_bytes) / 1e6; }), 2);
-    text += " |\n";
+    text += " | " + number(100 * of_plan([](const auto& r) { return waiting(r.lead); }), 0) +
+            " % | " + number(100 * of_plan([](const auto& r) { return waiting(r.worker); }), 0) +
+            " % |\n";
   }
   return text;
 }
@@ -227,6 +246,10 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
           {"server_flops_per_round", run.costs.lead_flops},
           {"server_bytes_planned", run.costs.lead_bytes},
           {"worker_bytes_planned", run.costs.worker_bytes},
+          {"server_arenas", json_of(run.costs.lead_arenas)},
+          {"worker_arenas", json_of(run.costs.worker_arenas)},
+          {"server_phase_seconds", json_of(run.lead)},
+          {"worker_phase_seconds", json_of(run.worker)},
           {"points", points}};
 }
 

@@ -36,7 +36,8 @@ struct measured_run {
   double seconds{};  ///< modelled; 0 where nothing was
   gantry::strategy_plan costs{};
   std::vector<scored_point> points{};
-  std::vector<double> round_seconds{};  ///< as they passed, without scoring
+  std::vector<double> round_seconds{};   ///< as they passed, without scoring
+  gantry::phase_times lead{}, worker{};  ///< sums over the rounds; worker: mean over workers
 };
 
 /// Middle of some numbers, and the ends.

@@ -9,13 +9,16 @@
 #include <map>
 #include <memory>
 #include <sstream>
+#include <utility>
 
 #include "gantry/comm/any.hpp"
 #include "gantry/comm/filtered.hpp"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/comm/modelled.hpp"
 #include "gantry/comm/throttled.hpp"
+#include "gantry/data/image_set.hpp"
 #include "gantry/data/partition.hpp"
+#include "gantry/data/shard.hpp"
 #include "gantry/dist/filter_chain.hpp"
 #include "gantry/io/file.hpp"
 #include "gantry/io/json.hpp"
@@ -95,19 +98,26 @@ class laboratory {
   }
 
   measured_run measure(const experiment& e, const experiment_run& run, std::uint64_t seed) {
-    const program_options o = options(e, run, seed);
+    program_options o = options(e, run, seed);
     const preset& networks = chosen_preset(o);
     require_fitting_images(o, networks.image);
     measured_run found{.name = run.name, .seed = seed};
+    if (run.what != subject::training) {
+      found.iterations = 1;
+      found.round_seconds = {seconds_of(e, run, o, networks)};
+      return found;
+    }
     found.workers = o.strategy.workers;
     found.batch = o.batch;
     found.privacy = privacy_of(o.messages, o.iterations, o.batch);
     found.costs = networks.plan(o).costs;
+    if (e.equal_compute) set_length(e, o, seed);
     const data_sets& sets = data(o, networks);
     std::vector<data::shard> shards =
         data::partition(sets.train, o.split, o.strategy.workers, seed);
     scorer* judge = e.scored ? &scores(o, networks, sets) : nullptr;
     auto last = std::chrono::steady_clock::now();
+    double sum = 0;
     std::uint64_t bytes = 0;
     std::int64_t steps = 0;
     const train::run_options go{
@@ -115,9 +125,13 @@ class laboratory {
         .on_round =
             [&](const train::round_view& view) {
               const auto now = std::chrono::steady_clock::now();
-              found.round_seconds.push_back(std::chrono::duration<double>(now - last).count());
+              sum += std::chrono::duration<double>(now - last).count();
+              if (view.iteration % static_cast<std::uint32_t>(run.rounds) == 0)
+                found.round_seconds.push_back(std::exchange(sum, 0.0));
               bytes += view.report.bytes_down + view.report.bytes_up + view.report.bytes_swap;
               steps += view.report.generator_steps;
+              found.lead += view.report.lead;
+              found.worker += view.report.worker;
               if (judge && view.iteration % o.metric_every == 0)
                 found.points.push_back({view.iteration, steps, bytes,
                                         judge->evaluate(view.sample, o.metric_samples, seed)});
@@ -137,6 +151,51 @@ class laboratory {
   }
 
  private:
+  /// Operations of one round, all nodes together.
+  static double compute(const program_options& o, const preset& networks) {
+    const strategy_plan costs = networks.plan(o).costs;
+    return costs.lead_flops + (ranks_of(o) - 1) * costs.worker_flops;
+  }
+  /// As many iterations as cost what the first run of the experiment costs.
+  void set_length(const experiment& e, program_options& o, std::uint64_t seed) const {
+    const program_options first = options(e, e.runs.front(), seed);
+    const double ratio = compute(first, chosen_preset(first)) / compute(o, chosen_preset(o));
+    o.iterations = std::max(1u, static_cast<std::uint32_t>(std::lround(first.iterations * ratio)));
+    const std::uint32_t points = std::max(1u, first.iterations / first.metric_every);
+    o.metric_every = std::max(1u, o.iterations / points);
+  }
+
+  /// Of what is no run of gantry-train.
+  double seconds_of(const experiment& e, const experiment_run& run, const program_options& o,
+                    const preset& networks) {
+    if (run.what == subject::tasks_at_once || run.what == subject::tasks_in_turn)
+      return seconds_of_tasks(e, run.what == subject::tasks_at_once, o.iterations, o.threads) /
+             o.iterations;
+    const data_sets::pointer set = data(o, networks).train;
+    std::size_t kept = 0;
+    const auto start = std::chrono::steady_clock::now();
+    if (run.what == subject::label_index) {
+      for (const data::shard& s : data::partition(set, o.split, o.strategy.workers, 0))
+        kept += s.size();
+    } else {
+      for (int label = 0; label < o.strategy.workers; ++label) kept += scan(*set, label);
+    }
+    const auto passed = std::chrono::steady_clock::now() - start;
+    if (kept != set->size()) throw error("expected each image in one shard, found another split");
+    return std::chrono::duration<double>(passed).count();
+  }
+  /// What programs with a process per label do: all images are turned into numbers, those of the
+  /// label are kept. @returns how many
+  static std::size_t scan(const data::image_set& set, int label) {
+    std::vector<float> kept, image(set.sample_size());
+    for (std::size_t i = 0; i < set.size(); ++i) {
+      std::ranges::transform(set.image(i), image.begin(),
+                             [](std::uint8_t pixel) { return data::pixel_to_float[pixel]; });
+      if (set.labels[i] == label) kept.insert(kept.end(), image.begin(), image.end());
+    }
+    return kept.size() / set.sample_size();
+  }
+
   /// Runs `train` in the world of an experiment; notes bytes and modelled seconds.
   static void in_world(const experiment& e, const experiment_run& run, const program_options& o,
                        const preset& networks, measured_run& found,

@@ -19,13 +19,24 @@ enum class attack { none, sign_flipped, times_100, nan, stale };
 /// are added up, or in seconds that pass.
 enum class link_kind { none, modelled, throttled };
 
+/// What is timed: a run of gantry-train, or something else that has no flags for it.
+enum class subject {
+  training,
+  label_index,  ///< the shards of all workers by one index of the labels
+  label_scan,   ///< each worker reads all images and keeps those of its label
+  tasks_at_once,
+  tasks_in_turn  ///< the same GANs, one after the other
+};
+
 /// A line of a table.
 struct experiment_run {
   std::string name;
-  std::string flags;  ///< of gantry-train, behind those of the experiment
+  std::string flags{};  ///< of gantry-train, behind those of the experiment
   attack wrong{attack::none};
   int wrong_workers{0};
   bool fail_stops{false};  ///< a worker stops every I / N iterations
+  int rounds{1};           ///< so many are timed as one, the work of one round of the others
+  subject what{subject::training};
 };
 
 struct experiment {
@@ -34,9 +45,11 @@ struct experiment {
   std::vector<experiment_run> runs{};
   link_kind links{link_kind::none};
   gantry::metrics::node_rates worker{}, server{};
-  std::string link_text{};  ///< the rates in words
-  bool scored{true};        ///< FID at intervals; otherwise only times
-  int repeats{1};           ///< of a run that is timed, by turns with the others
+  std::string link_text{};     ///< the rates in words
+  bool scored{true};           ///< FID at intervals; otherwise only times
+  int repeats{1};              ///< of a run that is timed, by turns with the others
+  bool equal_compute{false};   ///< runs have as many iterations as cost what the first costs
+  const char* timed{"round"};  ///< what the seconds are of
 };
 
 /// All that this program knows.
@@ -51,6 +64,11 @@ struct experiment_settings {
   std::string data_dir{};  ///< of gantry-train's --data-dir
   std::filesystem::path out{"docs/results/strategies"};
 };
+
+/// Seconds of three GANs of different kinds, two workers each, for so many rounds: trained by one
+/// server at once, or in three worlds, one after the other. Links are throttled as the
+/// experiment's.
+double seconds_of_tasks(const experiment& e, bool at_once, std::uint32_t rounds, int threads);
 
 /// Runs an experiment; writes KEY.jsonl, KEY.md and its pictures into `out`, and prints each line
 /// of JSON. @throws gantry::usage_error for an unknown key

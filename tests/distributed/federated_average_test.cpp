@@ -308,6 +308,14 @@ TEST_CASE("a worker that stops leaves the others training, and weights sum to 1 
   CHECK_THROWS_AS(run_fed<adam_gan>({}, {.workers = 2, .stops = {{1, 1}, {2, 2}}}), workers_lost);
 }
 
+TEST_CASE("an asynchronous round 0 without its first upload hands on to the others") {
+  const outcome out = run_fed<adam_gan>({.arrivals = fed::asynchronous{.rates = {4, 1}}},
+                                        {.workers = 2, .rounds = 3, .stops = {{1, 0}}});
+  CHECK(out.reports.front().workers == 0);
+  CHECK(out.reports.front().generator_steps == 0);
+  CHECK(out.reports.back().workers == 1);
+}
+
 TEST_CASE("an asynchronous server that takes uploads as they are is one worker's training") {
   // With rates 1 and 4, worker 2 delivers four times as often.
   fed::asynchronous arrivals{.weight = {.alpha = 1}, .rates = {1, 4}};

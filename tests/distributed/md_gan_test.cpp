@@ -41,6 +41,7 @@ struct outcome {
   std::map<int, std::vector<float>> discriminators, moments, statistics;
   std::vector<round_report> reports;
   traffic total;
+  std::size_t server_peak{};  ///< bytes
   bool operator==(const outcome& o) const {
     return generator == o.generator && buffers == o.buffers && average == o.average &&
            discriminators == o.discriminators;
@@ -80,6 +81,7 @@ outcome run_md_gan(const md_gan::config& config, const run_settings& s) {
       server.command(comm, order::stop);
       const std::lock_guard lock(guard);
       collect(out, server.generator());
+      if constexpr (requires { b.meter(); }) out.server_peak = b.meter().peak();
       return;
     }
     const auto index = static_cast<std::uint32_t>(comm.rank() - 1);
@@ -342,6 +344,21 @@ TEST_CASE("planned memory is what a server and a worker allocate") {
                                                          toy::noise_source(60, 0));
   CHECK(alone.meter().bytes() ==
         dist::standalone::node<T, cpu, toy::noise_source>::bytes(batch, {.fakes = 2}));
+}
+
+TEST_CASE("the server needs no more memory for more workers that share its batches") {
+  using T = toy::sgd_gan;
+  for (const int k : {1, 2}) {
+    const md_gan::config config{.k = k};
+    std::set<std::size_t> planned, measured;
+    for (const int workers : {2, 8, 32}) {
+      const common_config<T> common{.batch = batch};
+      planned.insert(md_gan::plan<T, cpu, toy::noise_source>(common, config, workers).lead_bytes);
+      measured.insert(run_md_gan<T>(config, {.workers = workers, .rounds = 2}).server_peak);
+    }
+    CHECK(planned.size() == 1);
+    CHECK(measured == std::set{md_gan::server<T, cpu>::bytes(batch, config)});
+  }
 }
 
 TEST_CASE("a training step allocates nothing from its backend") {

@@ -204,6 +204,36 @@ class Strategies(Runs):
         lines, _ = self.run_experiment("e-wrong", "--seeds", "0")
         self.assertEqual(len(lines), 12)
 
+    def test_pairs_per_label_at_equal_compute(self):
+        lines, _ = self.run_experiment("d", "--seeds", "0")
+        work = [line["iterations"] * (line["server_flops_per_round"] + workers *
+                                      line["worker_flops_per_round"])
+                for line, workers in zip(lines, (10, 10, 10, 0))]
+        rounds = [line["iterations"] for line in lines]
+        for run, spent, count in zip(lines, work, rounds):
+            self.assertAlmostEqual(spent / work[0], 1, delta=0.5 / (count - 0.5), msg=run["run"])
+        for line in lines:
+            arenas = line["server_arenas"]
+            self.assertEqual(sum(arenas.values()), line["server_bytes_planned"])
+            self.assertGreater(line["points"][-1]["fid"], 0)
+
+    def test_pairs_per_label_start_and_scale(self):
+        lines, _ = self.run_experiment("d-start", "--seeds", "0")
+        self.assertEqual(len(lines), 2 * 5)
+        lines, _ = self.run_experiment("d-scaling", "--seeds", "0")
+        # Nothing but orders and losses is on the wire, so that ten workers take as long as one.
+        seconds = [line["modelled_seconds"] for line in lines]
+        self.assertLess(max(seconds), 1.01 * min(seconds))
+        self.assertEqual({line["bytes"] for line in lines}, {0})
+
+    def test_equal_work_over_slow_links(self):
+        lines, page = self.run_experiment("c", "--seeds", "0")
+        memory = {line["run"]: line["server_bytes_planned"] for line in lines}
+        self.assertLess(memory["layer-wise, as ready"], 0.85 * memory["layer-wise, blocking"])
+        self.assertIn("of the first line", page)
+        lines, _ = self.run_experiment("c-tasks", "--seeds", "0")
+        self.assertTrue(all(line["round_seconds"] > 0 for line in lines))
+
     def test_unknown(self):
         result = call("strategies", "--experiment", "z")
         self.assertEqual(result.returncode, 2)

@@ -75,12 +75,38 @@ struct round_report {
   phase_times worker{};  ///< mean over workers; zero without workers
 };
 
+/// Bytes of a node by what they hold.
+struct arena_bytes {
+  std::size_t parameters{};  ///< running statistics and their averages too
+  std::size_t gradients{};
+  std::size_t optimizer_state{};
+  std::size_t activations{};  ///< tapes, and what else lies on the backend
+  std::size_t messages{};     ///< and samples, on the host
+  [[nodiscard]] constexpr std::size_t total() const {
+    return parameters + gradients + optimizer_state + activations + messages;
+  }
+  /// Calls f(name, bytes) for each.
+  void visit(auto&& f) const {
+    f("parameters", parameters);
+    f("gradients", gradients);
+    f("optimizer_state", optimizer_state);
+    f("activations", activations);
+    f("messages", messages);
+  }
+};
+
 /// What a run will need and move, from constants of its types and its settings.
 struct strategy_plan {
-  double lead_flops{}, worker_flops{};       ///< of one round, products only; worker: each
-  std::uint64_t bytes_down{}, bytes_up{};    ///< payload of one round, all workers together
-  std::uint64_t bytes_swap{};                ///< payload of one swap, all workers together
-  std::size_t lead_bytes{}, worker_bytes{};  ///< arenas and message buffers of a node
+  double lead_flops{}, worker_flops{};         ///< of one round, products only; worker: each
+  std::uint64_t bytes_down{}, bytes_up{};      ///< payload of one round, all workers together
+  std::uint64_t bytes_swap{};                  ///< payload of one swap, all workers together
+  std::size_t lead_bytes{}, worker_bytes{};    ///< arenas and message buffers of a node
+  arena_bytes lead_arenas{}, worker_arenas{};  ///< the same in parts
+
+  void set_memory(const arena_bytes& lead, const arena_bytes& worker) {
+    lead_arenas = lead, worker_arenas = worker;
+    lead_bytes = lead.total(), worker_bytes = worker.total();
+  }
 };
 
 /// Settings that every strategy shares.

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Resizing with antialiasing, to the bit as Pillow does it (src/libImaging/Resample.c, 8 bits per
-// channel): what FID and the data sets of papers are made with. The support of the filter grows
-// with the ratio, so that each input pixel counts; columns first, then rows, rounded in between.
+// Resizing with antialiasing as Pillow 3.3 to 12 does it (src/libImaging/Resample.c, 8 bits per
+// channel), with which the data sets and the FIDs of papers are made. The support of the filter
+// grows with the ratio, so that each input pixel counts; columns first, then rows, rounded in
+// between. Pillow 13 takes rows first where an image shrinks much more in height than in width.
 #pragma once
 
 #include <algorithm>
@@ -155,7 +156,7 @@ inline image8 resize_rows(const image8& in, int height, resize_filter filter) {
 
 }  // namespace detail
 
-/// The image at other extents, as Image.resize((width, height), filter) of Pillow.
+/// The image at other extents, as Image.resize((width, height), filter) of Pillow before 13.
 /// @throws usage_error if an extent is not positive
 inline image8 resize(const image8& image, int height, int width, resize_filter filter) {
   expects(height > 0 && width > 0 && image.height > 0 && image.width > 0,

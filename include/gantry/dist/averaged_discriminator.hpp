@@ -24,6 +24,7 @@
 #include "gantry/dist/device_scheduling.hpp"
 #include "gantry/dist/local_gan.hpp"
 #include "gantry/dist/network_packet.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/roster.hpp"
 #include "gantry/dist/stopwatch.hpp"
@@ -349,10 +350,13 @@ strategy_plan averaged_discriminator::plan(const common_config<T>& common, const
   p.worker_flops = b * settings.local_updates * (c::generate + c::learn_discriminator);
   p.bytes_down = down_size<T, B>(settings) * sizeof(float) * count;
   p.bytes_up = up_size<T, B>(settings) * sizeof(float) * count;
-  p.lead_bytes = server<T, B>::bytes(common.batch, common.topology.loss) +
-                 server<T, B>::message_bytes(settings, workers);
-  p.worker_bytes = worker<T, B, Source>::bytes(common.batch, common.topology.loss) +
-                   worker<T, B, Source>::message_bytes(common.batch, settings);
+  using helper = worker<T, B, Source>;
+  p.set_memory(node_memory({generator_arenas<T, B>, discriminator_arenas<T, B>},
+                           server<T, B>::bytes(common.batch, common.topology.loss),
+                           server<T, B>::message_bytes(settings, workers)),
+               node_memory({generator_arenas<T, B>, discriminator_arenas<T, B>},
+                           helper::bytes(common.batch, common.topology.loss),
+                           helper::message_bytes(common.batch, settings)));
   return p;
 }
 

@@ -23,6 +23,7 @@
 #include "gantry/dist/federated_settings.hpp"
 #include "gantry/dist/federated_worker.hpp"
 #include "gantry/dist/network_packet.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/roster.hpp"
 #include "gantry/dist/stopwatch.hpp"
@@ -310,26 +311,28 @@ class federated_average::server {
     const bool first = iteration == 0;
     pack();
     int n = 0, updates = 0;
-    while (updates == 0) {
+    do {
       const std::vector<int> live = roster_.live();
       n = *std::ranges::min_element(live, {}, [&](int w) { return at(due_, w); });
       const plan_message plan{.start = first, .deliver = true, .restart = true, .step = steps()};
       comm.send(message::control, plan.pack(), n);
-      if (first) send_networks(comm, n, report);
+      if (first) {
+        send_networks(comm, n, report);
+        go_on(comm, n, first, report);  // so that nobody waits for the first upload
+      }
       updates = receive_networks(comm, n, uploads_[0], report);
-    }
+    } while (updates == 0 && !first);
     watch.lap(phase::wait);
-    for (const int other : roster_.live()) {
-      if (other == n) continue;
-      const plan_message plan{.start = first, .deliver = false, .restart = false, .step = steps()};
-      comm.send(message::control, plan.pack(), other);
-      if (first) send_networks(comm, other, report);
+    if (!first) go_on(comm, n, first, report);
+    report.generator_steps = updates;
+    if (updates == 0) {  // the next round goes on with the others, if any
+      (void)roster_.live();
+      return;
     }
     const double a = config_.arrivals->weight(iteration - static_cast<double>(at(started_, n)));
     const std::array<contribution, 2> both{{{packet_, 0, 1 - a}, {uploads_[0], n, a}}};
     aggregate({}, both, packet_);
     unpack(updates);
-    report.generator_steps = updates;
     watch.lap(phase::generator);
     pack();
     send_networks(comm, n, report);
@@ -338,6 +341,16 @@ class federated_average::server {
     for (float& due : due_) due -= now;
     at(due_, n) = duration(n, iteration + 1);
     watch.lap(phase::exchange);
+  }
+  /// All but worker n: they go on with what they do, or start.
+  template <Communicator C>
+  void go_on(C& comm, int n, bool start, round_report& report) {
+    for (const int other : roster_.live()) {
+      if (other == n) continue;
+      const plan_message plan{.start = start, .deliver = false, .restart = false, .step = steps()};
+      comm.send(message::control, plan.pack(), other);
+      if (start) send_networks(comm, other, report);
+    }
   }
   /// Modelled time of a worker's upload that starts in a round.
   [[nodiscard]] float duration(int n, std::uint32_t round) const {
@@ -380,10 +393,15 @@ strategy_plan federated_average::plan(const common_config<T>& common, const conf
                    (counted ? settings.local.iterations(1, 1) : 1) *
                    (c::generate + c::learn_discriminator + c::feedback + c::learn_generator);
   p.bytes_down = p.bytes_up = packet<T, B>::size(settings) * sizeof(float) * count;
-  p.lead_bytes =
-      server<T, B>::bytes(common.batch, settings) + server<T, B>::message_bytes(settings, workers);
-  p.worker_bytes = worker<T, B, Source>::bytes(common.batch, common.topology.loss) +
-                   worker<T, B, Source>::message_bytes(common.batch, settings);
+  using helper = worker<T, B, Source>;
+  const arena_bytes held =
+      averages_discriminator(settings) ? discriminator_arenas<T, B> : arena_bytes{};
+  p.set_memory(
+      node_memory({generator_arenas<T, B>, held}, server<T, B>::bytes(common.batch, settings),
+                  server<T, B>::message_bytes(settings, workers)),
+      node_memory({generator_arenas<T, B>, discriminator_arenas<T, B>},
+                  helper::bytes(common.batch, common.topology.loss),
+                  helper::message_bytes(common.batch, settings)));
   return p;
 }
 

@@ -69,6 +69,13 @@ class judge {
            allocation_bytes<scalar>(head_elements(batch));
   }
 
+  /// Of its network alone.
+  static constexpr arena_bytes arenas() {
+    using scalar = typename B::scalar;
+    return {.parameters = allocation_bytes<scalar>(network_type::param_count) +
+                          allocation_bytes<scalar>(network_type::buffer_count)};
+  }
+
   [[nodiscard]] network_view<B> values() const { return {params_.span(), buffers_.span()}; }
 
   /// Writes the derivative of the generator's mean loss by each image of `fake`, drawing what the

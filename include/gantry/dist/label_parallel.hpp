@@ -17,6 +17,7 @@
 
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/local_gan.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
 namespace gantry::dist {
@@ -303,9 +304,13 @@ strategy_plan label_parallel::plan(const common_config<T>& common, const config&
   check<T>(settings);
   strategy_plan p;
   p.worker_flops = worker_flops<T>(common.batch, settings);
-  p.lead_bytes = server<T, B>::bytes(common.batch) + server<T, B>::message_bytes(workers);
-  p.worker_bytes = worker<T, B, Source>::bytes(common.batch, common.topology.loss) +
-                   worker<T, B, Source>::message_bytes(common.batch);
+  using lead = server<T, B>;
+  using helper = worker<T, B, Source>;
+  p.set_memory(node_memory({generator_arenas<T, B>}, lead::bytes(common.batch),
+                           lead::message_bytes(workers)),
+               node_memory({generator_arenas<T, B>, discriminator_arenas<T, B>},
+                           helper::bytes(common.batch, common.topology.loss),
+                           helper::message_bytes(common.batch)));
   return p;
 }
 

@@ -70,6 +70,20 @@ class layer_slices {
   std::size_t count_{};
 };
 
+/// Calls f(piece) for the pieces of at most `room` scalars that a slice travels in, first to last.
+template <class F>
+void for_each_piece(const layer_slice& s, std::size_t room, F&& f) {
+  for (std::size_t from = 0; from < s.scalars(); from += std::min(room, s.scalars() - from)) {
+    const std::size_t to = from + std::min(room, s.scalars() - from);
+    const std::size_t p0 = std::min(from, s.params), p1 = std::min(to, s.params);
+    f(layer_slice{.layer = s.layer,
+                  .first_param = s.first_param + p0,
+                  .params = p1 - p0,
+                  .first_buffer = s.first_buffer + (from - p0),
+                  .buffers = (to - p1) - (from - p0)});
+  }
+}
+
 /// Copies a slice between a network's arenas and a message: parameters, then statistics.
 template <Backend B>
 void download_slice(B& b, network_view<B> values, const layer_slice& s, std::span<float> message) {

@@ -4,8 +4,10 @@
 // What server and worker of layerwise_overlap agree on: settings, slices, messages.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <limits>
 
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/strategy.hpp"
@@ -32,7 +34,8 @@ enum class peer_rule {
 template <StepScheduler Scheduler>
 struct layerwise_config {
   overlap_mode overlap{overlap_mode::ready};
-  std::size_t bucket{0};   ///< bytes up to which layers share a message; 0: each has its own
+  std::size_t bucket{0};        ///< bytes up to which layers share a message; 0: each has its own
+  std::size_t piece{64 << 10};  ///< bytes of a message at most, unless blocking
   bool return_mean{true};  ///< workers go on from the averaged discriminator, else from their own
   Scheduler steps{};
   peer_rule peer{peer_rule::none};
@@ -63,6 +66,19 @@ template <class Net, class Config>
 constexpr layer_slices<Net> slices_of(const Config& c) {
   return layer_slices<Net>(c.overlap == overlap_mode::blocking ? layer_slices<Net>::everything
                                                                : c.bucket);
+}
+
+/// Scalars of a message at most: what larger slices are cut into, so that no node needs room for
+/// more and the mean of one piece is on its way back before the next has come.
+template <class Config>
+constexpr std::size_t message_room(const Config& c) {
+  return c.overlap == overlap_mode::blocking ? std::numeric_limits<std::size_t>::max()
+                                             : std::max<std::size_t>(1, c.piece / sizeof(float));
+}
+/// Scalars of the largest message that carries a part of a network.
+template <class Net, class Config>
+constexpr std::size_t largest_message(const Config& c) {
+  return std::min(slices_of<Net>(c).largest(), message_room(c));
 }
 
 /// Scalars of one peer pass.

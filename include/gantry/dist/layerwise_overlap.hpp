@@ -15,6 +15,7 @@
 #include "gantry/dist/layerwise_config.hpp"
 #include "gantry/dist/layerwise_server.hpp"
 #include "gantry/dist/layerwise_worker.hpp"
+#include "gantry/dist/node_memory.hpp"
 
 namespace gantry::dist {
 
@@ -51,9 +52,13 @@ struct basic_layerwise_overlap {
     p.bytes_down = (g::total + (settings.return_mean ? d::total : 0)) * sizeof(float) * count;
     p.bytes_up = d::total * sizeof(float) * count;
     p.bytes_swap = passes ? peer_packet<T>(settings) * sizeof(float) * count : 0;
-    p.lead_bytes = server<T, B>::bytes(common.batch) + server<T, B>::message_bytes(settings);
-    p.worker_bytes = worker<T, B, Source>::bytes(common.batch, settings, common.topology.loss) +
-                     worker<T, B, Source>::message_bytes(common.batch, settings);
+    using helper = worker<T, B, Source>;
+    p.set_memory(
+        node_memory({generator_arenas<T, B>, judge<T, B>::arenas()},
+                    server<T, B>::bytes(common.batch), server<T, B>::message_bytes(settings)),
+        node_memory({generator_arenas<T, B>, discriminator_arenas<T, B>},
+                    helper::bytes(common.batch, settings, common.topology.loss),
+                    helper::message_bytes(common.batch, settings)));
     return p;
   }
 };

@@ -39,8 +39,8 @@ class layerwise_server {
         d_slices_(slices_of<typename T::discriminator_type>(settings)),
         generator_(b, common, 1),
         judge_(b, common),
-        mean_(d_slices_.largest()),
-        slice_(std::max(g_slices_.largest(), d_slices_.largest())),
+        mean_(largest_message<typename T::discriminator_type>(settings)),
+        slice_(largest_slice(settings)),
         held_back_(holds_back(settings) ? discriminator_slices::total : 0) {
     config_.steps.begin(workers);
   }
@@ -51,10 +51,8 @@ class layerwise_server {
     return generator_player<T, B>::bytes(batch, 1) + judge<T, B>::bytes(batch);
   }
   static constexpr std::size_t message_bytes(const config& c) {
-    const std::size_t g = slices_of<typename T::generator_type>(c).largest();
-    const std::size_t d = slices_of<typename T::discriminator_type>(c).largest();
-    return d * sizeof(double) +
-           (std::max(g, d) + (holds_back(c) ? discriminator_slices::total : 0)) * sizeof(float);
+    return largest_message<typename T::discriminator_type>(c) * sizeof(double) +
+           (largest_slice(c) + (holds_back(c) ? discriminator_slices::total : 0)) * sizeof(float);
   }
 
   /// Learns the sizes of all shards and sends the generator to all. Workers begin with the same
@@ -149,6 +147,10 @@ class layerwise_server {
   static constexpr bool holds_back(const config& c) {
     return c.return_mean && c.overlap == overlap_mode::blocking;
   }
+  static constexpr std::size_t largest_slice(const config& c) {
+    return std::max(largest_message<typename T::generator_type>(c),
+                    largest_message<typename T::discriminator_type>(c));
+  }
   [[noreturn]] static void throw_lost() {
     throw workers_lost(
         "layerwise_overlap: expected at least one worker and found that all have stopped; start "
@@ -181,33 +183,40 @@ class layerwise_server {
   }
   template <Communicator C>
   std::size_t send_slice(C& comm, const layer_slice& s) {
-    const std::span<float> message = std::span(slice_).first(s.scalars());
-    download_slice(*backend_, generator_.state().values(), s, message);
-    return send_to_all(comm, message);
+    std::size_t bytes = 0;
+    for_each_piece(s, message_room(config_), [&](const layer_slice& piece) {
+      const std::span<float> message = std::span(slice_).first(piece.scalars());
+      download_slice(*backend_, generator_.state().values(), piece, message);
+      bytes += send_to_all(comm, message);
+    });
+    return bytes;
   }
 
-  /// The mean by sizes of shards over those whose slice comes, output layers first as they are
-  /// sent; a mean that is returned goes at once.
+  /// The mean by sizes of shards over those whose part comes, output layers first as they are sent;
+  /// a mean that is returned goes at once.
   template <Communicator C>
   void average(C& comm, round_report& report) {
-    for (std::size_t s = d_slices_.size(); s-- > 0;) {
-      const layer_slice& part = d_slices_[s];
-      const std::span<float> values = std::span(slice_).first(part.scalars());
-      mean_.begin();
-      for (int n = 1; n <= workers_; ++n) {
-        if (!is_live(n) || !receive_from(comm, message::model, values, n)) continue;
-        mean_.add(values, weights_[index(n)]);
-        report.bytes_up += values.size_bytes();
-      }
-      if (mean_.empty()) throw_lost();
-      mean_.finish(values);
-      upload_slice<B>(*backend_, values, part, judge_.values());
-      if (!config_.return_mean) continue;
-      if (held_back_.empty())
-        report.bytes_down += send_to_all(comm, values);
-      else
-        std::ranges::copy(values, held_back_.begin());
+    for (std::size_t s = d_slices_.size(); s-- > 0;)
+      for_each_piece(d_slices_[s], message_room(config_),
+                     [&](const layer_slice& piece) { average(comm, piece, report); });
+  }
+  template <Communicator C>
+  void average(C& comm, const layer_slice& part, round_report& report) {
+    const std::span<float> values = std::span(slice_).first(part.scalars());
+    mean_.begin();
+    for (int n = 1; n <= workers_; ++n) {
+      if (!is_live(n) || !receive_from(comm, message::model, values, n)) continue;
+      mean_.add(values, weights_[index(n)]);
+      report.bytes_up += values.size_bytes();
     }
+    if (mean_.empty()) throw_lost();
+    mean_.finish(values);
+    upload_slice<B>(*backend_, values, part, judge_.values());
+    if (!config_.return_mean) return;
+    if (held_back_.empty())
+      report.bytes_down += send_to_all(comm, values);
+    else
+      std::ranges::copy(values, held_back_.begin());
   }
 
   /// What the workers say about their round.

@@ -38,8 +38,9 @@ class layerwise_worker {
         g_slices_(slices_of<typename T::generator_type>(settings)),
         d_slices_(slices_of<typename T::discriminator_type>(settings)),
         gan_(b, common, std::move(source), index),
-        slice_(std::max(g_slices_.largest(), d_slices_.largest())),
+        slice_(largest_slice(settings)),
         packet_(peer_packet<T>(settings)),
+        statistics_(statistics(settings)),
         consolidation_(consolidated(settings)),
         memory_(replays(settings) ? settings.replay_capacity : 0, image_size),
         mixed_(b.allocate(mixed_elements(common.batch, settings))),
@@ -55,9 +56,7 @@ class layerwise_worker {
            allocation_bytes<typename B::scalar>(mixed_elements(batch, c));
   }
   static constexpr std::size_t message_bytes(int batch, const config& c) {
-    const std::size_t slice = std::max(slices_of<typename T::generator_type>(c).largest(),
-                                       slices_of<typename T::discriminator_type>(c).largest());
-    return (slice + peer_packet<T>(c)) * sizeof(float) +
+    return (largest_slice(c) + peer_packet<T>(c) + statistics(c)) * sizeof(float) +
            elastic_consolidation::bytes(consolidated(c)) +
            (replays(c) ? fake_memory::bytes(c.replay_capacity, image_size) +
                              local_gan<T, B, Source>::host_bytes(batch)
@@ -81,7 +80,10 @@ class layerwise_worker {
     std::array<float, layerwise_plan::size> packed{};
     if (!comm.receive(message::control, packed, 0)) return order::stop;
     const layerwise_plan plan = layerwise_plan::unpack(packed);
-    if (plan.what != order::train) return plan.what;
+    if (plan.what != order::train) {
+      take_back();
+      return plan.what;
+    }
     watch.lap(phase::wait);
     report_ = {};
     const bool passes = plan.send_to >= 0;
@@ -101,13 +103,7 @@ class layerwise_worker {
     }
     send_report(comm, plan.steps.discriminator + (passes ? config_.peer_steps : 0));
     if (config_.return_mean && !take_discriminator(comm)) return order::stop;
-    if (config_.overlap != overlap_mode::blocking) {
-      // The next real batch is read while the generator is on its way.
-      stopwatch reading(times_);
-      gan_.read(batch_index());
-      has_read_ = true;
-      reading.lap(phase::data);
-    }
+    if (config_.overlap != overlap_mode::blocking) work_ahead(comm, iteration + 1);
     return take_generator(comm) ? order::train : order::stop;
   }
 
@@ -126,6 +122,13 @@ class layerwise_worker {
   static constexpr std::size_t consolidated(const config& c) {
     return c.peer == peer_rule::consolidate ? T::discriminator_type::param_count : 0;
   }
+  static constexpr std::size_t largest_slice(const config& c) {
+    return std::max(largest_message<typename T::generator_type>(c),
+                    largest_message<typename T::discriminator_type>(c));
+  }
+  static constexpr std::size_t statistics(const config& c) {
+    return c.overlap == overlap_mode::blocking ? 0 : T::discriminator_type::buffer_count;
+  }
   static constexpr std::size_t mixed_elements(int batch, const config& c) {
     return replays(c) ? B::storage::layout::elements(T::sample_shape, batch) : 0;
   }
@@ -140,6 +143,31 @@ class layerwise_worker {
   discriminator_player<T, B>& player() { return gan_.discriminator(); }
   /// Numbers real batches and fakes: the discriminator's steps so far, whatever a scheduler says.
   std::uint32_t batch_index() { return static_cast<std::uint32_t>(player().state().step); }
+
+  /// What of a round's first step needs no fakes is done while the generator is on its way: the
+  /// real batch is read and passed through the discriminator.
+  template <Communicator C>
+  void work_ahead(C& comm, std::uint32_t iteration) {
+    stopwatch watch(times_);
+    gan_.read(batch_index());
+    has_read_ = true;
+    watch.lap(phase::data);
+    backend_->download(player().state().values().buffers.data(), statistics_);
+    player().begin_learn(gan_.real(), iteration, 0);
+    backend_->synchronize();
+    ahead_ = common_.batch * flops_ahead;
+    charge(comm, ahead_);
+    watch.lap(phase::discriminator);
+  }
+  /// The round does not come, or only after a checkpoint, which must not hold a half step.
+  void take_back() {
+    if (std::exchange(ahead_, 0.0) == 0.0) return;
+    backend_->upload(statistics_, player().state().values().buffers.data());
+    player().forget();
+  }
+  static constexpr double flops_ahead = discriminator_player<T, B>::scores_apart
+                                            ? costs<T>::learn_discriminator / 2
+                                            : T::discriminator_type::flops.forward;
 
   template <Communicator C>
   void generate(C& comm, stopwatch& watch) {
@@ -172,7 +200,7 @@ class layerwise_worker {
           if (at.from_peer) consolidate();
           player().update();
         });
-    charge(comm, common_.batch * costs<T>::learn_discriminator);
+    charge(comm, common_.batch * costs<T>::learn_discriminator - std::exchange(ahead_, 0.0));
     return loss;
   }
 
@@ -180,7 +208,8 @@ class layerwise_worker {
   /// nothing more is added to the gradients behind it, else after it.
   template <Communicator C>
   double uploading_step(C& comm, const network_input<B>& fake, const step_of_round& at) {
-    layer_charge cost(comm, common_.batch * costs<T>::learn_discriminator);
+    const double flops = common_.batch * costs<T>::learn_discriminator - std::exchange(ahead_, 0.0);
+    layer_charge cost(comm, flops);
     std::size_t next = d_slices_.size();
     const auto release = [&](std::size_t layer) {
       for (; next > 0 && d_slices_[next - 1].layer >= layer; --next) {
@@ -193,7 +222,7 @@ class layerwise_worker {
     hooks.after_backward = [&](std::size_t i) {
       if (i == 0) return;
       if (i + 1 == T::discriminator_type::depth)
-        cost.layer(common_.batch * (costs<T>::learn_discriminator - backward_of_fakes));
+        cost.layer(flops - common_.batch * backward_of_fakes);
       const flop_count& f = T::discriminator_type::layer_flops[i];
       cost.layer(common_.batch * (f.input_gradient + f.weight_gradient));
       release(i);
@@ -217,9 +246,11 @@ class layerwise_worker {
   template <Communicator C>
   void send_slice(C& comm, const layer_slice& s) {
     stopwatch watch(times_);
-    const std::span<float> message = std::span(slice_).first(s.scalars());
-    download_slice(*backend_, player().state().values(), s, message);
-    comm.send(message::model, message, 0);
+    for_each_piece(s, message_room(config_), [&](const layer_slice& piece) {
+      const std::span<float> message = std::span(slice_).first(piece.scalars());
+      download_slice(*backend_, player().state().values(), piece, message);
+      comm.send(message::model, message, 0);
+    });
     watch.lap(phase::exchange);
   }
 
@@ -294,10 +325,13 @@ class layerwise_worker {
   /// Receives a slice into a network. @returns false if the server is gone
   template <Communicator C>
   bool take_slice(C& comm, const layer_slice& s, network_view<B> values) {
-    const std::span<float> message = std::span(slice_).first(s.scalars());
-    if (!comm.receive(message::model, message, 0)) return false;
-    upload_slice(*backend_, std::span<const float>(message), s, values);
-    return true;
+    bool here = true;
+    for_each_piece(s, message_room(config_), [&](const layer_slice& piece) {
+      const std::span<float> message = std::span(slice_).first(piece.scalars());
+      here = here && comm.receive(message::model, message, 0);
+      if (here) upload_slice(*backend_, std::span<const float>(message), piece, values);
+    });
+    return here;
   }
 
   template <Communicator C>
@@ -359,6 +393,8 @@ class layerwise_worker {
   discriminator_slices d_slices_;
   local_gan<T, B, Source> gan_;
   std::vector<float> slice_, packet_;
+  std::vector<float> statistics_;  // of the discriminator before what was done ahead
+  double ahead_{};                 // operations of the next step that are done
   elastic_consolidation consolidation_;
   fake_memory memory_;
   typename B::buffer_type mixed_;

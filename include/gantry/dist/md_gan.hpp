@@ -17,6 +17,7 @@
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/feedback_merge.hpp"
 #include "gantry/dist/generated_batches.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/swap.hpp"
@@ -401,10 +402,12 @@ strategy_plan md_gan::plan(const common_config<T>& common, const config& setting
   p.bytes_down = 2 * packed_batch<T>(b) * sizeof(float) * count;
   p.bytes_up = static_cast<std::uint64_t>(b) * T::sample_shape.size() * sizeof(float) * count;
   p.bytes_swap = workers > 1 ? packet_size<T>(settings) * sizeof(float) * count : 0;
-  p.lead_bytes =
-      server<T, B>::bytes(b, settings) + server<T, B>::message_bytes(b, settings, workers);
-  p.worker_bytes = worker<T, B, Source>::bytes(b, common.topology.loss) +
-                   worker<T, B, Source>::message_bytes(b, settings);
+  using lead = server<T, B>;
+  using helper = worker<T, B, Source>;
+  p.set_memory(node_memory({generator_arenas<T, B>}, lead::bytes(b, settings),
+                           lead::message_bytes(b, settings, workers)),
+               node_memory({discriminator_arenas<T, B>}, helper::bytes(b, common.topology.loss),
+                           helper::message_bytes(b, settings)));
   return p;
 }
 

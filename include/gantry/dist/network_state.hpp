@@ -7,6 +7,7 @@
 
 #include "gantry/concepts/network.hpp"
 #include "gantry/concepts/optimizer.hpp"
+#include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/layer_slices.hpp"
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
@@ -46,6 +47,16 @@ class network_state {
     return allocation_bytes<scalar>(Net::param_count) * 2 +
            allocation_bytes<scalar>(optimizer_count) + allocation_bytes<scalar>(Net::buffer_count) +
            allocation_bytes<scalar>(average_count);
+  }
+
+  /// Those bytes by what they hold.
+  static constexpr arena_bytes arenas() {
+    using scalar = typename B::scalar;
+    return {.parameters = allocation_bytes<scalar>(Net::param_count) +
+                          allocation_bytes<scalar>(Net::buffer_count) +
+                          allocation_bytes<scalar>(average_count),
+            .gradients = allocation_bytes<scalar>(Net::param_count),
+            .optimizer_state = allocation_bytes<scalar>(optimizer_count)};
   }
 
   /// Initial weights; player 0 is the generator, 1 + w the discriminator of worker w.

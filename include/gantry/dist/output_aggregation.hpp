@@ -19,6 +19,7 @@
 
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/generated_batches.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/output_rules.hpp"
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
@@ -395,9 +396,12 @@ strategy_plan output_aggregation::plan(const common_config<T>& common, const con
       (static_cast<std::uint64_t>(settings.fakes) * packed_batch<T>(b) * sizeof(float) + numbers) *
       count;
   p.bytes_up = numbers * (1 + T::sample_shape.size()) * count;
-  p.lead_bytes = server<T, B>::bytes(b, settings) + server<T, B>::message_bytes(b, workers);
-  p.worker_bytes =
-      worker<T, B, Source>::bytes(b, common.topology.loss) + worker<T, B, Source>::message_bytes(b);
+  using lead = server<T, B>;
+  using helper = worker<T, B, Source>;
+  p.set_memory(node_memory({generator_arenas<T, B>}, lead::bytes(b, settings),
+                           lead::message_bytes(b, workers)),
+               node_memory({discriminator_arenas<T, B>}, helper::bytes(b, common.topology.loss),
+                           helper::message_bytes(b)));
   return p;
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gantry/base/error.hpp"
@@ -223,9 +224,9 @@ class discriminator_player {
   double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
                std::uint32_t local_step, Update&& update_now) {
     B& b = *backend_;
+    if (begun_ == progress::none) begin_forward(real, iteration, local_step);
+    const bool has_learned_real = std::exchange(begun_, progress::none) == progress::backward;
     reset_loss();
-    state_.clear_gradients(b);
-    forward(real, real_, iteration, 2 * local_step);
     forward(fake, fake_, iteration, 2 * local_step + 1);
     const logits<B> on_real = logits_of(real_, 0), on_fake = logits_of(fake_, 1);
     loss_.discriminator(b, on_real, on_fake, loss_sum_.data());
@@ -241,7 +242,7 @@ class discriminator_player {
       penalties_.backward(b, loss_, step, penalty_point::fake, fake.samples, fake_);
       penalties_.elsewhere(b, loss_, step, real, fake.samples, real_);
     } else {
-      state_.network.backward(b, state_.values(), real.samples, real_, state_.gradients(), {});
+      if (!has_learned_real) learn_real(real);
       state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
     }
     augmentation_.observe(b, on_real);
@@ -249,6 +250,25 @@ class discriminator_player {
     augmentation_.step(state_.network);
     return read_loss();
   }
+
+  /// What of the next learn() needs no fakes, for those who have the real batch earlier: its
+  /// forward and, where they are scored apart, its backward. The result is the same, bit for bit.
+  /// Not before the first learn(). Running statistics move here, so that who is not going to learn
+  /// restores them and calls forget().
+  void begin_learn(const network_input<B>& real, std::uint32_t iteration,
+                   std::uint32_t local_step) {
+    begin_forward(real, iteration, local_step);
+    if constexpr (scores_apart) {
+      if (loss_.generator_needs_real()) return;  // neither does its discriminator score them apart
+      reset_loss();
+      loss_.discriminator(*backend_, logits_of(real_, 0), logits_of(fake_, 1), loss_sum_.data());
+      learn_real(real);
+      begun_ = progress::backward;
+    }
+  }
+  void forget() { begun_ = progress::none; }
+  /// Whether begin_learn has a backward too, for objectives that do not compare.
+  static constexpr bool scores_apart = !HasPenalties<loss_type> && outputs_of<loss_type> == 1;
 
   /// One optimizer step; or begin_step of the state, and then each part by itself.
   void update() {
@@ -330,6 +350,16 @@ class discriminator_player {
     state_.network.forward(*backend_, state_.values(), x, tape, mode::train,
                            random(iteration, pass));
   }
+  void begin_forward(const network_input<B>& real, std::uint32_t iteration,
+                     std::uint32_t local_step) {
+    state_.clear_gradients(*backend_);
+    forward(real, real_, iteration, 2 * local_step);
+    begun_ = progress::forward;
+  }
+  void learn_real(const network_input<B>& real) {
+    state_.network.backward(*backend_, state_.values(), real.samples, real_, state_.gradients(),
+                            {});
+  }
   /// The outputs of an auxiliary classifier lie between the logits, which are brought together.
   static constexpr bool has_classifier = outputs_of<loss_type> > 1;
   static constexpr std::size_t head_elements(int n) {
@@ -367,6 +397,7 @@ class discriminator_player {
   typename B::buffer_type loss_sum_, heads_;
   penalties_type penalties_;
   augmentation_control augmentation_;
+  enum class progress { none, forward, backward } begun_{progress::none};  // of the next step
 };
 
 }  // namespace gantry::dist

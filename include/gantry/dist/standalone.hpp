@@ -8,6 +8,7 @@
 
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/local_gan.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
 namespace gantry::dist {
@@ -38,7 +39,10 @@ struct standalone {
     p.lead_flops = common.batch *
                    (settings.fakes * settings.critic_steps * c::generate +
                     steps(settings) * c::learn_discriminator + c::feedback + c::learn_generator);
-    p.lead_bytes = node<T, B, Source>::bytes(common.batch, settings, common.topology.loss);
+    p.set_memory(
+        node_memory({generator_arenas<T, B>, discriminator_arenas<T, B>},
+                    node<T, B, Source>::bytes(common.batch, settings, common.topology.loss), 0),
+        {});
     return p;
   }
 

@@ -143,10 +143,11 @@ inline std::vector<std::uint16_t> npz_labels(const npz_array& array, const std::
   for (std::uint64_t i = 0; i < header.count; ++i) {
     std::uint64_t value = 0;
     for (std::uint64_t b = item; b-- > 0;) value = value << 8 | bytes[i * item + b];
-    // A negative number, or one of 64 bits, is far above every label either way.
+    // What is negative or needs 64 bits is no label either way.
     constexpr std::uint64_t beyond = std::numeric_limits<std::uint16_t>::max();
-    labels.push_back(checked_label(static_cast<std::int64_t>(std::min(value, beyond)), name,
-                                   "image " + std::to_string(i)));
+    const bool negative = header.type[1] == 'i' && value >> (8 * item - 1) != 0;
+    const auto shown = static_cast<std::int64_t>(std::min(value, beyond));
+    labels.push_back(checked_label(negative ? -1 : shown, name, "image " + std::to_string(i)));
   }
   return labels;
 }

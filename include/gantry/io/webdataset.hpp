@@ -110,8 +110,9 @@ class webdataset {
         label = number_in_json(in, file);
       }
     }
-    const bool hidden = image != nullptr && key_of(image->name).first.ends_with('/');
-    if (image == nullptr || hidden) return;
+    if (image == nullptr) return;
+    const std::string key = key_of(image->name).first;
+    if (key.empty() || key.ends_with('/')) return;  // macOS adds "._img.png"
     if (label) labels_.push_back(*label);
     images_.push_back({shard, *image});
   }

@@ -45,7 +45,7 @@ inline void read_images(const data::image_set& set, std::size_t first, std::size
                         std::vector<float>& images) {
   const std::size_t size = set.sample_size();
   images.resize(count * size);
-  std::ranges::transform(std::span(set.pixels).subspan(first * size, count * size), images.begin(),
+  std::ranges::transform(set.all_pixels().subspan(first * size, count * size), images.begin(),
                          [](std::uint8_t pixel) { return data::pixel_to_float[pixel]; });
 }
 

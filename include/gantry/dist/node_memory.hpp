@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <initializer_list>
+
+#include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/players.hpp"
+
+namespace gantry::dist {
+
+/// What a node holds: its networks, activations in what else it allocates from its backend, and
+/// messages.
+constexpr arena_bytes node_memory(std::initializer_list<arena_bytes> networks,
+                                  std::size_t allocated, std::size_t messages) {
+  arena_bytes all{.messages = messages};
+  for (const arena_bytes& n : networks) {
+    all.parameters += n.parameters;
+    all.gradients += n.gradients;
+    all.optimizer_state += n.optimizer_state;
+    allocated -= n.total();
+  }
+  all.activations = allocated;
+  return all;
+}
+
+template <Topology T, Backend B>
+constexpr arena_bytes generator_arenas = generator_player<T, B>::state_type::arenas();
+template <Topology T, Backend B>
+constexpr arena_bytes discriminator_arenas = discriminator_player<T, B>::state_type::arenas();
+
+}  // namespace gantry::dist
