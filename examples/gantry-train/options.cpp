@@ -311,7 +311,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
     return std::nullopt;
   }
   o.configuration_file =
-      config_text(app, o.given, {"resume", "sample", "from", "overwrite", "dry-run"});
+      config_text(app, o.given, {"resume", "sample", "from", "npy", "overwrite", "dry-run"});
   o.model_given = app.count("--model") > 0;
   for (const model_info& m : models)
     if (m.name == o.model) use_model(app, m, o);
