@@ -4,7 +4,7 @@
 # The optional parts of Gantry: a target each, made where its third party is found. Used by this
 # build and, installed beside GantryConfig.cmake, by find_package(Gantry COMPONENTS ...).
 
-set(GANTRY_COMPONENTS cuda mpi nccl)
+set(GANTRY_COMPONENTS cuda mpi nccl png jpeg)
 
 # Makes gantry::<component>, a real target in Gantry's own build and an imported one elsewhere, and
 # notes in the target what it was found in.
@@ -19,6 +19,10 @@ function(gantry_make_component component found)
   endif()
   target_link_libraries(${target} INTERFACE gantry::gantry ${ARGN})
   set_target_properties(${target} PROPERTIES GANTRY_FOUND_IN "${found}")
+  if(component MATCHES "^(png|jpeg)$") # what io/installed_codecs.hpp asks
+    string(TOUPPER "${component}" codec)
+    target_compile_definitions(${target} INTERFACE GANTRY_WITH_${codec})
+  endif()
   # An installation merges include/ and kernels/; the source tree has two roots.
   if(TARGET gantry AND component STREQUAL "cuda")
     target_include_directories(${target} INTERFACE "${Gantry_SOURCE_DIR}/kernels")
@@ -69,6 +73,20 @@ function(gantry_find_component component missing)
     else()
       set(sentence "it needs nccl.h and libnccl (install libnccl-dev or set NCCL_ROOT)")
     endif()
+  elseif(component STREQUAL "png")
+    find_package(PNG QUIET)
+    if(TARGET PNG::PNG)
+      gantry_make_component(png "libpng ${PNG_VERSION_STRING}" PNG::PNG)
+      return()
+    endif()
+    set(sentence "it needs libpng (install libpng-dev)")
+  elseif(component STREQUAL "jpeg")
+    find_package(JPEG QUIET)
+    if(TARGET JPEG::JPEG)
+      gantry_make_component(jpeg "libjpeg ${JPEG_VERSION}" JPEG::JPEG)
+      return()
+    endif()
+    set(sentence "it needs libjpeg (install libjpeg62-turbo-dev)")
   else()
     list(JOIN GANTRY_COMPONENTS ", " known)
     set(sentence "Gantry has no such component, only ${known}")

@@ -25,6 +25,8 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/GantryConfigVersion.cmak
 install(FILES "${PROJECT_BINARY_DIR}/GantryConfig.cmake"
               "${PROJECT_BINARY_DIR}/GantryConfigVersion.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/GantryComponents.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/gantry-config.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/gantry-config-version.cmake"
         DESTINATION "${GANTRY_PACKAGE_DIR}")
 
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_DATADIR BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}"

@@ -10,6 +10,7 @@ option(GANTRY_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(GANTRY_NATIVE "Compile the programs for this machine's CPU" ${PROJECT_IS_TOP_LEVEL})
 option(GANTRY_WERROR "Treat warnings as errors" OFF)
 option(GANTRY_CUDA "Enable the CUDA language and build .cu files" OFF)
+option(GANTRY_FUZZ "Build the libFuzzer programs of tests/fuzz (clang++)" OFF)
 set(GANTRY_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 set(GANTRY_ALL_PRESETS
     mlp28 cnn28 dcgan28 dcgan32 dcgan64 acgan28 wgan_gp32 wgan_gp32_narrow sngan32 sngan32_narrow

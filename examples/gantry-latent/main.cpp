@@ -21,6 +21,7 @@
 
 #include "gantry-train/checkpoint_generator.hpp"
 #include "gantry-train/checks.hpp"
+#include "gantry-train/settings.hpp"
 #include "latent_grid.hpp"
 
 namespace {
@@ -32,6 +33,7 @@ struct latent_options {
   std::filesystem::path outdir{"runs/gantry-latent"};
   int steps{8}, label{0}, threads{0};
   bool has_label{false}, rescale{false}, quiet{false};
+  std::vector<setting> given;
 };
 
 /// @returns nothing if help or the version was printed. @throws usage_error
@@ -57,8 +59,9 @@ std::optional<latent_options> parse(int argc, const char* const* argv) {
   app.add_option("--outdir", o.outdir, "folder for latents.png, latents.npy and latents.txt");
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
   app.add_flag("--quiet", o.quiet, "no output");
+  add_config_flag(app);
   try {
-    app.parse(argc, argv);
+    o.given = parse_layers(app, argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() != 0)
       throw usage_error(std::string(e.what()) + "; gantry-latent --help describes the flags");
@@ -140,6 +143,8 @@ int run(const latent_options& o) {
   io::write_png(o.outdir / "latents.png", picture);
   io::write_npy(o.outdir / "latents.npy", latents, {count, size});
   io::write_file_atomic(o.outdir / "latents.txt", names);
+  for (const setting& s : o.given)
+    if (!o.quiet) std::printf("setting: %s\n", described(s).c_str());
   if (!o.quiet)
     std::printf("%zu images of %s from %s: %s\n", count, generator.model().c_str(),
                 generator.folder().c_str(), (o.outdir / "latents.png").c_str());

@@ -31,7 +31,14 @@ const preset& preset_of(const std::filesystem::path& checkpoint, const io::json:
 }  // namespace
 
 checkpoint_generator::checkpoint_generator(const std::string& from, const program_options& o)
-    : options_(o), folder_(require_checkpoint(from)) {
+    : options_(o) {
+  if (from.empty()) {
+    networks_ = &chosen_preset(o);
+    plan_ = networks_->plan(o);
+    folder_ = o.init_generator;
+    return;
+  }
+  folder_ = require_checkpoint(from);
   train::verify_checkpoint(folder_);
   const io::json::value settings = train::detail::read_json(folder_ / "config.json");
   networks_ = &preset_of(folder_, settings, o);
@@ -44,7 +51,9 @@ void checkpoint_generator::generate(std::span<const float> latents,
                                     std::span<const std::uint8_t> labels,
                                     std::span<float> images) const {
   if (pairs_ == 0) {
-    networks_->generate(options_, folder_ / "generator_ema.safetensors", latents, labels, images);
+    const bool is_file = folder_ == options_.init_generator;
+    networks_->generate(options_, is_file ? folder_ : folder_ / ("generator" + suffix_), latents,
+                        labels, images);
     return;
   }
   const auto from = static_cast<std::size_t>(plan_.latent.size()),
@@ -60,8 +69,7 @@ void checkpoint_generator::generate(std::span<const float> latents,
     }
     if (own.empty()) continue;
     std::vector<float> x(own.size() * to);
-    networks_->generate(options_,
-                        folder_ / ("generator-" + std::to_string(pair + 1) + "_ema.safetensors"), z,
+    networks_->generate(options_, folder_ / ("generator-" + std::to_string(pair + 1) + suffix_), z,
                         {}, x);
     for (std::size_t k = 0; k < own.size(); ++k)
       std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(k * to), to,

@@ -13,9 +13,13 @@
 
 class checkpoint_generator {
  public:
-  /// `from` is a checkpoint or the folder of a run. @throws gantry::data_error if there is none, it
-  /// is damaged, it is of networks that this build does not have, or --model names others
+  /// `from` is a checkpoint or the folder of a run; without one, the generator is that of
+  /// --init-generator and --model. @throws gantry::data_error if there is none, it is damaged, it
+  /// is of networks that this build does not have, or --model names others
   checkpoint_generator(const std::string& from, const program_options& o);
+
+  /// Generates by the weights of the last update instead of their average.
+  void use_raw_weights() { suffix_ = ".safetensors"; }
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   [[nodiscard]] const std::string& model() const { return networks_->about.name; }
@@ -34,5 +38,6 @@ class checkpoint_generator {
   std::filesystem::path folder_;
   const preset* networks_;
   run_plan plan_;
+  std::string suffix_{"_ema.safetensors"};
   int pairs_{};  ///< label-parallel networks: of label n - 1 in generator-n
 };

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include "gantry/data/cifar.hpp"
 #include "gantry/data/mnist.hpp"
@@ -10,6 +12,7 @@
 #include "gantry/train/data_hash.hpp"
 
 #include "data_sets.hpp"
+#include "gantry-data/pack.hpp"
 
 namespace {
 
@@ -40,10 +43,6 @@ constexpr std::array<published, 2> twins{
      {"fashion-mnist", "16d82e2b505296aa2b78bd5ea0992634f30419a4c97def7c907d154a35ac6157",
       "9f1ec356a747bfe4ebab3cfb722d3694c9ca737e2570f6f90cf31d7b6fd689d4"}}};
 
-std::string extents(hwc s) {
-  return std::to_string(s.h) + " x " + std::to_string(s.w) + " x " + std::to_string(s.c);
-}
-
 /// "Fashion-MNIST train, 60000 images of 28 x 28 x 1, SHA-256 16d82e2b5052, from ...".
 /// @throws data_error for the published files of another set
 std::string checked_facts(const data::image_set& set, const std::string& name) {
@@ -56,7 +55,7 @@ std::string checked_facts(const data::image_set& set, const std::string& name) {
   std::string files;
   for (const auto& file : set.files) files += (files.empty() ? "" : ", ") + file.string();
   return set.name + ", " + std::to_string(set.size()) + " images of " +
-         extents({set.height, set.width, set.channels}) + ", SHA-256 " + hash.substr(0, 12) +
+         extents_text({set.height, set.width, set.channels}) + ", SHA-256 " + hash.substr(0, 12) +
          ", from " + files;
 }
 
@@ -68,27 +67,83 @@ data_sets::pointer fit(const data_sets::pointer& published, hwc shape) {
   return std::make_shared<const data::image_set>(data::to_channels(sized, shape.c));
 }
 
+/// A run must not take its own pictures for data. @throws usage_error
+void require_outdir_elsewhere(const program_options& o) {
+  std::error_code failed;
+  const std::filesystem::path data = std::filesystem::canonical(o.data, failed),
+                              outdir = std::filesystem::weakly_canonical(o.outdir, failed);
+  const auto end = std::ranges::mismatch(data, outdir).in1;
+  if (!failed && end == data.end())
+    throw usage_error("--outdir was expected to be outside of the images of --data and " +
+                      o.outdir.string() + " is in " + o.data + "; name another one");
+}
+
+/// Images at a path, mapped at the extents of the networks.
+data_sets load_own(const program_options& o, hwc image) {
+  require_outdir_elsewhere(o);
+  std::filesystem::path cache = o.data_cache.empty() ? user_cache() : o.data_cache;
+  if (cache.empty()) cache = o.outdir;
+  fitted_pictures own =
+      fit_pictures(o.data, {.image = image, .threads = o.threads, .quiet = o.quiet}, cache);
+  const data::packed_images& packed = own.packed;
+  data_sets sets{.train = packed.images, .classes = static_cast<int>(packed.header.classes)};
+  sets.published_train = sets.train;
+  sets.train_facts =
+      std::to_string(packed.images->size()) + " images of " + extents_text(image) +
+      (sets.classes > 0 ? " in " + std::to_string(sets.classes) + " classes" : ", no labels") +
+      ", SHA-256 " + packed.contents().substr(0, 12) + ", from " + o.data + ": " + own.note;
+  return sets;
+}
+
 }  // namespace
+
+bool is_published(const program_options& o) {
+  return std::ranges::find(choices(), o.data, &data_choice::name) != choices().end();
+}
 
 const data_choice& chosen_data(const program_options& o) {
   return *std::ranges::find(choices(), o.data, &data_choice::name);
 }
 
+std::string published_names(const char* between) {
+  std::string names;
+  for (const data_choice& choice : choices()) names += (names.empty() ? "" : between) + choice.name;
+  return names;
+}
+
+std::string data_complaint(const std::string& text) {
+  if (std::ranges::find(choices(), text, &data_choice::name) != choices().end() || is_there(text))
+    return {};
+  return "expected one of " + published_names(", ") +
+         " or the path of a folder or file of images, found \"" + text + "\"";
+}
+
+void require_labels(const program_options& o, const data_sets& sets, int classes_of_networks) {
+  if (classes_of_networks == 0 || sets.classes > 0) return;
+  throw usage_error("--data was expected to have labels for " + o.model +
+                    ", which reads them, and " + o.data +
+                    " has none; put the images of each class into a folder of their own or use "
+                    "another --model");
+}
+
 void require_fitting_images(const program_options& o, hwc image) {
+  if (!is_published(o)) return;  // those are resized to anything
   const hwc published = chosen_data(o).image;
   if (image.h < published.h || image.w < published.w || image.c < published.c)
-    throw usage_error("--model was expected to make images of at least " + extents(published) +
-                      " for --data " + o.data + " and " + o.model + " makes " + extents(image) +
-                      "; use another --model, such as dcgan32");
+    throw usage_error("--model was expected to make images of at least " + extents_text(published) +
+                      " for --data " + o.data + " and " + o.model + " makes " +
+                      extents_text(image) + "; use another --model, such as dcgan32");
 }
 
 data_sets load_data(const program_options& o, hwc image) {
+  if (!is_published(o)) return load_own(o, image);
   const data_choice& choice = chosen_data(o);
   const auto read = [&](data::split part) {
     return std::make_shared<const data::image_set>(choice.read(o.data_dir, part));
   };
   data_sets sets{.published_train = read(data::split::train),
-                 .published_test = read(data::split::test)};
+                 .published_test = read(data::split::test),
+                 .classes = choice.classes};
   sets.train_facts = checked_facts(*sets.published_train, choice.name);
   sets.test_facts = checked_facts(*sets.published_test, choice.name);
   sets.train = fit(sets.published_train, image);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The data sets that gantry-train knows by name.
+// The data sets that gantry-train knows by name, and those of its users.
 #pragma once
 
 #include <filesystem>
@@ -23,20 +23,34 @@ struct data_choice {
   std::filesystem::path default_folder;  ///< where it is without --data-dir; empty: nowhere
 };
 
-/// The set that --data names.
+/// Whether --data names a published set; else it is the path of somebody's own images.
+bool is_published(const program_options& o);
+
+/// The published set that --data names.
 const data_choice& chosen_data(const program_options& o);
 
+/// What --data may be: the name of a published set, or a path. Returns what is wrong, or nothing.
+std::string data_complaint(const std::string& text);
+
+/// "fashion-mnist,mnist,..."
+std::string published_names(const char* between);
+
 /// A set as published, which the classifier reads, and in the extents of the networks; the same
-/// object where the extents agree.
+/// object where the extents agree. Own images have no test set.
 struct data_sets {
   using pointer = std::shared_ptr<const gantry::data::image_set>;
   pointer published_train{}, published_test{}, train{}, test{};
   std::string train_facts{}, test_facts{};  ///< name, size, SHA-256 and files
+  int classes{};                            ///< 0: no labels
 };
 
 /// @throws gantry::usage_error if networks for such images cannot be trained on the set
 void require_fitting_images(const program_options& o, gantry::hwc image);
 
-/// Reads both parts and brings them to the extents of the networks.
+/// Reads both parts and brings them to the extents of the networks. Own images are decoded once,
+/// with progress unless o.quiet, and kept in the cache for the next run.
 /// @throws gantry::data_error for files that are missing, damaged or those of another set
 data_sets load_data(const program_options& o, gantry::hwc image);
+
+/// @throws gantry::usage_error if networks that read labels are to train on a set without
+void require_labels(const program_options& o, const data_sets& sets, int classes_of_networks);

@@ -32,6 +32,9 @@ void print_plan(const program_options& o, const run_plan& p) {
   io::json::object all = configuration(o);
   all.set("iterations", o.iterations);
   all.set("outdir", o.outdir.string());
+  io::json::object sources;
+  for (const setting& s : o.given) sources.set(s.name, s.from);
+  all.set("sources", std::move(sources));
   all.set("threads", o.threads);
   all.set("device", o.device);
   all.set("transport", o.transport);
@@ -63,7 +66,8 @@ std::filesystem::path resolve_resume(const program_options& o) {
   const auto found = require_checkpoint(o.resume == "latest" ? o.outdir.string() : o.resume);
   for (const auto& later : incomplete_after(found))
     std::fprintf(stderr,
-                 "gantry-train: %s has no MANIFEST.json and is left aside, resuming from %s\n",
+                 "gantry-train: %s has no MANIFEST.json and is left aside, resuming from %s; a new "
+                 "checkpoint of its iteration takes its place\n",
                  later.c_str(), found.c_str());
   return found;
 }
@@ -115,8 +119,16 @@ int run(program_options o, transport& nodes) {
   if (!o.quiet) announce(o);
   o.resume_from = resolve_resume(o);
   data_sets sets = load_data(o, networks.image);
+  require_labels(o, sets, networks.classes);
   if (!o.quiet) {
-    std::printf("data: %s\ndata: %s\n", sets.train_facts.c_str(), sets.test_facts.c_str());
+    std::printf("data: %s\n", sets.train_facts.c_str());
+    if (sets.test)
+      std::printf("data: %s\n", sets.test_facts.c_str());
+    else
+      std::printf(
+          "scores: none, there is no feature network for your own images; losses and "
+          "pictures show the progress\n");
+    for (const setting& s : o.given) std::printf("setting: %s\n", described(s).c_str());
     std::fflush(stdout);
   }
   std::vector<data::shard> shards =
@@ -135,7 +147,13 @@ int run(program_options o, transport& nodes) {
                              .save_every = o.save_every,
                              .resume_from = o.resume_from,
                              .configuration = configuration(o),
-                             .stops = o.stops};
+                             .stops = o.stops,
+                             .keep_checkpoints = o.keep_checkpoints,
+                             .initial_generator = o.init_generator,
+                             .initial_discriminator = o.init_discriminator,
+                             .phases = o.outdir};
+  if (o.keep_best)
+    options.score = [&](std::uint32_t iteration) { return record->score_of(iteration); };
   const train::run_result result = networks.train(o, world, std::move(shards), options);
   if (!leads) return static_cast<int>(exit_code::done);
   record->finish(result);
@@ -163,7 +181,7 @@ int guarded(F&& f) {
   } catch (const std::filesystem::filesystem_error& e) {
     return fail("cannot use " + e.path1().string() + " (" + e.code().message() +
                     "); check the folder, its permissions and the free space",
-                exit_code::failure);
+                exit_code::refused);
   } catch (const std::bad_alloc&) {
     return fail(
         "expected enough memory for this run and found too little; lower --batch or --workers, "

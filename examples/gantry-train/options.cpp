@@ -5,9 +5,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include "gantry/io/sha256.hpp"
+
 #include "checks.hpp"
 #include "data_sets.hpp"
 #include "options.hpp"
+#include "settings.hpp"
 #include "transport.hpp"
 
 namespace {
@@ -42,7 +45,9 @@ void use_model(const CLI::App& app, const model_info& m, program_options& o) {
         m.name + "; leave it out");
   if (!m.has_settings) return;
   const auto recommend = [&](const char* flag, auto& value, auto recommended) {
-    if (app.count(flag) == 0) value = recommended;
+    if (app.count(flag) > 0) return;
+    value = recommended;
+    o.given.push_back({std::string(flag).substr(2), {text_of(recommended)}, "--model " + m.name});
   };
   recommend("--lr-g", o.rate_g, m.settings.rate_g);
   recommend("--lr-d", o.rate_d, m.settings.rate_d);
@@ -64,6 +69,25 @@ void require_effect(const CLI::App& app, const program_options& o) {
   only_with("--clip", "--loss", "wasserstein", o.loss);
   for (const char* flag : {"--beta1", "--beta2"})
     only_with(flag, "--optimizer", "adam", o.optimizer);
+  if (o.keep_best) only_with("--keep-best", "--metrics", "fid", o.metrics);
+  for (const char* flag : {"--keep-best", "--keep-checkpoints"})
+    if (app.count(flag) > 0 && o.save_every == 0)
+      throw usage_error(std::string(flag) +
+                        " was expected with --save-every above 0 and came with 0, a checkpoint at "
+                        "the end alone; leave it out or give --save-every");
+}
+
+/// Samples come from a checkpoint or from the weights of a file. @throws usage_error
+void require_origin(const program_options& o) {
+  if (o.sample == 0) return;
+  if (o.from.empty() && o.init_generator.empty())
+    throw usage_error(
+        "--sample was expected with --from or --init-generator and came without; "
+        "give a checkpoint or a file of weights");
+  if (!o.from.empty() && !o.init_generator.empty())
+    throw usage_error(
+        "--sample was expected with --from or --init-generator and came with both; "
+        "leave out one of them");
 }
 
 /// Which worker gets which samples. Pairs of networks that know one label each get one label each.
@@ -71,7 +95,7 @@ void require_effect(const CLI::App& app, const program_options& o) {
 void resolve_partition(const CLI::App& app, program_options& o) {
   if (o.strategy.is<gantry::dist::label_parallel>()) {
     if (app.count("--partition") == 0) o.partition = "label";
-    if (app.count("--workers") == 0) o.strategy.workers = chosen_data(o).classes;
+    if (app.count("--workers") == 0 && is_published(o)) o.strategy.workers = chosen_data(o).classes;
   }
   if (app.count("--partition") > 0 && !o.strategy.has_server())
     throw usage_error("--partition was expected with a strategy that has workers and came with " +
@@ -109,7 +133,27 @@ void resolve_augmentation(const CLI::App& app, program_options& o) {
   o.augmentation.probability = *probability;
 }
 
+/// Scores and folders belong to published sets. @throws usage_error
+void resolve_data(const CLI::App& app, program_options& o) {
+  const bool published = is_published(o);
+  const char* stray = published ? "--data-cache" : "--data-dir";
+  if (app.count(stray) > 0)
+    throw usage_error(std::string(stray) + " was expected with " +
+                      (published ? "the path of your own images in --data"
+                                 : "the name of a published set in --data") +
+                      " and came with " + o.data + "; leave it out");
+  if (published) return;
+  if (app.count("--metrics") > 0 && o.metrics != "none")
+    throw usage_error("--metrics " + o.metrics + " was expected with one of " +
+                      published_names(", ") +
+                      ", for which there is a feature network, and came "
+                      "with " +
+                      o.data + "; leave it out");
+  o.metrics = "none";
+}
+
 void resolve(const CLI::App& app, program_options& o) {
+  resolve_data(app, o);
   resolve_partition(app, o);
   resolve_strategy(app, o.strategy);
   resolve_messages(app, o.messages, o.strategy);
@@ -124,8 +168,14 @@ constexpr std::uint32_t most = 1u << 30;  // of iterations
 
 void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::string>& models) {
   app.option_defaults()->group("Data");
-  app.add_option("--data", o.data, "data set")
-      ->check(one_of({"fashion-mnist", "mnist", "cifar10", "cifar100"}));
+  app.add_option("--data", o.data,
+                 "data set: a published one by its name, or the path of your own images, a folder, "
+                 ".zip, .tar, .npz or packed file")
+      ->check(CLI::Validator([](std::string& text) { return data_complaint(text); },
+                             "{" + published_names(",") + "} or PATH"));
+  app.add_option("--data-cache", o.data_cache,
+                 "where your own images are kept at the size of the networks; empty: the user's "
+                 "cache");
   app.add_option("--data-dir", o.data_dir,
                  "folder of the published files; fashion-mnist defaults to the Debian package's");
   app.add_option("--partition", o.partition,
@@ -144,6 +194,9 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
                  "translation, cutout, flip, with commas between them");
   app.add_option("--augment-probability", o.augment_probability,
                  "of each change; ada: adapted to how much the discriminator overfits");
+  app.add_option("--init-generator", o.init_generator,
+                 "start from these weights: a PyTorch state dictionary as safetensors");
+  app.add_option("--init-discriminator", o.init_discriminator, "the same for discriminators");
   app.add_option("--optimizer", o.optimizer, "optimizer of both players")
       ->check(one_of({"adam", "rmsprop", "sgd"}));
   app.add_option("--lr-g,--lr_g", o.rate_g, "learning rate of the generator")->check(positive());
@@ -174,6 +227,11 @@ void add_output_flags(CLI::App& app, program_options& o) {
   app.option_defaults()->group("Output");
   app.add_option("--outdir", o.outdir, "folder for everything that is written");
   app.add_option("--metrics", o.metrics, "scores while training")->check(one_of({"fid", "none"}));
+  app.add_option("--scores", o.scores,
+                 "figures of each score, with commas between them: kid and prdc (precision, "
+                 "recall, density, coverage) come beside fid and is, which are always there")
+      ->delimiter(',')
+      ->check(one_of({"fid", "is", "kid", "prdc"}));
   app.add_option("--metric-samples", o.metric_samples, "generated samples per score")
       ->check(from_to(2, 1000000));
   app.add_option("--metric-every", o.metric_every, "iterations between scores; 0: as --grid-every")
@@ -183,8 +241,17 @@ void add_output_flags(CLI::App& app, program_options& o) {
       ->check(from_to(0u, most));
   app.add_option("--log-every", o.log_every, "iterations per line of stats.jsonl")
       ->check(from_to(1u, most));
+  app.add_option("--tensorboard", o.tensorboard,
+                 "x axis of the event files for TensorBoard: thousands of real images (kimg) or "
+                 "iterations; off: none are written")
+      ->check(one_of({"kimg", "iteration", "off"}));
   app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
       ->check(from_to(0u, most));
+  app.add_option("--keep-checkpoints", o.keep_checkpoints,
+                 "so many of the last checkpoints stay, older ones are removed; 0: all")
+      ->check(from_to(0u, most));
+  app.add_flag("--keep-best", o.keep_best,
+               "score each checkpoint; the one of the lowest FID stays, too");
   auto* resume =
       app.add_option("--resume", o.resume, "continue from a checkpoint: its folder, or latest");
   auto* sample = app.add_option("--sample", o.sample,
@@ -192,16 +259,18 @@ void add_output_flags(CLI::App& app, program_options& o) {
                                 "and this --seed into samples.png in --outdir")
                      ->check(from_to(1, 10000))
                      ->excludes(resume);
-  auto* from = app.add_option("--from", o.from,
-                              "checkpoint for --sample: its folder, or the folder of a run")
-                   ->needs(sample);
-  sample->needs(from);
+  app.add_option("--from", o.from, "checkpoint for --sample: its folder, or the folder of a run")
+      ->needs(sample);
+  app.add_flag("--npy", o.arrays,
+               "with --sample: also write latents.npy and samples.npy, of floats")
+      ->needs(sample);
   app.add_flag("--overwrite", o.overwrite,
                "start anew in an --outdir that holds checkpoints; what the earlier run left there "
                "is removed");
   app.add_flag("-n,--dry-run", o.dry_run,
                "print the resolved configuration and what it will cost, then end");
   app.add_flag("--quiet", o.quiet, "no progress");
+  add_config_flag(app);
 }
 
 /// One sentence for a command line that cannot be read.
@@ -235,16 +304,19 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   add_machine_flags(app, o);
   add_output_flags(app, o);
   try {
-    app.parse(argc, argv);
+    o.given = parse_layers(app, argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() != 0) throw usage_error(explanation(app, e));
     app.exit(e);
     return std::nullopt;
   }
+  o.configuration_file =
+      config_text(app, o.given, {"resume", "sample", "from", "overwrite", "dry-run"});
   o.model_given = app.count("--model") > 0;
   for (const model_info& m : models)
     if (m.name == o.model) use_model(app, m, o);
   require_effect(app, o);
+  require_origin(o);
   resolve(app, o);
   return o;
 }
@@ -266,6 +338,9 @@ gantry::io::json::object configuration(const program_options& o) {
   if (o.strategy.has_server()) c.set("partition", o.partition);
   if (o.penalty) c.set("penalty", shortest(*o.penalty));
   if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
+  if (!o.init_generator.empty()) c.set("init_generator", gantry::io::sha256_file(o.init_generator));
+  if (!o.init_discriminator.empty())
+    c.set("init_discriminator", gantry::io::sha256_file(o.init_discriminator));
   if (!o.augment.empty()) {
     c.set("augment", o.augment);
     c.set("augment_probability", o.augment_probability);

@@ -15,6 +15,7 @@
 #include "gantry/train/trainer.hpp"
 
 #include "message_options.hpp"
+#include "settings.hpp"
 #include "strategy_options.hpp"
 
 /// What a preset of networks brings along.
@@ -28,7 +29,7 @@ struct model_info {
 /// What the flags of gantry-train say, checked and resolved.
 struct program_options {
   std::string data{"fashion-mnist"};
-  std::filesystem::path data_dir;
+  std::filesystem::path data_dir, data_cache;
   std::string model{"dcgan28"};
   strategy_options strategy;
   std::string partition{"iid"};
@@ -51,10 +52,11 @@ struct program_options {
   std::optional<float> penalty;  ///< weight of gradient penalties in place of the preset's
   float rate_g{2e-4f}, rate_d{2e-4f}, beta1{0.5f}, beta2{0.999f}, clip{0.01f};
   float ema{0.999f};
-  std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0};
+  std::uint32_t log_every{10}, grid_every{0}, metric_every{0}, save_every{0}, keep_checkpoints{0};
   int metric_samples{2000};
   int sample{0};  ///< images to draw instead of training; 0: train
-  bool dry_run{false}, quiet{false}, overwrite{false};
+  bool dry_run{false}, quiet{false}, overwrite{false}, keep_best{false}, arrays{false};
+  std::filesystem::path init_generator, init_discriminator;  ///< states of PyTorch, or empty
 
   // Resolved from the command line.
   bool model_given{false};
@@ -62,10 +64,15 @@ struct program_options {
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
+
+  std::vector<std::string> scores{"fid", "is"};  ///< figures of a score
+  std::vector<setting> given;                    ///< what is no default, and where it comes from
+  std::string configuration_file;                ///< for --config, to repeat the run
+  std::string tensorboard{"kimg"};               ///< x axis of event files, or off
 };
 
-/// Reads the command line. @returns nothing if help or the version was printed. @throws
-/// gantry::usage_error
+/// Reads the command line, the environment and the file of --config. @returns nothing if help or
+/// the version was printed. @throws gantry::usage_error
 std::optional<program_options> parse_options(int argc, const char* const* argv,
                                              const std::vector<model_info>& models);
 

@@ -114,7 +114,10 @@ struct preset_program {
     constexpr gantry::hwc latent = topology::latent_shape, image = topology::sample_shape;
     constexpr int chunk = 64;
     std::vector<float> weights(net::param_count), statistics(net::buffer_count);
-    gantry::train::read_network<net>(file, weights, statistics);
+    if (file == o.init_generator)
+      gantry::train::read_torch_state(file, net::tensors(), weights, statistics);
+    else
+      gantry::train::read_network<net>(file, weights, statistics);
     backend b(o.threads);
     auto params = b.allocate(weights.size()), buffers = b.allocate(statistics.size());
     b.upload(weights, params.data());

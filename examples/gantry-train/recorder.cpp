@@ -9,12 +9,15 @@
 #include "gantry/io/png.hpp"
 
 #include "recorder.hpp"
+#include "recorder_machine.hpp"
+#include "recorder_phases.hpp"
 #include "run_folder.hpp"
 
 namespace {
 
 using namespace gantry;
 constexpr int grid_side = 8, grid_count = grid_side * grid_side;
+constexpr std::size_t picture_budget = 3'000'000;  // bytes; four letters for three in the report
 
 void add(round_report& sum, const round_report& r) {
   sum.discriminator_loss += r.discriminator_loss;
@@ -28,19 +31,19 @@ void add(round_report& sum, const round_report& r) {
   sum.worker += r.worker;
 }
 
-io::json::object phases(const phase_times& times) {
-  io::json::object o;
-  for (std::size_t p = 0; p < phase_names.size(); ++p)
-    if (times.seconds[p] > 0) o.set(phase_names[p], times.seconds[p]);
-  return o;
+/// Samples of each label by worker; of a set without labels, all as one.
+std::vector<std::vector<std::uint64_t>> histograms(std::span<const data::shard> shards,
+                                                   int classes) {
+  if (classes > 0) return data::label_histograms(shards, static_cast<std::size_t>(classes));
+  std::vector<std::vector<std::uint64_t>> sizes;
+  for (const data::shard& s : shards) sizes.push_back({s.size()});
+  return sizes;
 }
 
-phase_times phases_of(const io::json::value& object) {
-  phase_times times;
-  for (std::size_t p = 0; p < phase_names.size(); ++p)
-    if (const io::json::value* found = object.as_object().find(phase_names[p]))
-      times.seconds[p] = found->as_double();
-  return times;
+std::string more_text(const train::evaluation& result) {
+  std::string text;
+  for (const auto& [name, value] : result.more) text += ", " + name + " " + fixed(value, 4);
+  return text;
 }
 
 }  // namespace
@@ -56,8 +59,7 @@ recorder::recorder(const program_options& options, const run_plan& plan, data_se
     : options_(options),
       plan_(plan),
       data_(std::move(data)),
-      labels_(
-          data::label_histograms(shards, static_cast<std::size_t>(chosen_data(options).classes))) {
+      labels_(histograms(shards, data_.classes)) {
   io::progress_options progress;
   progress.mode = io::choose_progress_mode(options.quiet);
   progress_ = std::make_unique<io::progress>(options.iterations, progress);
@@ -84,7 +86,11 @@ void recorder::on_start(const train::round_view& view) {
   if (goes_on) read_earlier(view.iteration);
   const bool is_new = !goes_on && view.iteration == 0;
   stats_log_ = std::make_unique<io::line_log>(options_.outdir / "stats.jsonl");
-  if (!goes_on) write_reals();
+  open_events(view.iteration);
+  if (!goes_on) {
+    write_reals();
+    io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
+  }
   if (is_new) write_grid(view, "fakes_init.png");
   if (options_.metrics == "fid") {
     fid_log_ = std::make_unique<io::line_log>(options_.outdir / "metric-fid.jsonl");
@@ -105,6 +111,10 @@ void recorder::read_earlier(std::uint32_t iteration) {
   total_rounds_ = iteration;
   for_each_line(options_.outdir / "stats.jsonl", [&](const io::json::value& line) {
     const double at = line.at("iteration").as_double();
+    const double rounds = at - (d_loss_.points.empty() ? 0 : d_loss_.points.back().x);
+    for (const auto& [curve, key] : {std::pair{&down_, "bytes_down"}, std::pair{&up_, "bytes_up"},
+                                     std::pair{&swap_, "bytes_swap"}})
+      curve->points.push_back({at, line.at(key).as_double() / rounds});
     d_loss_.points.push_back({at, line.at("loss_d").as_double()});
     g_loss_.points.push_back({at, line.at("loss_g").as_double()});
     rate_.points.push_back({at, line.at("images_per_second").as_double()});
@@ -120,8 +130,19 @@ void recorder::read_earlier(std::uint32_t iteration) {
     last_fid_ = line.at("fid").as_double();
     if (first_fid_ < 0) first_fid_ = last_fid_;
     fid_.points.push_back({line.at("iteration").as_double(), last_fid_});
+    for (const char* name : {"kid", "precision", "recall", "density", "coverage"})
+      if (const io::json::value* found = line.as_object().find(name))
+        more_scores_[name].points.push_back({line.at("iteration").as_double(), found->as_double()});
   });
   pictures_ = read_pictures(options_.outdir);
+  io::thin_pictures(pictures_, picture_budget);
+  detailed_until_ = iteration;
+}
+
+void recorder::add_picture(const char* caption, std::int64_t iteration,
+                           std::vector<std::byte> png) {
+  pictures_.push_back({caption, iteration, std::move(png)});
+  io::thin_pictures(pictures_, picture_budget);
 }
 
 void recorder::write_reals() {
@@ -142,7 +163,8 @@ void recorder::write_reals() {
                                             .columns = grid_side});
   const auto png = io::encode_png(grid);
   io::write_file_atomic(options_.outdir / "reals.png", png);
-  pictures_.push_back({"real images", 0, png});
+  write_image_event(0, "Samples/real", png);
+  add_picture("real images", -1, png);
 }
 
 void recorder::write_grid(const train::round_view& view, const std::string& name) {
@@ -155,7 +177,8 @@ void recorder::write_grid(const train::round_view& view, const std::string& name
                                             .columns = grid_side});
   const auto png = io::encode_png(grid);
   io::write_file_atomic(options_.outdir / name, png);
-  pictures_.push_back({"generated images", view.iteration, png});
+  write_image_event(view.iteration, "Samples/generated", png);
+  add_picture("generated images", view.iteration, png);
 }
 
 void recorder::score(const train::round_view& view) {
@@ -165,43 +188,61 @@ void recorder::score(const train::round_view& view) {
   for (const auto& [key, value] : figures.members())
     line.set(key == "seconds" ? "seconds_scoring" : key, value);
   fid_log_->append(io::json::dump(line));
+  write_score_events(view.iteration, figures);
   last_fid_ = result.fid;
   if (first_fid_ < 0) first_fid_ = last_fid_;
   fid_.points.push_back({static_cast<double>(view.iteration), result.fid});
+  for (const auto& [name, value] : result.more)
+    more_scores_[name].points.push_back({static_cast<double>(view.iteration), value});
   print("iteration " + std::to_string(view.iteration) + ": FID " + fixed(result.fid, 2) +
-        ", classifier score " + fixed(result.classifier_score, 2) + " (" +
+        ", classifier score " + fixed(result.classifier_score, 2) + more_text(result) + " (" +
         std::to_string(result.generated) + " generated, " + std::to_string(result.reference) +
         " real)");
 }
 
+std::optional<double> recorder::score_of(std::uint32_t iteration) const {
+  const auto at = static_cast<double>(iteration);
+  if (fid_.points.empty() || fid_.points.back().x != at) return std::nullopt;
+  return fid_.points.back().y;
+}
+
 void recorder::log(std::uint32_t iteration) {
-  const double now = seconds(), elapsed = std::max(now - interval_start_, 1e-9);
+  now_ = seconds();
+  const double elapsed = std::max(now_ - interval_start_, 1e-9);
   const double n = interval_rounds_;
   const double rate = static_cast<double>(interval_.images) / elapsed;
   const double d = interval_.discriminator_loss / n, g = interval_.generator_loss / n;
   const io::json::object line{{"iteration", iteration},
-                              {"seconds", now},
+                              {"seconds", now_},
+                              {"seconds_maintenance", maintenance_},
                               {"images", total_.images},
+                              {"kimg", static_cast<double>(total_.images) / 1000},
                               {"images_per_second", rate},
                               {"loss_d", d},
                               {"loss_g", g},
                               {"workers", interval_.workers},
+                              {"cpu_mem_gb", resident_gib()},
                               {"bytes_down", interval_.bytes_down},
                               {"bytes_up", interval_.bytes_up},
                               {"bytes_swap", interval_.bytes_swap},
-                              {"seconds_lead", phases(interval_.lead)},
-                              {"seconds_worker", phases(interval_.worker)}};
+                              {"seconds_lead", phases_json(interval_.lead)},
+                              {"seconds_worker", phases_json(interval_.worker)}};
   stats_log_->append(io::json::dump(line));
   const auto at = static_cast<double>(iteration);
   d_loss_.points.push_back({at, d});
   g_loss_.points.push_back({at, g});
   rate_.points.push_back({at, rate});
+  down_.points.push_back({at, static_cast<double>(interval_.bytes_down) / n});
+  up_.points.push_back({at, static_cast<double>(interval_.bytes_up) / n});
+  swap_.points.push_back({at, static_cast<double>(interval_.bytes_swap) / n});
+  write_log_events(line);
   progress_->update(iteration, "D " + fixed(d, 3) + "  G " + fixed(g, 3) + "  " + fixed(rate, 0) +
                                    " images/s" +
                                    (last_fid_ < 0 ? "" : "  FID " + fixed(last_fid_, 1)));
   interval_ = {};
   interval_rounds_ = 0;
-  interval_start_ = now;
+  interval_start_ = now_;
+  maintenance_ = 0;
 }
 
 void recorder::on_round(const train::round_view& view) {
@@ -214,19 +255,25 @@ void recorder::on_round(const train::round_view& view) {
   const bool saves = options_.save_every > 0 && view.iteration % options_.save_every == 0;
   if (view.iteration % options_.log_every == 0 || saves || last) log(view.iteration);
   const double before = seconds();
+  const bool scores = scorer_ && (view.iteration % options_.metric_every == 0 || last ||
+                                  (saves && options_.keep_best));
   if (view.iteration % options_.grid_every == 0 || last) {
     char name[32];
     std::snprintf(name, sizeof name, "fakes%06u.png", view.iteration);
     write_grid(view, name);
-    if (scorer_ && (view.iteration % options_.metric_every == 0 || last)) score(view);
+    if (scores) score(view);
+    write_detail_events(view);
     write_report(nullptr);
-  } else if (scorer_ && view.iteration % options_.metric_every == 0) {
+  } else if (scores) {
     score(view);
   }
-  interval_start_ += seconds() - before;  // pictures and scores are not training time
+  const double spent = seconds() - before;
+  maintenance_ += spent;
+  interval_start_ += spent;  // pictures and scores are not training time
 }
 
 void recorder::finish(const train::run_result& result) {
+  io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
   if (interval_rounds_ > 0) log(result.iterations);
   progress_->finish();
   write_report(&result);
@@ -238,6 +285,10 @@ void recorder::finish(const train::run_result& result) {
     std::printf("checkpoint %s, SHA-256 %s\n",
                 (options_.outdir / train::checkpoint_name(result.iterations)).c_str(),
                 result.checkpoint_hash.c_str());
+  if (result.best)
+    std::printf("best checkpoint %s, FID %.2f\n",
+                (options_.outdir / train::checkpoint_name(result.best->iteration)).c_str(),
+                result.best->score);
   if (result.live_workers < options_.strategy.workers && options_.strategy.has_server())
     std::printf("workers alive at the end: %d of %d\n", result.live_workers,
                 options_.strategy.workers);

@@ -9,22 +9,10 @@
 #include "gantry/io/json.hpp"
 
 #include "recorder.hpp"
-
-namespace {
+#include "recorder_machine.hpp"
+#include "recorder_phases.hpp"
 
 using namespace gantry;
-
-std::string size_text(double bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-  int unit = 0;
-  while (bytes >= 1000 && unit < 4) {
-    bytes /= 1000;
-    ++unit;
-  }
-  return fixed(bytes, unit == 0 ? 0 : 1) + " " + units[unit];
-}
-
-}  // namespace
 
 void recorder::write_report(const train::run_result* result) const {
   io::report page;
@@ -44,7 +32,12 @@ void recorder::write_report(const train::run_result* result) const {
   page.pictures = pictures_;
   add_charts(page);
   add_tables(page);
+  add_time(page);
   add_split(page);
+  page.machine = machine_facts();
+  page.machine.push_back(
+      {"threads", options_.threads == 0 ? "all" : std::to_string(options_.threads)});
+  page.machine.push_back({"transport", options_.transport});
   io::write_report(options_.outdir / "report.html", page);
 }
 
@@ -53,7 +46,7 @@ void recorder::add_facts(io::report& page, const train::run_result* result) cons
   for (const auto& [key, value] : settings.members())
     page.facts.push_back({key, value.is_string() ? value.as_string() : io::json::dump(value)});
   page.facts.push_back({"training data", data_.train_facts});
-  page.facts.push_back({"test data", data_.test_facts});
+  if (data_.test) page.facts.push_back({"test data", data_.test_facts});
   page.facts.push_back({"generator parameters", std::to_string(plan_.generator_params)});
   page.facts.push_back({"discriminator parameters", std::to_string(plan_.discriminator_params)});
   if (!score_features_.empty())
@@ -77,8 +70,41 @@ void recorder::add_charts(io::report& page) const {
     add("Frechet distance of classifier features (lower is better)", "FID", {fid_});
     page.charts.back().log_y = true;
   }
+  const auto more = [&](const char* name) {
+    const auto found = more_scores_.find(name);
+    return io::series{name,
+                      found == more_scores_.end() ? io::series{}.points : found->second.points};
+  };
+  if (more_scores_.contains("kid"))
+    add("Kernel distance of classifier features (lower is better)", "KID", {more("kid")});
+  if (more_scores_.contains("precision"))
+    add("Overlap of neighbourhoods in classifier features (higher is better)", "share",
+        {more("precision"), more("recall"), more("density"), more("coverage")});
   add("Losses", "loss", {d_loss_, g_loss_});
   add("Throughput", "real images per second", {rate_});
+  if (is_distributed()) add("Bytes per iteration", "bytes", {down_, up_, swap_});
+}
+
+/// What each rank did when, and what it sent.
+void recorder::add_time(io::report& page) const {
+  const std::vector<rank_phases> ranks = read_phases(options_.outdir);
+  page.time = {first_rounds(ranks, is_distributed()), time_shares(ranks, is_distributed())};
+  if (!is_distributed()) return;
+  tally_by_kind sent;
+  double rounds = 0;
+  for (const rank_phases& r : ranks)
+    for (const phase_block& b : r.blocks) {
+      sent += b.sent;
+      if (r.rank == 0) rounds += static_cast<double>(b.rounds);
+    }
+  io::table kinds{"Bytes by kind of message", {"kind", "per iteration", "in all"}, {}};
+  for (std::size_t k = 0; k < message_kinds; ++k) {
+    const auto all = static_cast<double>(sent.kinds[k].bytes);
+    if (all > 0)
+      kinds.rows.push_back({std::string(message_name(static_cast<message>(k))),
+                            size_text(all / std::max(1.0, rounds)), size_text(all)});
+  }
+  page.tables.push_back(std::move(kinds));
 }
 
 void recorder::add_tables(io::report& page) const {
@@ -109,10 +135,12 @@ void recorder::add_tables(io::report& page) const {
 /// What each worker trains on, and how far its labels are from everybody's.
 void recorder::add_split(io::report& page) const {
   if (!is_distributed()) return;
-  io::bar_chart chart{.title = "Labels of each worker (" + options_.partition + ")",
+  const bool labelled = data_.classes > 0;
+  io::bar_chart chart{.title = (labelled ? "Labels of each worker (" : "Samples of each worker (") +
+                               options_.partition + ")",
                       .x_label = "worker",
                       .y_label = "samples",
-                      .part_label = "label"};
+                      .part_label = labelled ? "label" : "all"};
   std::vector<std::uint64_t> global(labels_.front().size());
   for (const auto& own : labels_) std::ranges::transform(own, global, global.begin(), std::plus());
   for (std::size_t l = 0; l < global.size(); ++l) chart.parts.push_back(std::to_string(l));
@@ -122,6 +150,7 @@ void recorder::add_split(io::report& page) const {
     divergence += data::label_divergence(labels_[w], global) / static_cast<double>(labels_.size());
   }
   page.data.push_back(std::move(chart));
+  if (!labelled) return;
   page.facts.push_back(
       {"divergence of a worker's labels", fixed(divergence, 3) + " nats (mean over workers)"});
 }

@@ -7,6 +7,7 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/io/file.hpp"
+#include "gantry/io/tensorboard.hpp"
 
 #include "run_folder.hpp"
 
@@ -16,7 +17,8 @@ namespace fs = std::filesystem;
 using namespace gantry;
 
 constexpr std::array<std::string_view, 2> logs{"stats.jsonl", "metric-fid.jsonl"};
-constexpr std::array<std::string_view, 3> pages{"reals.png", "fakes_init.png", "report.html"};
+constexpr std::array<std::string_view, 4> pages{"reals.png", "fakes_init.png", "report.html",
+                                                "config.toml"};
 
 /// The iteration in a name such as fakes000100.png.
 std::optional<std::uint32_t> iteration_in(std::string_view name, std::string_view prefix,
@@ -38,9 +40,13 @@ std::optional<std::uint32_t> checkpoint_iteration(std::string_view name) {
   return iteration_in(name, "network-snapshot-", "");
 }
 
+/// Lines that have an iteration each.
+bool is_log(std::string_view name) {
+  return std::ranges::find(logs, name) != logs.end() || phases_rank(name);
+}
+
 bool is_page_or_log(std::string_view name) {
-  return std::ranges::find(logs, name) != logs.end() ||
-         std::ranges::find(pages, name) != pages.end();
+  return is_log(name) || std::ranges::find(pages, name) != pages.end();
 }
 
 /// What a run that was killed could not complete: unfinished checkpoints and temporary files.
@@ -57,7 +63,7 @@ bool is_complete(const fs::path& checkpoint) { return fs::exists(checkpoint / "M
 bool is_stale(const fs::path& path, std::optional<std::uint32_t> iteration) {
   const std::string name = path.filename().string();
   if (is_leftover(name)) return true;
-  if (is_page_or_log(name)) return !iteration;
+  if (is_page_or_log(name) || io::event_file::is_name(name)) return !iteration;
   if (const auto saved_at = checkpoint_iteration(name))
     return !iteration || (*saved_at > *iteration && is_complete(path));
   const auto drawn_at = picture_iteration(name);
@@ -91,6 +97,16 @@ void reading(const fs::path& path, Read read) {
 }
 
 }  // namespace
+
+std::optional<int> phases_rank(std::string_view name) {
+  constexpr std::string_view prefix = "phases-", suffix = ".jsonl";
+  if (!name.starts_with(prefix) || !name.ends_with(suffix)) return std::nullopt;
+  name = name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
+  int rank{};
+  const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), rank);
+  if (failure != std::errc{} || end != name.data() + name.size() || rank < 0) return std::nullopt;
+  return rank;
+}
 
 bool goes_on_in(const fs::path& folder, const fs::path& checkpoint) {
   std::error_code missing;
@@ -127,16 +143,19 @@ std::optional<fs::path> any_checkpoint(const fs::path& folder) {
 }
 
 std::string clear_run_folder(const fs::path& folder, std::optional<std::uint32_t> iteration) {
-  if (iteration)
-    for (const std::string_view log : logs)
-      reading(folder / log, [&] {
-        io::line_log::keep_lines(folder / log, [&](std::string_view line) {
-          return io::json::parse(line).at("iteration").as_int() <= *iteration;
-        });
+  std::vector<fs::path> stale, kept_logs;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (is_stale(entry.path(), iteration))
+      stale.push_back(entry.path());
+    else if (is_log(entry.path().filename().string()))
+      kept_logs.push_back(entry.path());
+  }
+  for (const fs::path& log : kept_logs)
+    reading(log, [&] {
+      io::line_log::keep_lines(log, [&](std::string_view line) {
+        return io::json::parse(line).at("iteration").as_int() <= *iteration;
       });
-  std::vector<fs::path> stale;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (is_stale(entry.path(), iteration)) stale.push_back(entry.path());
+    });
   int checkpoints = 0, files = 0;
   for (const fs::path& path : stale) {
     ++(checkpoint_iteration(path.filename().string()) ? checkpoints : files);
@@ -161,10 +180,10 @@ void for_each_line(const fs::path& path, const std::function<void(const io::json
 
 std::vector<io::picture> read_pictures(const fs::path& folder) {
   std::vector<io::picture> pictures;
-  const auto add = [&](const char* caption, std::uint32_t iteration, const fs::path& path) {
+  const auto add = [&](const char* caption, std::int64_t iteration, const fs::path& path) {
     if (fs::exists(path)) pictures.push_back({caption, iteration, io::read_file(path)});
   };
-  add("real images", 0, folder / "reals.png");
+  add("real images", -1, folder / "reals.png");
   add("generated images", 0, folder / "fakes_init.png");
   std::vector<std::pair<std::uint32_t, fs::path>> grids;
   for (const auto& entry : fs::directory_iterator(folder))

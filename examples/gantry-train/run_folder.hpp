@@ -9,10 +9,14 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gantry/io/json.hpp"
 #include "gantry/io/report.hpp"
+
+/// The rank in a name such as phases-3.jsonl.
+std::optional<int> phases_rank(std::string_view name);
 
 /// Whether a run that resumes from this checkpoint goes on in the folder that holds it.
 bool goes_on_in(const std::filesystem::path& folder, const std::filesystem::path& checkpoint);

@@ -7,6 +7,7 @@
 
 #include "gantry/base/rng.hpp"
 #include "gantry/io/file.hpp"
+#include "gantry/io/npy.hpp"
 #include "gantry/io/png.hpp"
 
 #include "checkpoint_generator.hpp"
@@ -30,6 +31,12 @@ void draw_samples(const program_options& o) {
       images, {.count = o.sample, .height = image.h, .width = image.w, .channels = image.c});
   const std::filesystem::path path = o.outdir / "samples.png";
   io::write_file_atomic(path, io::encode_png(grid));
+  if (o.arrays) {
+    const auto extent = [](int n) { return static_cast<std::size_t>(n); };
+    io::write_npy(o.outdir / "latents.npy", latents, {count, extent(latent.size())});
+    io::write_npy(o.outdir / "samples.npy", images,
+                  {count, extent(image.h), extent(image.w), extent(image.c)});
+  }
   if (!o.quiet)
     std::printf("%d samples of %s from %s: %s\n", o.sample, generator.model().c_str(),
                 generator.folder().c_str(), path.c_str());

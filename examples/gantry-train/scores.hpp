@@ -13,6 +13,7 @@
 #include "gantry/train/evaluation.hpp"
 
 #include "data_sets.hpp"
+#include "feature_extractor.hpp"
 #include "preset.hpp"
 
 /// Scores a generator in the features of a classifier of the published images.
@@ -32,3 +33,16 @@ class scorer {
 std::unique_ptr<scorer> make_scorer(const program_options& o, const run_plan& plan,
                                     const data_sets& data,
                                     const std::function<void(const std::string&)>& note);
+
+/// The classifier of the published images that --data names, for programs that score images of
+/// other sources.
+std::unique_ptr<feature_extractor> make_classifier_extractor(
+    const program_options& o, const data_sets& data,
+    const std::function<void(const std::string&)>& note);
+
+/// Accuracy on the published test images of a classifier that was trained on these images,
+/// [n][h][w] [c] in [-1, 1], and their labels. @throws gantry::usage_error for labels that the set
+/// has not
+double accuracy_after_synthetic_training(const program_options& o, const data_sets& data,
+                                         std::span<const float> images, gantry::hwc shape,
+                                         std::span<const std::uint8_t> labels);

@@ -10,4 +10,6 @@ foreach(test IN LISTS tests)
     integration_${name} PROPERTIES LABELS integration TIMEOUT ${GANTRY_TIMEOUT_integration}
                                    ENVIRONMENT "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>")
 endforeach()
+set_property(TEST integration_gantry_train_report_test APPEND
+             PROPERTY ENVIRONMENT "GANTRY_SCREENSHOTS=${PROJECT_BINARY_DIR}/screenshots")
 gantry_add_to_label_groups(gantry-train integration)

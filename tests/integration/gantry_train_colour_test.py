@@ -28,7 +28,8 @@ class Colour(ProgramTest):
     def test_files(self):
         self.assertEqual(names(self.whole), {
             "reals.png", "fakes_init.png", "fakes000002.png", "fakes000004.png", LOG, SCORES,
-            "report.html", "network-snapshot-000004/"})
+            "config.toml", "report.html", "network-snapshot-000004/", "events",
+            *(f"phases-{rank}.jsonl" for rank in range(3))})
         for path in self.whole.glob("*.png"):
             self.assertEqual(read_png(path), (8 * 34 + 2, 8 * 34 + 2, 3), path.name)
         config = json.loads((checkpoint(self.whole, 4) / "config.json").read_text())

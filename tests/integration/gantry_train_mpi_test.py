@@ -10,7 +10,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from gantry_train_support import PATIENCE, PROGRAM, ProgramTest, checkpoint, command, manifest_hash
+from gantry_train_support import (PATIENCE, PROGRAM, ProgramTest, checkpoint, command, lines,
+                                  manifest_hash)
 
 ROUNDS = {"workers": 3, "swap_every": "2it", "k": 2, "iterations": 6, "save_every": 2}
 HELP = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
@@ -70,6 +71,12 @@ class OverMpi(ProgramTest):
         code, errors = self.run_job(4, outdir=over_mpi)
         self.assertEqual(code, 0, errors)
         self.assertEqual(manifest_hash(over_mpi, 6), manifest_hash(over_threads, 6))
+        for rank in range(4):  # each process says what it did, and sends what a thread does
+            both = [lines(outdir / f"phases-{rank}.jsonl") for outdir in (over_mpi, over_threads)]
+            for log in both:
+                self.assertEqual([line["iteration"] for line in log], [1, 2, 3, 4, 5, 6])
+                self.assertTrue(all(line["seconds"]["wait"] > 0 for line in log))
+            self.assertEqual(*([line["sent"] for line in log] for log in both))
         # And from a checkpoint of the other transport on.
         resumed = self.folder / "resumed"
         code, errors = self.run_job(4, outdir=resumed, resume=checkpoint(over_threads, 2))

@@ -69,7 +69,9 @@ class DocumentedFiles(ProgramTest):
     def test_files(self):
         self.assertEqual(names(self.outdir), {
             "reals.png", "fakes_init.png", "fakes000003.png", "fakes000006.png", LOG, SCORES,
-            "report.html", "network-snapshot-000004/", "network-snapshot-000006/"})
+            "config.toml", "report.html", "network-snapshot-000004/", "network-snapshot-000006/",
+            "events",
+            *(f"phases-{rank}.jsonl" for rank in range(self.workers + 1))})
 
     def test_grids(self):
         for path in self.outdir.glob("*.png"):
@@ -87,7 +89,9 @@ class DocumentedFiles(ProgramTest):
                              self.plan["bytes_per_swap"])
             self.assertEqual(line["images"], i * 2 * self.batch * self.workers)
             self.assertEqual(line["workers"], self.workers)
-            for key in ("loss_d", "loss_g", "seconds", "images_per_second"):
+            self.assertEqual(line["kimg"], line["images"] / 1000)
+            self.assertGreaterEqual(line["seconds_maintenance"], 0)
+            for key in ("loss_d", "loss_g", "seconds", "images_per_second", "cpu_mem_gb"):
                 self.assertTrue(math.isfinite(line[key]) and line[key] > 0, (key, line))
             for key, needed in (("seconds_lead", {"generate", "generator", "exchange", "wait"}),
                                 ("seconds_worker", {"data", "discriminator", "feedback"})):
@@ -96,6 +100,25 @@ class DocumentedFiles(ProgramTest):
                 self.assertTrue(all(value >= 0 for value in line[key].values()))
         self.assertIn("swap", log[1]["seconds_worker"])
         self.assertLess(log[0]["seconds"], log[2]["seconds"])
+
+    def test_phases(self):
+        for rank in range(self.workers + 1):
+            log = lines(self.outdir / f"phases-{rank}.jsonl")
+            self.assertEqual([line["iteration"] for line in log], [1, 2, 3, 4, 5, 6])
+            for line in log:
+                self.assertEqual(line["rounds"], 1)
+                self.assertLessEqual(line["seconds"].keys(), PHASES)
+                length = line["end"] - line["begin"]
+                self.assertLessEqual(sum(line["seconds"].values()), length + 1e-4)
+                times = [t for _, begin, end in line["events"] for t in (begin, end)]
+                self.assertEqual(times, sorted(times))
+                self.assertLessEqual(times[-1], 1e6 * length + 2)
+            sent = {kind for line in log for kind in line["sent"]}
+            self.assertEqual(sent, {"batch", "control"} if rank == 0 else
+                             {"feedback", "control", "discriminator"})
+            per_line = [line["sent"].get("batch", 0) for line in log]
+            if rank == 0:
+                self.assertEqual(per_line, [self.plan["bytes_down_per_iteration"]] * 6)
 
     def test_scores(self):
         scores = lines(self.outdir / SCORES)
@@ -292,11 +315,13 @@ class FolderOfAnEarlierRun(ProgramTest):
                             "network-snapshot-000004", "--overwrite")
         self.assertEqual(names(outdir), before)
         result = self.train(outdir=outdir, iterations=1)
-        self.assertEqual(names(outdir), {"reals.png", "fakes_init.png", "fakes000001.png", LOG,
-                                         "report.html", "network-snapshot-000001/", *mine})
+        phases = {f"phases-{rank}.jsonl" for rank in range(3)}
+        self.assertEqual(names(outdir), {
+            "reals.png", "fakes_init.png", "fakes000001.png", LOG, "config.toml", "report.html",
+            "network-snapshot-000001/", "events", *phases, *mine})
         removed = [x for x in result.stderr.splitlines() if x.startswith("removed ")]
         self.assertEqual(removed, [f"removed what an earlier run left in {outdir}: 2 checkpoints, "
-                                   "11 other files"])
+                                   "16 other files"])
         self.assertEqual([x["iteration"] for x in lines(outdir / LOG)], [1])
         self.assertEqual((outdir / "report.html").read_text().count("data:image/png"), 3)
 

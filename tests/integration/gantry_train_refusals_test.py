@@ -367,7 +367,7 @@ class Training(ProgramTest):
             command(self.settings(outdir=outdir, quiet=True)), env=self.environment,
             capture_output=True, text=True, timeout=PATIENCE, restore_signals=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-        self.assert_refused(result, 1, "cannot write", str(outdir), "File too large")
+        self.assert_refused(result, 3, "cannot write", str(outdir), "File too large")
         self.assert_no_leftovers(outdir)
         self.assertFalse([x for x in names(outdir) if "snapshot" in x])
 

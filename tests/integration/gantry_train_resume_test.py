@@ -118,7 +118,8 @@ class Resume(ProgramTest):
         before = snapshot(checkpoint(outdir, 4))
         result = self.train(**self.given, iterations=2, outdir=outdir, resume="latest")
         self.assertIn(f"gantry-train: {checkpoint(outdir, 4)} has no MANIFEST.json and is left "
-                      f"aside, resuming from {checkpoint(outdir, 2)}", result.stderr.splitlines())
+                      f"aside, resuming from {checkpoint(outdir, 2)}; a new checkpoint of its "
+                      "iteration takes its place", result.stderr.splitlines())
         self.assertEqual(snapshot(checkpoint(outdir, 4)), before)
         self.train(**self.given, iterations=6, outdir=outdir, resume="latest", save_every=2)
         self.assert_same_run(outdir)

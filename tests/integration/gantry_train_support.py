@@ -127,7 +127,9 @@ class ProgramTest(unittest.TestCase):
         cls.folder = Path(tempfile.mkdtemp(prefix="gantry-train-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.data = write_data(cls.folder / "data")
-        cls.environment = dict(os.environ, HOME=str(cls.folder), TERM="dumb",
+        # Variables such as GANTRY_TRAIN name programs here; to a program they would be settings.
+        usual = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
+        cls.environment = dict(usual, HOME=str(cls.folder), TERM="dumb",
                                XDG_CACHE_HOME=str(cls.folder / "cache"))
 
     @classmethod
@@ -171,7 +173,9 @@ class ProgramTest(unittest.TestCase):
 # --- what a run leaves
 
 def names(folder: Path) -> set[str]:
-    return {p.name + "/" * p.is_dir() for p in folder.iterdir()}
+    """What is in a folder; event files, whose names differ from run to run, are "events"."""
+    return {"events" if p.name.startswith("events.out.tfevents.") else p.name + "/" * p.is_dir()
+            for p in folder.iterdir()}
 
 
 def snapshot(folder: Path) -> dict[str, tuple]:
@@ -203,9 +207,9 @@ def refuse_constant(name: str) -> None:
 
 
 def figures(log: list[dict]) -> list[dict]:
-    """Lines without what differs from run to run: times."""
-    return [{key: value for key, value in line.items()
-             if "seconds" not in key and key != "images_per_second"} for line in log]
+    """Lines without what differs from run to run: times and memory."""
+    return [{key: value for key, value in line.items() if "seconds" not in key
+             and key not in ("images_per_second", "cpu_mem_gb")} for line in log]
 
 
 def read_png(path: Path) -> tuple[int, int, int]:
@@ -226,6 +230,27 @@ def read_png(path: Path) -> tuple[int, int, int]:
     channels = {0: 1, 2: 3}[colour]
     assert depth == 8 and len(zlib.decompress(packed)) == height * (1 + width * channels)
     return width, height, channels
+
+
+def read_pixels(path: Path) -> tuple[tuple[int, int, int], bytes]:
+    """Height, width and channels, and the pixels, of a PNG that read_png accepts; filters are none,
+    left and up."""
+    width, height, channels = read_png(path)
+    data, at, stored = path.read_bytes(), 8, b""
+    while at < len(data):
+        (size,) = struct.unpack_from(">I", data, at)
+        stored += data[at + 8:at + 8 + size] if data[at + 4:at + 8] == b"IDAT" else b""
+        at += 12 + size
+    rows, stride, pixels = zlib.decompress(stored), width * channels, bytearray()
+    above = bytes(stride)
+    for y in range(height):
+        kind, *row = rows[y * (stride + 1):(y + 1) * (stride + 1)]
+        for x in range(stride):
+            left = row[x - channels] if x >= channels else 0
+            row[x] = (row[x] + (0, left, above[x])[kind]) & 255
+        above = bytes(row)
+        pixels += above
+    return (height, width, channels), bytes(pixels)
 
 
 def read_safetensors(path: Path) -> dict[str, list[int]]:

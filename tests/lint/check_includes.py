@@ -11,7 +11,7 @@ import sys
 
 from source_tree import Include, Source, run_lint
 
-AS_A_USER = ("examples/", "tests/package/")  # where <gantry/...> reads as it does elsewhere
+AS_A_USER = ("examples/", "tests/packaging/")  # where <gantry/...> reads as it does elsewhere
 FIRST_DIRECTIVE = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
@@ -21,7 +21,7 @@ def roots_of(path: str) -> list[str]:
         return ["include", "kernels"]
     here, top = path.rpartition("/")[0], path.partition("/")[0]
     roots = ["include", "kernels", here, top]
-    return roots + ["examples"] if top == "benchmarks" else roots  # runs of gantry-train
+    return roots + ["examples"] if top in ("benchmarks", "tests") else roots  # parts of programs
 
 
 def check_include(source: Source, include: Include, known: set[str]) -> str | None:

@@ -28,6 +28,8 @@ KERNEL_MAY_SEE = ("base", "tensor", "ops")
 THIRD_PARTY = (
     (re.compile(r"mpi\.h$"), ("include/gantry/comm/mpi.hpp",)),
     (re.compile(r"nccl\.h$"), ("include/gantry/comm/nccl.hpp",)),
+    (re.compile(r"png\.h$"), ("include/gantry/io/png_decoder.hpp",)),
+    (re.compile(r"j(peglib|error)\.h$"), ("include/gantry/io/jpeg_decoder.hpp",)),
     (re.compile(r"cuda|cu(blas|dnn|rand|fft|sparse|solver|pti)|cub/|cute/|cutlass/|thrust/|nvtx|"
                 r"nvrtc|cooperative_groups|mma\.h|vector_types\.h|device_launch_parameters"),
      ("kernels/", "include/gantry/backend/cuda/", "include/gantry/comm/nccl.hpp")),
@@ -110,7 +112,8 @@ def check_third_party(source: Source) -> list[str]:
         else:
             if is_library and not SYSTEM.match(include.name):
                 complaints.append(f"{source.path}:{include.line}: <{include.name}> is no standard "
-                                  "header; the library takes Eigen, zlib, MPI and CUDA only")
+                                  "header; the library takes Eigen, zlib, libpng, "
+                                  "libjpeg, MPI and CUDA only")
     return complaints
 
 

@@ -67,6 +67,14 @@ def check_static_asserts(source: Source) -> list[str]:
     return complaints
 
 
+def check_macro_names(source: Source) -> list[str]:
+    """A macro of a header is one of every program that includes it."""
+    return [f"{source.path}:{source.line_of(match.start())}: the macro {match[1]} of a header "
+            "needs the prefix GANTRY_"
+            for match in re.finditer(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", source.code, re.MULTILINE)
+            if not match[1].startswith("GANTRY_")]
+
+
 def check_density(library: list[Source]) -> tuple[list[str], str]:
     """Limits on all headers together."""
     complaints = []
@@ -91,6 +99,7 @@ def check(sources: list[Source]) -> tuple[list[str], str]:
     complaints = [complaint for source in sources for complaint in check_file(source)]
     library = [s for s in sources if s.is_cpp and s.path.startswith(("include/", "kernels/"))]
     complaints += [complaint for source in library for complaint in check_static_asserts(source)]
+    complaints += [complaint for source in library for complaint in check_macro_names(source)]
     density, summary = check_density(library)
     own = sum(len(s.lines) for s in library)
     tests = sum(len(s.lines) for s in sources if s.is_cpp and s.path.startswith("tests/"))

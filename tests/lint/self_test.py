@@ -109,7 +109,10 @@ PLANTED = {
         ("no text", "include/gantry/nn/e.hpp", header("static_assert(true);\n"), "static_assert"),
         ("no sentence", "include/gantry/nn/f.hpp", header('static_assert(a<b, c>, "no");\n'),
          "static_assert without"),
-        ("macros", "include/gantry/nn/g.hpp", header("#define A 1\n# define B 2\n"), "2 #define"),
+        ("macros", "include/gantry/nn/g.hpp", header("#define GANTRY_A 1\n# define GANTRY_B 2\n"),
+         "2 #define"),
+        ("macro without prefix", "include/gantry/nn/h.hpp", header("#define MY_GANTRY_A 1\n"),
+         "MY_GANTRY_A of a header"),
     ],
     "check_functions": [
         ("long", "include/gantry/nn/a.hpp", header(FUNCTION.format("", "\n" * 58)),

@@ -15,7 +15,7 @@ enum class exit_code : int {
   done = 0,
   failure = 1,          ///< run-time failure, a NaN loss among them
   usage = 2,            ///< unknown flag, bad value, impossible configuration
-  refused = 3,          ///< data set or checkpoint refused
+  refused = 3,          ///< data set or checkpoint refused, or a file that cannot be written
   too_few_workers = 4,  ///< no worker is left to train with
   interrupted = 130,    ///< SIGINT, after saving
   terminated = 143,     ///< SIGTERM, after saving

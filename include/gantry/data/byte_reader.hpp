@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -15,6 +13,8 @@
 #include <string>
 #include <system_error>
 #include <utility>
+
+#include <zlib.h>
 
 #include "gantry/base/error.hpp"
 
@@ -42,8 +42,12 @@ class byte_reader {
     if (failed || !in_)
       refuse(file_, "a readable file", failed ? failed.message() : "no permission to open it",
              "check the path and its permissions");
-    refill();
-    gzip_ = stream_.z.avail_in >= 2 && input_[0] == 0x1f && input_[1] == 0x8b;
+    find_gzip();
+  }
+  /// Contents that are in memory, and stay there; `name` stands in messages.
+  byte_reader(std::span<const std::uint8_t> contents, std::filesystem::path name)
+      : file_(std::move(name)), on_disk_(contents.size()), in_memory_(true), memory_(contents) {
+    find_gzip();
   }
   byte_reader(const byte_reader&) = delete;
   byte_reader& operator=(const byte_reader&) = delete;
@@ -88,7 +92,20 @@ class byte_reader {
     inflater& operator=(const inflater&) = delete;
   };
 
+  void find_gzip() {
+    refill();
+    const Bytef* first = stream_.z.next_in;
+    gzip_ = stream_.z.avail_in >= 2 && first[0] == 0x1f && first[1] == 0x8b;
+  }
+
   bool refill() {
+    if (in_memory_) {
+      const std::span<const std::uint8_t> next = memory_.first(std::min(memory_.size(), step));
+      memory_ = memory_.subspan(next.size());
+      stream_.z.next_in = const_cast<Bytef*>(next.data());
+      stream_.z.avail_in = static_cast<uInt>(next.size());
+      return !next.empty();
+    }
     in_.read(reinterpret_cast<char*>(input_.data()), static_cast<std::streamsize>(input_.size()));
     if (in_.bad())
       refuse(file_, "a readable file", "a read error", "check the disk and copy the file again");
@@ -128,6 +145,8 @@ class byte_reader {
   std::filesystem::path file_;
   std::ifstream in_;
   std::uint64_t on_disk_{};
+  bool in_memory_{};
+  std::span<const std::uint8_t> memory_;  ///< what has not been taken yet
   std::uint64_t produced_{};
   inflater stream_;
   std::array<std::uint8_t, 1 << 16> input_{};

@@ -50,10 +50,9 @@ inline cifar_format cifar100_format(cifar100_labels labels) {
           "cifar-100-binary.tar.gz"};
 }
 
-/// Appends the records of a file. @throws data_error if it is missing, damaged or of another kind
-inline void append_cifar(const std::filesystem::path& file, const cifar_format& format,
-                         image_set& set) {
-  byte_reader in(file);
+/// Appends the records of a file. @throws data_error if it is damaged or of another kind
+inline void append_cifar(byte_reader& in, const cifar_format& format, image_set& set) {
+  const std::filesystem::path& file = in.file();
   const std::size_t labels = format.classes.size();
   std::vector<std::uint8_t> record(labels + cifar_pixels);
   const std::string expected =
@@ -103,7 +102,8 @@ inline image_set read_cifar(const std::filesystem::path& dir, const cifar_format
   for (const std::string& name : names)
     for (const std::string& file : {name, name + ".gz"})
       if (std::filesystem::exists(folder / file, unreadable)) {
-        append_cifar(folder / file, format, set);
+        byte_reader in(folder / file);
+        append_cifar(in, format, set);
         break;
       }
   if (set.files.empty())

@@ -94,9 +94,9 @@ inline std::vector<std::uint8_t> read_idx_body(byte_reader& in, std::uint64_t si
 }  // namespace detail
 
 /// Reads images (magic 0x00000803), plain or gzip.
-/// @throws data_error if the file is missing, damaged, of another kind or against the rules
-inline idx_images read_idx_images(const std::filesystem::path& file, const idx_rules& rules = {}) {
-  byte_reader in(file);
+/// @throws data_error if the file is damaged, of another kind or against the rules
+inline idx_images read_idx_images(byte_reader& in, const idx_rules& rules = {}) {
+  const std::filesystem::path& file = in.file();
   const auto [magic, count, height, width] =
       detail::read_idx_header<4>(in, detail::idx_image_magic);
   const std::uint32_t rule_height = rules.height == 0 ? height : rules.height;
@@ -114,21 +114,32 @@ inline idx_images read_idx_images(const std::filesystem::path& file, const idx_r
           detail::read_idx_body(in, std::uint64_t{count} * height * width, what)};
 }
 
-/// Reads labels (magic 0x00000801), plain or gzip.
-/// @throws data_error if the file is missing, damaged, of another kind or against the rules
-inline std::vector<std::uint8_t> read_idx_labels(const std::filesystem::path& file,
-                                                 const idx_rules& rules = {}) {
+/// The same of a file. @throws data_error as above, and if it is missing
+inline idx_images read_idx_images(const std::filesystem::path& file, const idx_rules& rules = {}) {
   byte_reader in(file);
+  return read_idx_images(in, rules);
+}
+
+/// Reads labels (magic 0x00000801), plain or gzip.
+/// @throws data_error if the file is damaged, of another kind or against the rules
+inline std::vector<std::uint8_t> read_idx_labels(byte_reader& in, const idx_rules& rules = {}) {
   const auto [magic, count] = detail::read_idx_header<2>(in, detail::idx_label_magic);
   std::vector<std::uint8_t> labels =
       detail::read_idx_body(in, count, std::to_string(count) + " labels");
   const auto bad = std::find_if(labels.begin(), labels.end(),
                                 [&](std::uint8_t label) { return label >= rules.classes; });
   if (bad != labels.end())
-    refuse(file, "labels below " + std::to_string(rules.classes),
+    refuse(in.file(), "labels below " + std::to_string(rules.classes),
            std::to_string(*bad) + " at position " + std::to_string(bad - labels.begin()),
            "use the label file that belongs to this data set");
   return labels;
+}
+
+/// The same of a file. @throws data_error as above, and if it is missing
+inline std::vector<std::uint8_t> read_idx_labels(const std::filesystem::path& file,
+                                                 const idx_rules& rules = {}) {
+  byte_reader in(file);
+  return read_idx_labels(in, rules);
 }
 
 /// Reads grey images and their labels. @throws data_error as above, and if the counts differ

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,14 +16,25 @@ namespace gantry::data {
 /// The two published parts of a data set.
 enum class split { train, test };
 
+/// Pixels that a set only looks at, such as those of a mapped file; `owner` keeps them in place.
+struct borrowed_pixels {
+  std::shared_ptr<const void> owner{};
+  std::span<const std::uint8_t> bytes{};
+};
+
 /// Images of one size in memory, 8 bits per channel, with one label each or none at all.
 struct image_set {
   int height{}, width{}, channels{};
-  std::vector<std::uint8_t> pixels;            ///< [n][height][width][channels]
+  std::vector<std::uint8_t> pixels;            ///< [n][height][width][channels], unless borrowed
   std::vector<std::uint8_t> labels;            ///< [n], or empty
   std::string name;                            ///< for logs and messages
   std::vector<std::filesystem::path> files{};  ///< where they were read from, if from files
+  borrowed_pixels borrowed{};                  ///< in place of `pixels`, where it has any
 
+  /// The images one after the other, [n][height][width][channels], owned or borrowed.
+  [[nodiscard]] std::span<const std::uint8_t> all_pixels() const {
+    return borrowed.bytes.empty() ? std::span<const std::uint8_t>(pixels) : borrowed.bytes;
+  }
   /// Bytes, and later floats, that one image takes.
   [[nodiscard]] std::size_t sample_size() const {
     return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) *
@@ -30,11 +42,11 @@ struct image_set {
   }
   /// Number of images.
   [[nodiscard]] std::size_t size() const {
-    return sample_size() == 0 ? 0 : pixels.size() / sample_size();
+    return sample_size() == 0 ? 0 : all_pixels().size() / sample_size();
   }
   /// Image i, [height][width][channels]; i < size().
   [[nodiscard]] std::span<const std::uint8_t> image(std::size_t i) const {
-    return std::span(pixels).subspan(i * sample_size(), sample_size());
+    return all_pixels().subspan(i * sample_size(), sample_size());
   }
 };
 

@@ -5,6 +5,7 @@
 // image is.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gantry/base/error.hpp"
@@ -29,31 +31,56 @@ inline constexpr std::size_t most_labels = 256;
 /// with one process per label do it, reads all of them as often as there are workers.
 class label_index {
  public:
+  /// Where the samples of each label begin in a list of positions, and after 255 where it ends.
+  using table = std::array<std::uint32_t, most_labels + 1>;
+
   /// @throws usage_error for no labels, or more than 2^32 - 1
-  explicit label_index(std::span<const std::uint8_t> labels) : order_(labels.size()) {
+  explicit label_index(std::span<const std::uint8_t> labels) {
     expects(!labels.empty() && labels.size() <= std::numeric_limits<std::uint32_t>::max(),
             "a label index needs 1 to 4294967295 labels but got none or more; use a labelled set");
     for (const std::uint8_t label : labels) ++first_[label + std::size_t{1}];
-    for (std::size_t l = 0; l < most_labels; ++l) {
-      if (first_[l + 1] > 0) present_.push_back(static_cast<std::uint8_t>(l));
-      first_[l + 1] += first_[l];
-    }
-    std::array<std::uint32_t, most_labels + 1> next = first_;
-    for (std::uint32_t i = 0; i < labels.size(); ++i) order_[next[labels[i]]++] = i;
+    for (std::size_t l = 0; l < most_labels; ++l) first_[l + 1] += first_[l];
+    list_present();
+    table next = first_;
+    auto order = std::make_shared<index_list>(labels.size());
+    for (std::uint32_t i = 0; i < labels.size(); ++i) (*order)[next[labels[i]]++] = i;
+    order_ = *order;
+    owner_ = std::move(order);
+  }
+
+  /// An index that was made before, as a packed file keeps it: nothing is scanned or copied,
+  /// `owner` keeps `order` in place. @throws usage_error if the table does not fit the list
+  label_index(const table& first, std::span<const std::uint32_t> order,
+              std::shared_ptr<const void> owner)
+      : owner_(std::move(owner)), order_(order), first_(first) {
+    expects(!order.empty() && first.front() == 0 && first.back() == order.size() &&
+                std::ranges::is_sorted(first),
+            "a label index needs a table that rises from 0 to the number of samples but got "
+            "another one; make the index from the labels");
+    list_present();
   }
 
   /// Positions of the samples with this label, ascending; empty if there are none.
   [[nodiscard]] std::span<const std::uint32_t> of(std::uint8_t label) const {
-    return std::span(order_).subspan(first_[label], first_[label + std::size_t{1}] - first_[label]);
+    return order_.subspan(first_[label], first_[label + std::size_t{1}] - first_[label]);
   }
+  /// The positions of all samples, label by label, and where each label begins in them.
+  [[nodiscard]] std::span<const std::uint32_t> order() const { return order_; }
+  [[nodiscard]] const table& first() const { return first_; }
   /// The labels that at least one sample has, ascending.
   [[nodiscard]] const std::vector<std::uint8_t>& present() const { return present_; }
   /// Number of samples.
   [[nodiscard]] std::size_t size() const { return order_.size(); }
 
  private:
-  index_list order_;
-  std::array<std::uint32_t, most_labels + 1> first_{};  ///< of each label in `order_`
+  void list_present() {
+    for (std::size_t l = 0; l < most_labels; ++l)
+      if (first_[l + 1] > first_[l]) present_.push_back(static_cast<std::uint8_t>(l));
+  }
+
+  std::shared_ptr<const void> owner_;  ///< of what `order_` shows; copies share it
+  std::span<const std::uint32_t> order_;
+  table first_{};
   std::vector<std::uint8_t> present_;
 };
 

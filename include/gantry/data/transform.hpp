@@ -60,7 +60,7 @@ inline image_set to_channels(const image_set& set, int channels) {
                       std::to_string(channels) + "; convert the images before loading them");
   image_set out = detail::blank_copy(set, set.height, set.width, channels);
   auto to = out.pixels.begin();
-  for (const std::uint8_t grey : set.pixels) to = std::fill_n(to, channels, grey);
+  for (const std::uint8_t grey : set.all_pixels()) to = std::fill_n(to, channels, grey);
   return out;
 }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/io/file_calls.hpp"
 
 namespace gantry::io {
 
@@ -41,7 +42,9 @@ class file_handle {
   [[nodiscard]] int get() const { return fd_; }
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   /// Closes now; false with errno set if that fails (NFS reports late write errors here).
-  [[nodiscard]] bool close() { return ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR; }
+  [[nodiscard]] bool close() {
+    return file_system.close(std::exchange(fd_, -1)) == 0 || errno == EINTR;
+  }
 
  private:
   int fd_ = -1;
@@ -57,10 +60,20 @@ inline std::string reason_of(int errno_value) {
   return std::generic_category().message(errno_value);
 }
 
+/// A file or folder that cannot be written: a full disk, a failing one, no permission.
+class write_error : public error {
+ public:
+  /// `what` is what was tried: "write", "append to".
+  write_error(const std::string& what, const std::filesystem::path& path, int errno_value)
+      : error("cannot " + what + " " + path.string() + " (" + reason_of(errno_value) +
+                  "); check the folder, its permissions and the free space",
+              exit_code::refused) {}
+};
+
 /// Writes everything or returns false with errno set; restarts after signals.
 inline bool write_all(int fd, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    const ssize_t written = file_system.write(fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return false;
     bytes = bytes.subspan(static_cast<std::size_t>(written));
@@ -118,7 +131,7 @@ class temporary_file {
     do {
       path_ =
           target.string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
-      handle_ = file_handle(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+      handle_ = file_handle(file_system.create(path_.c_str()));
     } while (!handle_.is_open() && errno == EEXIST);
     exists_ = handle_.is_open();
   }
@@ -131,11 +144,12 @@ class temporary_file {
   [[nodiscard]] bool is_open() const { return handle_.is_open(); }
   /// Writes, syncs and closes; false with errno set.
   [[nodiscard]] bool fill(std::span<const std::byte> bytes) {
-    return write_all(handle_.get(), bytes) && ::fsync(handle_.get()) == 0 && handle_.close();
+    return write_all(handle_.get(), bytes) && file_system.sync(handle_.get()) == 0 &&
+           handle_.close();
   }
   /// Takes the place of `target`; false with errno set.
   [[nodiscard]] bool rename_to(const std::filesystem::path& target) {
-    exists_ = ::rename(path_.c_str(), target.c_str()) != 0;
+    exists_ = file_system.rename(path_.c_str(), target.c_str()) != 0;
     return !exists_;
   }
 
@@ -150,22 +164,19 @@ class temporary_file {
 inline bool sync_folder(const std::filesystem::path& folder) {
   const file_handle handle(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!handle.is_open()) return false;
-  return ::fsync(handle.get()) == 0 || errno == EINVAL;
+  return file_system.sync(handle.get()) == 0 || errno == EINVAL;
 }
 
 /// Replaces `path` by a file with these bytes: a temporary file in the same folder, fsync, rename,
 /// fsync of the folder. Whenever it is interrupted, `path` is the complete old or the complete new
 /// file.
-/// @throws error with the reason; the temporary file is gone then
+/// @throws write_error with the reason; the temporary file is gone then
 inline void write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
   temporary_file temporary(path);
   const bool done = temporary.is_open() && temporary.fill(bytes) && temporary.rename_to(path) &&
                     sync_folder(folder);
-  if (!done) {
-    throw error("cannot write " + path.string() + " (" + reason_of(errno) +
-                "); check the folder, its permissions and the free space");
-  }
+  if (!done) throw write_error("write", path, errno);
 }
 inline void write_file_atomic(const std::filesystem::path& path, std::string_view text) {
   write_file_atomic(path, text_bytes(text));
@@ -236,8 +247,7 @@ class line_log {
 
  private:
   [[noreturn]] void refuse(int errno_value) const {
-    throw error("cannot append to " + path_.string() + " (" + reason_of(errno_value) +
-                "); check the folder, its permissions and the free space");
+    throw write_error("append to", path_, errno_value);
   }
 
   std::filesystem::path path_;

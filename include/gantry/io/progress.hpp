@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a person sees while a program works: one moving line on a terminal, a plain line now and
-// then in a log.
+// What a person sees while a program works: a bar and one moving line on a terminal, a plain line
+// now and then in a log.
 #pragma once
 
 #include <algorithm>
@@ -57,8 +57,9 @@ inline std::string duration_text(double seconds) {
 /// Where progress goes and how often. The defaults suit a program that reports to stderr.
 struct progress_options {
   progress_mode mode = choose_progress_mode(false);
-  double line_interval = 5.0;    ///< seconds between plain lines
-  double status_interval = 0.1;  ///< seconds between updates of the moving line
+  const char* unit = "iteration";  ///< what is counted
+  double line_interval = 5.0;      ///< seconds between plain lines
+  double status_interval = 0.1;    ///< seconds between updates of the moving line
   std::function<void(std::string_view)> write = [](std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), stderr);
     std::fflush(stderr);
@@ -134,20 +135,35 @@ class progress {
     shown_ = true;
     shown_time_ = now_;
     if (options_.mode == progress_mode::status) {
-      options_.write(clear_line + first_columns(text(), options_.columns() - 1));
+      const int columns = options_.columns();
+      options_.write(clear_line + first_columns(bar(columns) + text(), columns - 1));
       on_screen_ = true;
     } else {
       options_.write(text() + "\n");
     }
   }
 
+  /// 0 to 1, of a total that is known.
+  [[nodiscard]] double part_done() const {
+    return std::clamp(static_cast<double>(iteration_) / static_cast<double>(total_), 0.0, 1.0);
+  }
+
+  /// "[=====>    ] ", or nothing where the text needs the room.
+  [[nodiscard]] std::string bar(int columns) const {
+    constexpr std::size_t cells = 20;
+    constexpr int room = 60;
+    if (total_ <= 0 || columns < room) return {};
+    const auto full = static_cast<std::size_t>(static_cast<double>(cells) * part_done());
+    std::string out = "[" + std::string(full, '=');
+    if (full < cells) out += ">" + std::string(cells - full - 1, ' ');
+    return out + "] ";
+  }
+
   [[nodiscard]] std::string text() const {
-    std::string out = "iteration " + std::to_string(iteration_);
+    std::string out = std::string(options_.unit) + " " + std::to_string(iteration_);
     if (total_ > 0) {
-      const double part =
-          std::clamp(static_cast<double>(iteration_) / static_cast<double>(total_), 0.0, 1.0);
-      out +=
-          "/" + std::to_string(total_) + " (" + std::to_string(static_cast<int>(100 * part)) + "%)";
+      out += "/" + std::to_string(total_) + " (" +
+             std::to_string(static_cast<int>(100 * part_done())) + "%)";
     }
     const auto done = static_cast<double>(iteration_ - first_iteration_);
     const double elapsed = now_ - first_time_;

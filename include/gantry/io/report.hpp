@@ -19,6 +19,7 @@
 #include "gantry/io/report_assets.hpp"
 #include "gantry/io/report_bars.hpp"
 #include "gantry/io/report_chart.hpp"
+#include "gantry/io/report_timeline.hpp"
 
 namespace gantry::io {
 
@@ -46,11 +47,44 @@ struct report {
   std::string subtitle{};
   std::vector<fact> highlights{};  ///< the few results to be read first, shown large
   std::vector<fact> facts{};       ///< the resolved configuration
+  std::vector<fact> machine{};     ///< what the run is on
   std::vector<chart> charts{};
   std::vector<picture> pictures{};
   std::vector<table> tables{};
   std::vector<bar_chart> data{};  ///< what each worker trains on
+  std::vector<timeline> time{};   ///< what each rank did when
 };
+
+/// Drops pictures until those of all captions together have at most `most_bytes`: from the caption
+/// with the most bytes every second one, but not its first and its last; then all but its last.
+/// Call it with pictures in the order of their iterations.
+inline void thin_pictures(std::vector<picture>& pictures, std::size_t most_bytes) {
+  struct film {
+    std::string caption;
+    std::size_t bytes{}, count{};
+  };
+  for (;;) {
+    std::vector<film> films;
+    std::size_t bytes = 0;
+    for (const picture& p : pictures) {
+      auto found = std::ranges::find(films, p.caption, &film::caption);
+      if (found == films.end()) found = films.insert(found, {p.caption, 0, 0});
+      found->bytes += p.png.size();
+      ++found->count;
+      bytes += p.png.size();
+    }
+    std::erase_if(films, [](const film& f) { return f.count < 2; });
+    if (bytes <= most_bytes || films.empty()) return;
+    const film largest = *std::ranges::max_element(films, {}, &film::bytes);
+    std::size_t place = 0;
+    std::erase_if(pictures, [&](const picture& p) {
+      if (p.caption != largest.caption) return false;
+      const std::size_t here = place++;
+      if (here + 1 == largest.count) return false;
+      return largest.count == 2 || here % 2 == 1;
+    });
+  }
+}
 
 /// Writes the HTML of one report; used through render_html().
 class report_writer {
@@ -66,6 +100,9 @@ class report_writer {
       for (const chart& c : report_.charts) out_ += render_chart(c);
       out_ += "</div>\n";
     }
+    if (!report_.time.empty()) out_ += "<h2>Time</h2>\n<div class=\"stack\">\n";
+    for (const timeline& t : report_.time) out_ += render_timeline(t);
+    if (!report_.time.empty()) out_ += "</div>\n";
     if (!report_.tables.empty()) out_ += "<h2>Tables</h2>\n";
     for (const table& t : report_.tables) write_table(t);
     if (!report_.data.empty()) {
@@ -73,7 +110,8 @@ class report_writer {
       for (const bar_chart& c : report_.data) out_ += render_bars(c);
       out_ += "</div>\n";
     }
-    write_facts();
+    write_facts("Configuration", report_.facts);
+    write_facts("Machine", report_.machine);
     out_ += "</main>\n<script>";
     out_ += report_script;
     out_ += "</script>\n</body>\n</html>\n";
@@ -103,10 +141,10 @@ class report_writer {
     write_pairs(report_.highlights);
   }
 
-  void write_facts() {
-    if (report_.facts.empty()) return;
-    out_ += "<h2>Configuration</h2>\n<dl class=\"card facts\">\n";
-    write_pairs(report_.facts);
+  void write_facts(const char* title, const std::vector<fact>& facts) {
+    if (facts.empty()) return;
+    out_ += std::string("<h2>") + title + "</h2>\n<dl class=\"card facts\">\n";
+    write_pairs(facts);
   }
 
   void write_pairs(const std::vector<fact>& facts) {

@@ -83,6 +83,14 @@ path.band { fill: var(--c); opacity: 0.2; stroke: none; }
 .c4 { --c: var(--c4); } .c5 { --c: var(--c5); } .c6 { --c: var(--c6); } .c7 { --c: var(--c7); }
 .c8 { --c: var(--c8); } .c9 { --c: var(--c9); }
 rect { fill: var(--c); }
+.stack { display: grid; grid-template-columns: minmax(0, 1fr); gap: 16px; }
+.timeline .plot { padding: 12px 8px 26px 58px; }
+.timeline .area { border-left: 0; }
+.timeline .legend, .timeline .remark { padding-left: 0; }
+path.piece { fill: var(--c); stroke: none; }
+path.faint { opacity: 0.35; }
+.legend li.faint::before, .tip div.faint::before { opacity: 0.35; }
+.timeline .legend li::before { width: 10px; border-top-width: 10px; }
 .bars .legend li { cursor: auto; }
 .bars .legend li::before { width: 10px; border-top-width: 10px; }
 [hidden] { display: none !important; }
@@ -107,6 +115,8 @@ th.number, td.number { text-align: right; white-space: nowrap; }
 .facts dt { color: var(--soft); }
 .facts dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
 @media (max-width: 760px) {
+  .timeline .plot { padding-left: 52px; }
+  .tip { white-space: normal; max-width: 220px; }
   main { padding: 24px 12px 40px; }
   h1 { font-size: 23px; }
   .pair { grid-template-columns: minmax(0, 1fr); gap: 12px; }
@@ -182,11 +192,12 @@ for (const figure of all(document, '.chart')) {
     const beside = left > 0.5 ? at - 10 - tip.offsetWidth : at + 10;
     tip.style.left = Math.max(-40, Math.min(room - tip.offsetWidth, beside)) + 'px';
   };
-  area.addEventListener('pointermove', e => {
+  for (const what of ['pointerdown', 'pointermove']) area.addEventListener(what, e => {
     const box = area.getBoundingClientRect();
     show((e.clientX - box.left) / box.width);
   });
-  area.addEventListener('pointerleave', hide);
+  // A finger that is lifted leaves the values behind, so that they can be read.
+  area.addEventListener('pointerleave', e => { if (e.pointerType !== 'touch') hide(); });
   area.addEventListener('blur', hide);
   area.addEventListener('keydown', e => {
     const step = { ArrowLeft: -0.01, ArrowRight: 0.01 }[e.key];
@@ -204,6 +215,42 @@ for (const figure of all(document, '.chart')) {
     scale.hidden = false;
     label();
   }
+}
+
+for (const figure of all(document, '.timeline')) {
+  const data = JSON.parse(figure.querySelector('script').textContent);
+  const area = figure.querySelector('.area'), legend = all(figure, 'li');
+  const names = all(area, 'span.y').map(e => e.textContent);
+  let tip = null;
+  const hide = () => { if (tip) tip.remove(); tip = null; };
+  const show = e => {
+    hide();
+    const box = area.getBoundingClientRect();
+    const left = e.clientX - box.left, down = (e.clientY - box.top) / box.height;
+    const x = data.x[0] + left / box.width * (data.x[1] - data.x[0]);
+    const lane = Math.floor(down * data.lanes.length);
+    const here = (data.lanes[lane] || []).filter(p => p[0] <= x && x < p[1]
+      && !legend[p[2]].classList.contains('off'));
+    if (!here.length) return;
+    tip = element(area, 'tip');
+    element(tip, 'at').textContent = names[lane] + ', ' + short(here[0][0]) + ' \u2013 '
+      + short(here[0][1]) + ' ' + data.unit;
+    for (const [begin, end, part, low, high] of here) {
+      const row = element(tip, legend[part].className), bold = document.createElement('b');
+      bold.textContent = high - low < 1 ? short(Math.round(1000 * (high - low)) / 10) + ' %'
+        : short(end - begin) + ' ' + data.unit;
+      row.append(legend[part].textContent + ' ', bold);
+    }
+    const beside = left > box.width / 2 ? left - 12 - tip.offsetWidth : left + 12;
+    tip.style.left = Math.max(-50, Math.min(box.width - tip.offsetWidth, beside)) + 'px';
+    tip.style.top = Math.max(0, down * box.height - tip.offsetHeight - 8) + 'px';
+  };
+  for (const what of ['pointerdown', 'pointermove']) area.addEventListener(what, show);
+  area.addEventListener('pointerleave', e => { if (e.pointerType !== 'touch') hide(); });
+  legend.forEach((item, i) => item.addEventListener('click', () => {
+    const off = item.classList.toggle('off');
+    all(figure, 'path[data-line="' + i + '"]').forEach(p => { p.toggleAttribute('hidden', off); });
+  }));
 }
 
 for (const film of all(document, '.film')) {

@@ -48,8 +48,10 @@ constexpr std::string_view dtype_of() {
 constexpr std::size_t dtype_size(std::string_view dtype) {
   if (dtype == "F64" || dtype == "I64") return 8;
   if (dtype == "F32") return 4;
+  if (dtype == "F16" || dtype == "BF16") return 2;
   return dtype == "U8" ? 1 : 0;
 }
+inline constexpr std::string_view known_dtypes = "F64, F32, F16, BF16, I64 and U8";
 
 /// Numbers in a tensor of this shape, 1 for an empty shape; -1 if the shape is negative or does not
 /// fit.
@@ -240,8 +242,8 @@ class safetensors_reader {
     }
     if (!dtype->is_string()) refuse(name, "has a dtype that is no string");
     if (dtype_size(dtype->as_string()) == 0) {
-      refuse(name, "has the dtype " + in_quotes(dtype->as_string()) +
-                       " and only F32, F64, I64 and U8 are known");
+      refuse(name, "has the dtype " + in_quotes(dtype->as_string()) + " and only " +
+                       std::string(known_dtypes) + " are known");
     }
     const std::vector<std::int64_t> ends = read_integers(name, "data_offsets", *offsets);
     if (ends.size() != 2)
@@ -363,8 +365,8 @@ inline std::vector<std::byte> encode_safetensors(std::span<const tensor_entry> t
     if (header.find(t.name)) refuse(t.name, "the name is used twice; rename one of the two");
     const auto size = static_cast<std::int64_t>(dtype_size(t.dtype));
     if (size == 0)
-      refuse(t.name,
-             "dtype " + in_quotes(t.dtype) + " is none of F32, F64, I64 and U8; convert it");
+      refuse(t.name, "dtype " + in_quotes(t.dtype) + " is none of " + std::string(known_dtypes) +
+                         "; convert it");
     const std::int64_t count = element_count(t.shape);
     const auto bytes = static_cast<std::int64_t>(t.data.size());
     if (count < 0 || bytes / size != count || bytes % size != 0) {

@@ -1,25 +1,28 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A checkpoint is a folder network-snapshot-<iteration>/ of safetensors files and a MANIFEST.json
-// with the SHA-256 of each, written last. The folder is filled under another name and renamed when
-// complete, so a checkpoint is whole or it does not exist.
+// What nodes write into a checkpoint's folder and read from it: networks, optimizers, other values.
 #pragma once
 
-#include <algorithm>
-#include <cstdio>
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "gantry/base/error.hpp"
+#include "gantry/concepts/backend.hpp"
+#include "gantry/concepts/layer.hpp"
+#include "gantry/concepts/network.hpp"
 #include "gantry/dist/network_state.hpp"
-#include "gantry/io/file.hpp"
-#include "gantry/io/json.hpp"
 #include "gantry/io/safetensors.hpp"
-#include "gantry/io/sha256.hpp"
 #include "gantry/nn/torch_layout.hpp"
+#include "gantry/train/checkpoint_folder.hpp"
+#include "gantry/train/torch_state.hpp"
 
 namespace gantry::train {
 
@@ -67,11 +70,6 @@ std::vector<float> downloaded(B& b, std::span<const typename B::scalar> source) 
   std::vector<float> copy(source.size());
   b.download(source.data(), copy);
   return copy;
-}
-
-/// A JSON file; messages name it.
-inline io::json::value read_json(const std::filesystem::path& path) {
-  return io::json::parse(io::read_text(path), path.string());
 }
 
 inline std::filesystem::path optimizer_file(const std::filesystem::path& folder,
@@ -133,6 +131,19 @@ void read_state(B& b, const std::filesystem::path& folder, const std::string& na
   state.step = step[0];
 }
 
+/// Weights and running statistics to start from, and their averages with them, from a PyTorch state
+/// dictionary. @throws data_error as read_torch_state
+template <class Net, class Opt, Backend B>
+void read_initial(B& b, const std::filesystem::path& file,
+                  dist::network_state<Net, Opt, B>& state) {
+  std::vector<float> params(Net::param_count), buffers(Net::buffer_count);
+  read_torch_state(file, Net::tensors(), params, buffers);
+  for (const network_view<B>& view : {state.values(), state.averaged_values()}) {
+    b.upload(params, view.params.data());
+    b.upload(buffers, view.buffers.data());
+  }
+}
+
 /// Whatever else a role or a communicator remembers between rounds: visit_values(f) calls
 /// f(name, std::vector<float>&) for each.
 template <class Owner>
@@ -168,102 +179,6 @@ void read_values(const std::filesystem::path& path, Owner& owner) {
       const std::span<const float> found = file->find<float>(name);
       values.assign(found.begin(), found.end());
     });
-  }
-}
-
-inline std::string checkpoint_name(std::uint32_t iteration) {
-  char name[40];
-  std::snprintf(name, sizeof name, "network-snapshot-%06u", iteration);
-  return name;
-}
-
-/// Where the files of a checkpoint are written until it is complete.
-inline std::filesystem::path unfinished_checkpoint(const std::filesystem::path& root,
-                                                   std::uint32_t iteration) {
-  return root / ("." + checkpoint_name(iteration) + ".partial");
-}
-
-/// Makes the unfinished folder, and either completes it or leaves nothing behind.
-class checkpoint_writer {
- public:
-  /// @throws std::filesystem::filesystem_error if the folder cannot be made
-  checkpoint_writer(std::filesystem::path root, std::uint32_t iteration)
-      : root_(std::move(root)),
-        name_(checkpoint_name(iteration)),
-        folder_(unfinished_checkpoint(root_, iteration)) {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  checkpoint_writer(const checkpoint_writer&) = delete;
-  checkpoint_writer& operator=(const checkpoint_writer&) = delete;
-  ~checkpoint_writer() {
-    std::error_code ignored;
-    if (!committed_) std::filesystem::remove_all(folder_, ignored);
-  }
-
-  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
-
-  /// Writes the manifest and gives the folder its name. @returns SHA-256 of the manifest, which
-  /// stands for the whole checkpoint
-  std::string commit() {
-    std::vector<std::filesystem::path> paths;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_))
-      paths.push_back(entry.path());
-    std::ranges::sort(paths);
-    io::json::object files;
-    for (const auto& path : paths) files.set(path.filename().string(), io::sha256_file(path));
-    const std::string manifest =
-        io::json::dump(io::json::object{{"format", "gantry-1"}, {"sha256", files}}, 2) + "\n";
-    io::write_file_atomic(folder_ / "MANIFEST.json", manifest);
-    std::filesystem::remove_all(root_ / name_);
-    std::filesystem::rename(folder_, root_ / name_);
-    committed_ = true;
-    io::sync_folder(root_);
-    return io::sha256_hex(io::text_bytes(manifest));
-  }
-
- private:
-  std::filesystem::path root_;
-  std::string name_;
-  std::filesystem::path folder_;
-  bool committed_{false};
-};
-
-/// The complete checkpoint with the highest iteration in a run's folder, if there is one.
-inline std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& root) {
-  std::optional<std::filesystem::path> best;
-  std::error_code missing;
-  for (const auto& entry : std::filesystem::directory_iterator(root, missing)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with("network-snapshot-") ||
-        !std::filesystem::exists(entry.path() / "MANIFEST.json"))
-      continue;
-    if (!best || name.size() > best->filename().string().size() ||
-        (name.size() == best->filename().string().size() && name > best->filename().string()))
-      best = entry.path();
-  }
-  return best;
-}
-
-/// Checks every file of a checkpoint against its manifest. @throws data_error that names the first
-/// file that differs
-inline void verify_checkpoint(const std::filesystem::path& folder) {
-  const auto manifest_path = folder / "MANIFEST.json";
-  if (!std::filesystem::exists(manifest_path))
-    throw data_error(
-        "expected a checkpoint folder with a MANIFEST.json at " + folder.string() +
-        " and found none; give the folder of a run or one of its network-snapshot folders");
-  const io::json::value manifest = detail::read_json(manifest_path);
-  for (const auto& [name, hash] : manifest.at("sha256").as_object().members()) {
-    if (!std::filesystem::exists(folder / name))
-      throw data_error("the checkpoint " + folder.string() + " was expected to hold " + name +
-                       " and does not; use an older checkpoint");
-    const std::string found = io::sha256_file(folder / name);
-    if (found != hash.as_string())
-      throw data_error("the checkpoint file " + (folder / name).string() +
-                       " was expected to have the SHA-256 " + hash.as_string().substr(0, 16) +
-                       "... and has " + found.substr(0, 16) +
-                       "...; it is damaged, use an older checkpoint");
   }
 }
 

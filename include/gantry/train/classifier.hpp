@@ -45,7 +45,7 @@ inline void read_images(const data::image_set& set, std::size_t first, std::size
                         std::vector<float>& images) {
   const std::size_t size = set.sample_size();
   images.resize(count * size);
-  std::ranges::transform(std::span(set.pixels).subspan(first * size, count * size), images.begin(),
+  std::ranges::transform(set.all_pixels().subspan(first * size, count * size), images.begin(),
                          [](std::uint8_t pixel) { return data::pixel_to_float[pixel]; });
 }
 
@@ -152,7 +152,7 @@ class classifier {
   /// Features ([n][64]) and class probabilities ([n][classes]) of images ([n][h][w][c] in [-1, 1]);
   /// an empty span is skipped.
   /// @throws numeric_error if a pixel is not finite, usage_error if the sizes do not fit
-  void features(std::span<const float> images, int n, std::span<float> features,
+  void evaluate(std::span<const float> images, int n, std::span<float> features,
                 std::span<float> probabilities) {
     const auto fits = [n](std::size_t size, int each) {
       return size == static_cast<std::size_t>(n) * each;
@@ -237,7 +237,7 @@ class classifier {
       const std::size_t count = std::min<std::size_t>(chunk, test.size() - first);
       detail::read_images(test, first, count, images);
       probabilities.resize(count * classes);
-      features(images, static_cast<int>(count), {}, probabilities);
+      evaluate(images, static_cast<int>(count), {}, probabilities);
       for (std::size_t i = 0; i < count; ++i) {
         const auto row = std::span(probabilities).subspan(i * classes, classes);
         correct += std::ranges::max_element(row) - row.begin() == test.labels[first + i];

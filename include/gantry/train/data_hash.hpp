@@ -14,7 +14,7 @@ namespace gantry::train {
 /// same names and sizes.
 inline std::string data_sha256(const data::image_set& set) {
   io::sha256 hash;
-  hash.update(std::as_bytes(std::span(set.pixels)));
+  hash.update(std::as_bytes(set.all_pixels()));
   hash.update(std::as_bytes(std::span(set.labels)));
   return hash.hex();
 }

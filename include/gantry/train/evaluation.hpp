@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "gantry/io/json.hpp"
 
@@ -20,17 +22,20 @@ struct evaluation {
   std::string feature_network;
   std::string feature_hash;
   double seconds{};
+  std::vector<std::pair<std::string, double>> more{};  ///< other figures, by name
 };
 
 /// For log files.
 inline io::json::object to_json(const evaluation& e) {
-  return {{"fid", e.fid},
-          {"classifier_score", e.classifier_score},
-          {"generated", e.generated},
-          {"reference", e.reference},
-          {"feature_network", e.feature_network},
-          {"feature_sha256", e.feature_hash},
-          {"seconds", e.seconds}};
+  io::json::object all{{"fid", e.fid},
+                       {"classifier_score", e.classifier_score},
+                       {"generated", e.generated},
+                       {"reference", e.reference},
+                       {"feature_network", e.feature_network},
+                       {"feature_sha256", e.feature_hash},
+                       {"seconds", e.seconds}};
+  for (const auto& [name, value] : e.more) all.set(name, value);
+  return all;
 }
 
 }  // namespace gantry::train

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -23,6 +24,8 @@ struct evaluator_options {
   int latent{100};                ///< numbers in a latent vector of the generator
   std::size_t reference_limit{};  ///< use so many reference images from the first on; 0: all
   shrink_rule rule{shrink_rule::automatic};
+  /// Gets the features of every batch, [n][features]: those of the reference once, at the start.
+  std::function<void(std::span<const float> features, bool real)> observe{};
 };
 
 /// Scores a generator while it trains: FID against reference images and the classifier score.
@@ -101,7 +104,8 @@ class evaluator {
     shrunk_.resize(n * static_cast<std::size_t>(classifier_type::input_shape.size()));
     features_.resize(n * classifier_type::feature_count);
     shrink_(images, shrunk_);
-    network_.features(shrunk_, static_cast<int>(n), features_, probabilities);
+    network_.evaluate(shrunk_, static_cast<int>(n), features_, probabilities);
+    if (options_.observe) options_.observe(features_, probabilities.empty());
     return features_;
   }
 

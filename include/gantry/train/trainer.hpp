@@ -15,6 +15,9 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/train/checkpoint.hpp"
+#include "gantry/train/checkpoint_folder.hpp"
+#include "gantry/train/phase_recorder.hpp"
+#include "gantry/train/weights.hpp"
 
 namespace gantry::train {
 
@@ -24,6 +27,8 @@ struct round_view {
   const round_report& report;
   /// Images ([n][h][w][c] in [-1, 1]) of latents ([n][latent]) by the averaged generator.
   const std::function<void(std::span<const float>, std::span<float>)>& sample;
+  /// Calls back with each parameter tensor of the networks that rank 0 has.
+  const std::function<void(const tensor_visitor&)>& weights;
 };
 
 /// Makes a worker stop for good before it starts a round: for tests and demonstrations of
@@ -45,6 +50,15 @@ struct run_options {
   io::json::object configuration{};        ///< goes into config.json; on resume it must
                                            ///< match, unless it is empty
   std::vector<planned_stop> stops{};
+  std::uint32_t keep_checkpoints{0};  ///< so many of the last ones stay; 0: all
+  /// The score of the iteration that is about to be saved, if it has one; lower is better. The best
+  /// checkpoint always stays, and state.json names it.
+  std::function<std::optional<double>(std::uint32_t)> score{};
+  /// State dictionaries of PyTorch (train/torch_state.hpp) that all networks of a kind start from;
+  /// empty: random weights. A resume has no use for them.
+  std::filesystem::path initial_generator{}, initial_discriminator{};
+  std::filesystem::path phases{};  ///< folder for what each rank did when (phase_recorder.hpp);
+                                   ///< empty: is not kept
 };
 
 struct run_result {
@@ -53,6 +67,7 @@ struct run_result {
   int live_workers{};
   std::string
       checkpoint_hash;  ///< SHA-256 of the last checkpoint's manifest; empty if none was written
+  std::optional<scored_checkpoint> best;  ///< of the checkpoints with a score
 };
 
 /// Runs a strategy on every node of a world: rank 0 leads, ranks 1 .. N work on one source each.
@@ -108,7 +123,7 @@ class session {
   void lead(C& comm) {
     B b = make_backend();
     auto role = make_lead(b);
-    restore(b, comm, role, "");
+    set_up(b, comm, role, "");
     if constexpr (S::has_server)
       for (int n = 1; n <= workers_; ++n)
         if (!live_.empty() && !live_[static_cast<std::size_t>(n - 1)]) role.set_lost(n);
@@ -117,8 +132,13 @@ class session {
           if constexpr (requires { role.prepare_sampling(comm); }) role.prepare_sampling(comm);
           role.sample(z, x);
         };
+    const std::function<void(const tensor_visitor&)> weights = [&](const tensor_visitor& visit) {
+      role.visit_networks(
+          [&](const std::string& name, auto& state) { visit_weights(b, name, state, visit); });
+    };
     role.begin(comm);
-    if (options_->on_start) options_->on_start({first_, round_report{}, sample});
+    if (options_->on_start) options_->on_start({first_, round_report{}, sample, weights});
+    phase_recorder phases(options_->phases, comm.rank());
     std::uint32_t done = first_, saved = first_;
     bool early = false;
     while (done < options_->iterations && !early) {
@@ -128,9 +148,12 @@ class session {
       }
       const round_report report = role.round(comm, done);
       ++done;
+      images_ += static_cast<std::int64_t>(report.images);
+      phases.end_round(done, comm.statistics());
       check_finite(report, done);
-      if (options_->on_round) options_->on_round({done, report, sample});
+      if (options_->on_round) options_->on_round({done, report, sample, weights});
       if (options_->save_every > 0 && done % options_->save_every == 0) {
+        phases.flush();
         save(comm, b, role, done);
         saved = done;
       }
@@ -138,6 +161,7 @@ class session {
     if (!options_->checkpoints.empty() && (saved != done || result_.checkpoint_hash.empty()))
       save(comm, b, role, done);
     role.command(comm, order::stop);
+    phases.flush();
     result_.iterations = done;
     result_.stopped_early = early;
     result_.live_workers = live_workers(role);
@@ -153,16 +177,21 @@ class session {
     B b = make_backend();
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     const std::string suffix = "-" + std::to_string(worker);
-    restore(b, comm, role, suffix);
+    set_up(b, comm, role, suffix);
+    phase_recorder phases(options_->phases, worker);
     for (std::uint32_t done = first_;;) {
-      if (stops_now(worker, done)) return comm.leave();
+      if (stops_now(worker, done)) {
+        phases.flush();
+        return comm.leave();
+      }
       switch (role.round(comm, done)) {
         case order::stop:
-          return;
+          return phases.flush();
         case order::train:
-          ++done;
+          phases.end_round(++done, comm.statistics());
           break;
         case order::save:
+          phases.flush();
           write_role(b, comm, role, unfinished_checkpoint(options_->checkpoints, done), suffix);
           comm.send(message::control, std::array{1.0f}, 0);
           break;
@@ -215,12 +244,32 @@ class session {
     } else {
       live.push_back(true);
     }
-    const io::json::object state{{"iteration", done}, {"live_workers", live}};
-    io::write_file_atomic(writer.folder() / "state.json", io::json::dump(state, 2) + "\n");
+    io::write_file_atomic(writer.folder() / "state.json",
+                          io::json::dump(state_of(done, std::move(live)), 2) + "\n");
     io::write_file_atomic(writer.folder() / "config.json",
                           io::json::dump(options_->configuration, 2) + "\n");
     result_.checkpoint_hash = writer.commit();
     unfinished_.reset();
+    if (options_->keep_checkpoints > 0)
+      rotate_checkpoints(options_->checkpoints, done, options_->keep_checkpoints, result_.best);
+  }
+
+  /// Where a run is. Random numbers need no state: they are a function of the seed, the iteration
+  /// and their purpose.
+  io::json::object state_of(std::uint32_t done, io::json::array live) {
+    io::json::object state{{"iteration", done},
+                           {"images", images_},
+                           {"world_size", world_->size()},
+                           {"live_workers", std::move(live)}};
+    if (!options_->score) return state;
+    const std::optional<double> score = options_->score(done);
+    if (score && std::isfinite(*score)) {
+      state.set("score", *score);
+      if (!result_.best || *score < result_.best->score) result_.best = {done, *score};
+    }
+    if (const auto& best = result_.best)
+      state.set("best", io::json::object{{"iteration", best->iteration}, {"score", best->score}});
+    return state;
   }
 
   /// The networks of a role and the other values that it, or the way its messages take, remembers.
@@ -233,10 +282,20 @@ class session {
     write_values(folder / ("values" + suffix + ".safetensors"), role);
     write_values(folder / ("exchange" + suffix + ".safetensors"), comm);
   }
+  /// What a role starts with: what a checkpoint says, or files, or what it drew itself.
+  template <class C, class Role>
+  void set_up(B& b, C& comm, Role& role, const std::string& suffix) {
+    if (!options_->resume_from.empty()) return restore(b, comm, role, suffix);
+    role.visit_networks([&](const std::string& name, auto& state) {
+      const bool is_generator = name.starts_with("generator");
+      const auto& file =
+          is_generator ? options_->initial_generator : options_->initial_discriminator;
+      if (!file.empty()) read_initial(b, file, state);
+    });
+  }
   template <class C, class Role>
   void restore(B& b, C& comm, Role& role, const std::string& suffix) {
     const std::filesystem::path& folder = options_->resume_from;
-    if (folder.empty()) return;
     role.visit_networks(
         [&](const std::string& name, auto& state) { read_state(b, folder, name + suffix, state); });
     read_values(folder / ("values" + suffix + ".safetensors"), role);
@@ -273,6 +332,10 @@ class session {
                          "with the settings of the run that wrote it");
     const io::json::value state = detail::read_json(folder / "state.json");
     first_ = static_cast<std::uint32_t>(state.at("iteration").as_int());
+    if (const auto* images = state.as_object().find("images")) images_ = images->as_int();
+    if (const auto* best = state.as_object().find("best"))
+      result_.best = {static_cast<std::uint32_t>(best->at("iteration").as_int()),
+                      best->at("score").as_double()};
     for (const auto& flag : state.at("live_workers").as_array()) live_.push_back(flag.as_bool());
     if (live_.size() != sources_.size())
       throw data_error("the checkpoint " + folder.string() + " was expected to have " +
@@ -287,6 +350,7 @@ class session {
   const run_options* options_;
   int workers_;
   std::uint32_t first_{};
+  std::int64_t images_{};  ///< real samples that workers have seen so far
   std::vector<bool> live_;
   run_result result_;
   /// Outlives the ranks: if one fails, its folder goes only when no other writes into it any more.

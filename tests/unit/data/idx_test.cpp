@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include "gantry/data/idx.hpp"
-
 #include <doctest/doctest.h>
+
+#include "gantry/data/idx.hpp"
 
 #include "idx_files.hpp"
 
@@ -133,8 +133,7 @@ TEST_CASE("idx: gzip with a damaged byte or a wrong check sum is refused") {
       const bytes pixels = read_idx_images(file).pixels;
       CHECK(pixels == bytes(raw.begin() + 16, raw.end()));
       ++passed;
-    } catch (const data_error&) {
-    }
+    } catch (const data_error&) {}
   }
   CHECK(passed <= 1);
 }
@@ -176,4 +175,15 @@ TEST_CASE("idx: labels and images of different count are refused") {
       message_of<data_error>([&] { (void)read_idx_set(image_file, label_file, "toy"); });
   CHECK(says(text, {label_file.string(), "expected 20 labels", image_file.string(), "found 19",
                     "same split"}));
+}
+
+TEST_CASE("idx: contents in memory, plain and gzip, are read as files are") {
+  for (const bytes& contents : {images(3, 4, 5), gzip(images(3, 4, 5))}) {
+    byte_reader in(contents, "in memory");
+    CHECK(read_idx_images(in).pixels.size() == 60);
+    const bytes shorter = without_last(contents, 1);
+    byte_reader cut(shorter, "in memory");
+    CHECK(
+        says(message_of<data_error>([&] { (void)read_idx_images(cut); }), {"in memory: expected"}));
+  }
 }

@@ -86,10 +86,27 @@ TEST_CASE("progress on a terminal overwrites one line and fits it to the width")
     p.note("worker 3 is lost");
   }
   CHECK(b.out ==
-        "\r\x1b[Kiteration 0/10 (0%)  loss 1"
+        "\r\x1b[K[>                   ] iteration 0/10 (0%)  loss 1"
         "\r\x1b[Kiteration 2"
         "\r\x1b[Kworker 3 is lost\n"
         "\r\x1b[Kiteration 2\n");
+}
+
+TEST_CASE("progress on a wide terminal has a bar") {
+  bench b;
+  progress p(10, b.options(progress_mode::status));
+  p.update(0);
+  const auto shown_at = [&](int iteration) {
+    b.out.clear();
+    b.now += 1;
+    p.update(iteration);
+    return b.out.substr(4, 22);
+  };
+  CHECK(shown_at(5) == "[==========>         ]");
+  CHECK(shown_at(9) == "[==================> ]");
+  CHECK(shown_at(10) == "[====================]");
+  b.columns = 59;
+  CHECK(shown_at(10).starts_with("iteration 10/10"));
 }
 
 TEST_CASE("progress cuts a line between characters") {

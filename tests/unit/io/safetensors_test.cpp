@@ -145,6 +145,30 @@ TEST_CASE("safetensors accepts what the format allows") {
   CHECK(with_empty.tensors().size() == 2);
 }
 
+TEST_CASE("safetensors keeps the bytes of half precision, and names beyond ASCII") {
+  const std::vector<std::byte> bytes(12, std::byte{7});
+  const std::array entries{
+      tensor_entry{"f16", "F16", {2, 1}, std::span(bytes).first(4)},
+      tensor_entry{"b\u00e9\u00df\u6f22", "BF16", {4}, std::span(bytes).first(8)}};
+  const auto encoded = encode_safetensors(entries);
+  const safetensors_file file = safetensors_file::parse(encoded, "m");
+  CHECK(file.tensors()[0].dtype == "F16");
+  CHECK(file.tensors()[1].name == entries[1].name);
+  CHECK(file.tensors()[1].data.size() == 8);
+  CHECK(contains(message_of<data_error>([&] { (void)file.find<float>("f16"); }), "has F16"));
+  CHECK(contains(refusal(one(R"("F16")", "[2]", "[0,2]"), 2), "needs 4 bytes"));
+}
+
+TEST_CASE("safetensors refuses a header that is nested too deep or is no UTF-8") {
+  std::string deep(100000, '[');
+  CHECK(contains(refusal("{\"w\":" + deep), "nested deeper than 64"));
+  CHECK(contains(refusal(R"({"__metadata__":)" + std::string(70, '{')), "is not valid JSON"));
+  for (const char* name : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"})
+    CHECK(contains(refusal(std::string("{\"") + name + "\":{}}"), "expected valid UTF-8"));
+  CHECK(contains(refusal(std::string("{\"a\0\":{}}", 9)), "a control character"));
+  CHECK(contains(refusal(R"({"\ud800":{}})"), "surrogate pair stands alone"));
+}
+
 TEST_CASE("safetensors refuses a damaged frame") {
   CHECK(
       contains(refusal(std::vector<std::byte>(5)), "expected 8 bytes of header size and found 5"));
@@ -181,7 +205,7 @@ TEST_CASE("safetensors refuses entries that are no tensor") {
       contains(refusal(R"({"w":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"x":1}})"), exact));
   CHECK(contains(refusal(one("1", "[0]", "[0,0]")), "has a dtype that is no string"));
   CHECK(contains(refusal(one(R"("F8_E4M3")", "[1]", "[0,1]"), 1),
-                 "has the dtype \"F8_E4M3\" and only F32"));
+                 "has the dtype \"F8_E4M3\" and only F64, F32, F16, BF16, I64 and U8 are known"));
   CHECK(contains(refusal(one(R"("F32")", "4", "[0,4]"), 4), "has a shape that is no array"));
   for (const char* shape : {"[-1]", "[1.0]", "[\"1\"]", "[9223372036854775808]", "[null]"}) {
     CHECK(contains(refusal(one(R"("F32")", shape, "[0,4]"), 4),
@@ -229,7 +253,8 @@ TEST_CASE("safetensors writer refuses tensors that the reader would refuse") {
   CHECK(contains(refused({tensor_entry::of<float>("w", {5}, w)}),
                  "shape [5] does not fit its 16 bytes of F32"));
   CHECK(contains(refused({tensor_entry::of<float>("w", {-4}, w)}), "does not fit"));
-  CHECK(contains(refused({{"w", "BF16", {8}, good.data}}), "dtype \"BF16\" is none of"));
+  CHECK(contains(refused({{"w", "F8_E5M2", {16}, good.data}}), "dtype \"F8_E5M2\" is none of"));
+  CHECK(contains(refused({{"w", "BF16", {4}, good.data}}), "does not fit its 16 bytes of BF16"));
   CHECK(contains(refused({good}, {{"a", "1"}, {"a", "2"}}), "one text per key"));
 }
 

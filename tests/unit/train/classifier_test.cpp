@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "gantry/concepts/feature_network.hpp"
 #include "gantry/train/classifier.hpp"
 
 #include "class_images.hpp"
@@ -16,6 +17,7 @@ using namespace gantry::train;
 using namespace class_images;
 namespace fs = std::filesystem;
 using cpu_classifier = classifier<backend::cpu>;
+static_assert(FeatureNetwork<cpu_classifier>);
 
 namespace {
 
@@ -59,9 +61,9 @@ TEST_CASE("classifier: learns ten classes and says so") {
   SUBCASE("features and probabilities agree with one call per image") {
     const auto images = floats(make(300, 3, "more"));
     std::vector<float> features(300 * 64), probabilities(300 * 10), one(64), row(10);
-    c.features(images, 300, features, probabilities);
+    c.evaluate(images, 300, features, probabilities);
     for (const int i : {0, 255, 256, 299}) {
-      c.features(std::span(images).subspan(static_cast<std::size_t>(i) * 784, 784), 1, one, row);
+      c.evaluate(std::span(images).subspan(static_cast<std::size_t>(i) * 784, 784), 1, one, row);
       for (int j = 0; j < 64; ++j)
         CHECK(one[j] == doctest::Approx(features[i * 64 + j]).epsilon(1e-4));
       for (int j = 0; j < 10; ++j)
@@ -72,7 +74,7 @@ TEST_CASE("classifier: learns ten classes and says so") {
       CHECK(*std::ranges::max_element(one) > 0.0f);
     }
     std::vector<float> alone(300 * 64);
-    c.features(images, 300, alone, {});
+    c.evaluate(images, 300, alone, {});
     CHECK(alone == features);
   }
   SUBCASE("NaN and infinity do not pass, although an activation would hide them") {
@@ -80,15 +82,15 @@ TEST_CASE("classifier: learns ten classes and says so") {
          {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
       std::vector<float> images(2 * 784, -1.0f), features(2 * 64);
       images[784 + 5] = bad;
-      CHECK_THROWS_WITH_AS(c.features(images, 2, features, {}),
+      CHECK_THROWS_WITH_AS(c.evaluate(images, 2, features, {}),
                            doctest::Contains("pixel 5 of image 1"), numeric_error);
     }
   }
   SUBCASE("sizes that do not fit") {
     std::vector<float> images(2 * 784), features(2 * 64);
-    CHECK_THROWS_AS(c.features(images, 1, features, {}), usage_error);
-    CHECK_THROWS_AS(c.features(images, 2, std::span(features).first(64), {}), usage_error);
-    CHECK_THROWS_AS(c.features(images, 2, {}, features), usage_error);
+    CHECK_THROWS_AS(c.evaluate(images, 1, features, {}), usage_error);
+    CHECK_THROWS_AS(c.evaluate(images, 2, std::span(features).first(64), {}), usage_error);
+    CHECK_THROWS_AS(c.evaluate(images, 2, {}, features), usage_error);
   }
 }
 

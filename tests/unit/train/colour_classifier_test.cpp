@@ -98,7 +98,7 @@ TEST_CASE("colour classifier: 100 classes have 100 probabilities") {
   set.labels[7] = 99;
   auto network = wide::load_or_train(b, set, set, {}, {}, {.passes = 1, .batch = 20, .rate = 1e-3});
   std::vector<float> probabilities(40 * 100);
-  network.features(floats(set), 40, {}, probabilities);
+  network.evaluate(floats(set), 40, {}, probabilities);
   CHECK(std::accumulate(probabilities.begin(), probabilities.end(), 0.0) ==
         doctest::Approx(40).epsilon(1e-4));
 }

@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <CLI/CLI.hpp>
+
+#include "gantry/base/error.hpp"
+
+#include "features/feature_networks.hpp"
+#include "gantry-train/checks.hpp"
+#include "options.hpp"
+
+namespace {
+
+using gantry::usage_error;
+
+void require_one_source(const CLI::App& app) {
+  const std::size_t sources = app.count("--run") + app.count("--images");
+  if (sources != 1)
+    throw usage_error("one of --run, --checkpoint and --images was expected and " +
+                      std::to_string(sources) + " found; name what is to be scored");
+}
+
+}  // namespace
+
+bool metrics_options::wants(const char* metric) const {
+  return std::ranges::find(metrics, metric) != metrics.end();
+}
+
+std::optional<metrics_options> parse_options(int argc, const char* const* argv) {
+  metrics_options o;
+  CLI::App app{"Scores generated images against a data set in the features of a network.",
+               "gantry-metrics"};
+  app.get_formatter()->column_width(30);
+  app.option_defaults()->always_capture_default();
+  app.set_version_flag("--version", "gantry-metrics 0.1.0");
+  app.add_option("--run,--checkpoint", o.checkpoint,
+                 "score the generator of a run of gantry-train, or of one of its checkpoints");
+  app.add_option("--images", o.images,
+                 "score images: a folder, .zip, .tar, .npz, .npy, or .bin as CIFAR-10 has them");
+  app.add_option("--data", o.data,
+                 "real images: fashion-mnist, mnist, cifar10, cifar100, or a path as for --images")
+      ->required();
+  app.add_option("--data-dir", o.data_dir, "folder of the published files of --data");
+  app.add_option("--split", o.split, "part of a published set")->check(one_of({"train", "test"}));
+  app.add_option("--features", o.features, std::string("network: ") + feature_network_texts);
+  app.add_option("--metrics", o.metrics, "figures, with commas between them")
+      ->delimiter(',')
+      ->check(one_of({"fid", "kid", "is", "prdc", "tstr"}));
+  const std::size_t most = std::size_t{1} << 30;
+  app.add_option("--samples", o.samples,
+                 "images to score; 0: all that are there, of a generator 10000")
+      ->check(from_to(std::size_t{0}, most));
+  app.add_option("--reference", o.reference, "real images, from the first on; 0: all")
+      ->check(from_to(std::size_t{0}, most));
+  app.add_option("--is-splits", o.is_splits, "parts of the Inception score")
+      ->check(from_to(1, 1 << 20));
+  app.add_option("--kid-subsets", o.kid_subsets, "subsets of KID")->check(from_to(1, 1 << 20));
+  app.add_option("--kid-size", o.kid_size, "samples in a subset of KID")
+      ->check(from_to(std::size_t{2}, most));
+  app.add_option("--seed", o.seed, "of latents")
+      ->check(from_to(std::uint64_t{0}, std::uint64_t{1} << 62));
+  app.add_option("--json", o.json, "file for all figures and what they depend on");
+  app.add_option("--cache", o.cache,
+                 "folder for features of real images; default: the user's cache, none: keep none");
+  app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
+  app.add_flag("--quiet", o.quiet, "no table and no notes");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0)
+      throw usage_error(std::string(e.what()) + "; gantry-metrics --help describes the flags");
+    app.exit(e);
+    return std::nullopt;
+  }
+  require_one_source(app);
+  check_feature_network(o.features);
+  if (o.wants("tstr") && o.checkpoint.empty())
+    throw usage_error(
+        "tstr was expected with --run or --checkpoint, whose generator is asked for labels, and "
+        "came with --images; leave it out");
+  return o;
+}

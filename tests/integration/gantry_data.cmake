@@ -1,0 +1,15 @@
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Tests of the program gantry-data and of own images in gantry-train, included where the programs
+# are defined.
+file(GLOB tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/gantry_data_*_test.py")
+foreach(test IN LISTS tests)
+  cmake_path(GET test STEM name)
+  add_test(NAME integration_${name} COMMAND Python3::Interpreter -B "${test}")
+  set_tests_properties(
+    integration_${name}
+    PROPERTIES LABELS integration TIMEOUT ${GANTRY_TIMEOUT_integration} ENVIRONMENT
+               "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>;GANTRY_DATA=$<TARGET_FILE:gantry-data>")
+endforeach()
+gantry_add_to_label_groups(gantry-data integration)
