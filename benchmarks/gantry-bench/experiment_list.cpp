@@ -112,7 +112,7 @@ experiment label_parallel() {
               "W-CGAN (arXiv 2207.12315): better Inception score and FID than DC-CGAN at a fixed "
               "computational budget",
           .flags =
-              "--data fashion-mnist --model mlp28 --iterations 1200 --metric-every 240 "
+              "--data fashion-mnist --model mlp28 --iterations 1000 --metric-every 200 "
               "--lr-g 2e-4 --lr-d 2e-4",
           .runs = {{"DC-CGAN", pairs},
                    {"W-CGAN, 5 critic steps, clip 0.03",
