@@ -52,7 +52,11 @@ experiment ren(const char* key, const char* data, const char* model, int rounds)
       .flags = std::string("--data ") + data + " --model " + model + " --batch 16 --workers 5",
       .runs = {{"FedGAN, K = 5", "--strategy federated_average" + length},
                {"Ren, serial, 5 and 5 steps", ren + "serial" + length},
-               {"Ren, parallel, 5 and 5 steps", ren + "parallel" + length}},
+               {"Ren, parallel, 5 and 5 steps", ren + "parallel" + length},
+               // Both sides answer a state that is a round old: shorter rounds answer a newer one.
+               {"Ren, parallel, 1 and 1 step",
+                "--strategy averaged_discriminator --schedule parallel --iterations " +
+                    std::to_string(5 * rounds) + " --metric-every " + std::to_string(rounds)}},
       .links = link_kind::modelled,
       .worker = edge_worker(),
       .server = edge_server(),
