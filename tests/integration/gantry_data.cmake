@@ -10,6 +10,6 @@ foreach(test IN LISTS tests)
   set_tests_properties(
     integration_${name}
     PROPERTIES LABELS integration TIMEOUT ${GANTRY_TIMEOUT_integration} ENVIRONMENT
-               "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>;GANTRY_DATA=$<TARGET_FILE:gantry-data>")
+               "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>;GANTRY_DATA_PROGRAM=$<TARGET_FILE:gantry-data>")
 endforeach()
 gantry_add_to_label_groups(gantry-data integration)
