@@ -50,10 +50,12 @@ checkpoint_generator::checkpoint_generator(const std::string& from, const progra
 void checkpoint_generator::generate(std::span<const float> latents,
                                     std::span<const std::uint8_t> labels,
                                     std::span<float> images) const {
+  if (folder_ == options_.init_generator) {
+    networks_->generate(options_, folder_, latents, labels, images);
+    return;
+  }
   if (pairs_ == 0) {
-    const bool is_file = folder_ == options_.init_generator;
-    networks_->generate(options_, is_file ? folder_ : folder_ / ("generator" + suffix_), latents,
-                        labels, images);
+    networks_->generate(options_, folder_ / ("generator" + suffix_), latents, labels, images);
     return;
   }
   const auto from = static_cast<std::size_t>(plan_.latent.size()),

@@ -69,7 +69,13 @@ void require_effect(const CLI::App& app, const program_options& o) {
   only_with("--clip", "--loss", "wasserstein", o.loss);
   for (const char* flag : {"--beta1", "--beta2"})
     only_with(flag, "--optimizer", "adam", o.optimizer);
-  if (o.keep_best) only_with("--keep-best", "--metrics", "fid", o.metrics);
+}
+
+/// Checkpoints are chosen among several, and the best one by a score. @throws usage_error
+void require_choice(const CLI::App& app, const program_options& o) {
+  if (o.keep_best && o.metrics != "fid")
+    throw usage_error("--keep-best was expected with --metrics fid and came with " + o.metrics +
+                      "; leave it out or use data and metrics that give a FID");
   for (const char* flag : {"--keep-best", "--keep-checkpoints"})
     if (app.count(flag) > 0 && o.save_every == 0)
       throw usage_error(std::string(flag) +
@@ -309,7 +315,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
     return std::nullopt;
   }
   o.configuration_file =
-      config_text(app, o.given, {"resume", "sample", "from", "overwrite", "dry-run"});
+      config_text(app, o.given, {"resume", "sample", "from", "overwrite", "dry-run", "npy"});
   o.model_given = app.count("--model") > 0;
   for (const model_info& m : models)
     if (m.name == o.model) use_model(app, m, o);
@@ -317,6 +323,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   require_effect(app, o);
   require_origin(o);
   resolve(app, o);
+  require_choice(app, o);
   return o;
 }
 

@@ -131,6 +131,7 @@ class ExportDcgan(TorchTest):
 ROUND = """
 import sys
 from pathlib import Path
+import numpy
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -141,7 +142,8 @@ for path in files:
             f.get_tensor(name)
         print(path.name, f.metadata())
 tensors = load_file(folder / "generator_ema.safetensors")
-save_file(tensors, out / "f32.safetensors")
+counters = {"0.num_batches_tracked": numpy.array(7), "1.num_batches_tracked": numpy.ones(3, "u1")}
+save_file({**tensors, **counters}, out / "f32.safetensors")
 save_file({k: v.astype("float64") for k, v in tensors.items()}, out / "f64.safetensors")
 save_file({k: v.astype("float16") for k, v in tensors.items()}, out / "f16.safetensors")
 """

@@ -72,9 +72,9 @@ struct node {
 /// A graph from one input of floats to one output, both with any number of samples in front.
 class graph {
  public:
-  /// Adds a node. @returns the name of its output
+  /// Adds a node, whose output gets a name if it has none. @returns the name of its output
   std::string add(node n) {
-    n.output = n.op + "_" + std::to_string(count_++);
+    if (n.output.empty()) n.output = n.op + "_" + std::to_string(count_++);
     nodes_.nested(1, encode(n));
     return n.output;
   }
