@@ -7,6 +7,7 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/base/rng.hpp"
+#include "gantry/data/byte_reader.hpp"
 #include "gantry/data/cifar.hpp"
 #include "gantry/data/packed.hpp"
 #include "gantry/io/installed_codecs.hpp"
@@ -59,7 +60,8 @@ data::image_set read_image_path(const std::string& path) {
                       {},
                       path,
                       {}};
-  data::detail::append_cifar(path, data::detail::cifar10_format(), set);
+  data::byte_reader file(path);
+  data::detail::append_cifar(file, data::detail::cifar10_format(), set);
   return set;
 }
 
