@@ -93,7 +93,8 @@ std::string table_of(const experiment& e, const std::vector<measured_run>& runs)
     if (noisy) text += " " + epsilon_of(of_name(runs, kind.name)) + " |";
     if (modelled) text += " " + text_of(of([](const auto& r) { return r.seconds; }), 1) + " |";
     if (!e.scored)
-      text += " " + text_of(of(round), 3) + " | " + number(of(round).median / first, 2) + " |";
+      text += " " + text_of(of(round), of(round).median < 0.01 ? 6 : 3) + " | " +
+              number(of(round).median / first, of(round).median < 0.01 * first ? 5 : 2) + " |";
     const auto of_plan = [&](auto what) { return of(what).median; };
     text += " " + number(of_plan([](const auto& r) { return double(r.iterations); }), 0);
     text += " | " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);

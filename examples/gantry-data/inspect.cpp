@@ -95,6 +95,7 @@ void print_classes(const any_image_source& images) {
 }  // namespace
 
 void inspect(const data_options& o) {
+  require_elsewhere(o.outdir, o.path);
   const picture_set pictures = open_pictures(o.path, o.settings.attribute);
   const findings all = look_at_all(pictures, o.settings);
   io::require_writable_directory(o.outdir);

@@ -115,6 +115,16 @@ std::vector<fs::path> parts_of(const fs::path& path) {
                                     : std::vector<fs::path>{path};
 }
 
+void require_elsewhere(const fs::path& outdir, const fs::path& data) {
+  std::error_code failed;
+  const fs::path outer = fs::canonical(data, failed);
+  if (failed) return;  // who opens it says why
+  const fs::path inner = fs::weakly_canonical(outdir, failed);
+  if (!failed && std::ranges::mismatch(outer, inner).in1 == outer.end())
+    throw usage_error("--outdir was expected to be outside of the images of " + data.string() +
+                      " and " + outdir.string() + " is in there; name another one");
+}
+
 bool is_there(const fs::path& path) {
   return std::ranges::all_of(parts_of(path), [](const fs::path& part) {
     std::error_code unreadable;

@@ -27,6 +27,10 @@ picture_set open_pictures(const std::filesystem::path& path, const std::string& 
 /// @throws gantry::usage_error for a range that is none
 std::vector<std::filesystem::path> parts_of(const std::filesystem::path& path);
 
+/// Pictures that a program writes must not become data. @throws gantry::usage_error if `outdir`, of
+/// --outdir, is the folder of a data set or in it
+void require_elsewhere(const std::filesystem::path& outdir, const std::filesystem::path& data);
+
 /// Whether there is something at a path, or at all of a range of shards.
 bool is_there(const std::filesystem::path& path);
 

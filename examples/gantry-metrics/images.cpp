@@ -7,7 +7,9 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/base/rng.hpp"
+#include "gantry/data/byte_reader.hpp"
 #include "gantry/data/cifar.hpp"
+#include "gantry/data/packed.hpp"
 #include "gantry/io/installed_codecs.hpp"
 #include "gantry/io/open_images.hpp"
 
@@ -49,6 +51,7 @@ data::image_set read_source(const std::string& path) {
 }  // namespace
 
 data::image_set read_image_path(const std::string& path) {
+  if (data::is_packed(path)) return *data::open_packed(path).images;
   if (std::filesystem::path(path).extension() != ".bin") return read_source(path);
   data::image_set set{data::detail::cifar_side,
                       data::detail::cifar_side,
@@ -57,7 +60,8 @@ data::image_set read_image_path(const std::string& path) {
                       {},
                       path,
                       {}};
-  data::detail::append_cifar(path, data::detail::cifar10_format(), set);
+  data::byte_reader file(path);
+  data::detail::append_cifar(file, data::detail::cifar10_format(), set);
   return set;
 }
 

@@ -114,6 +114,8 @@ int run(const metrics_options& o) {
   const note_sink note = [&](const std::string& sentence) {
     if (!o.quiet) std::fprintf(stderr, "%s\n", sentence.c_str());
   };
+  for (const setting& s : o.given)
+    if (s.from != "the command line") note("setting: " + described(s));
   if (!o.json.empty() && o.json.has_parent_path())
     io::require_writable_directory(o.json.parent_path());
   const comparison c = read_images(o);

@@ -8,6 +8,7 @@
 
 #include "features/feature_networks.hpp"
 #include "gantry-train/checks.hpp"
+#include "gantry-train/settings.hpp"
 #include "options.hpp"
 
 namespace {
@@ -65,8 +66,9 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
                  "folder for features of real images; default: the user's cache, none: keep none");
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
   app.add_flag("--quiet", o.quiet, "no table and no notes");
+  add_config_flag(app);
   try {
-    app.parse(argc, argv);
+    o.given = parse_layers(app, argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() != 0)
       throw usage_error(std::string(e.what()) + "; gantry-metrics --help describes the flags");

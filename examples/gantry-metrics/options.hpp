@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "gantry-train/settings.hpp"
+
 /// What the flags of gantry-metrics say. 0 images: all there are, 10000 of a generator.
 struct metrics_options {
   std::string checkpoint;  ///< what is scored: a checkpoint, or the folder of a run
@@ -24,6 +26,7 @@ struct metrics_options {
   std::filesystem::path json, cache{"default"};
   int threads{0};
   bool quiet{false};
+  std::vector<setting> given;
 
   [[nodiscard]] bool wants(const char* metric) const;
 };

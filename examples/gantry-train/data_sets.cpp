@@ -4,7 +4,6 @@
 #include <array>
 #include <filesystem>
 #include <string_view>
-#include <system_error>
 
 #include "gantry/data/cifar.hpp"
 #include "gantry/data/mnist.hpp"
@@ -67,20 +66,9 @@ data_sets::pointer fit(const data_sets::pointer& published, hwc shape) {
   return std::make_shared<const data::image_set>(data::to_channels(sized, shape.c));
 }
 
-/// A run must not take its own pictures for data. @throws usage_error
-void require_outdir_elsewhere(const program_options& o) {
-  std::error_code failed;
-  const std::filesystem::path data = std::filesystem::canonical(o.data, failed),
-                              outdir = std::filesystem::weakly_canonical(o.outdir, failed);
-  const auto end = std::ranges::mismatch(data, outdir).in1;
-  if (!failed && end == data.end())
-    throw usage_error("--outdir was expected to be outside of the images of --data and " +
-                      o.outdir.string() + " is in " + o.data + "; name another one");
-}
-
 /// Images at a path, mapped at the extents of the networks.
 data_sets load_own(const program_options& o, hwc image) {
-  require_outdir_elsewhere(o);
+  require_elsewhere(o.outdir, o.data);
   std::filesystem::path cache = o.data_cache.empty() ? user_cache() : o.data_cache;
   if (cache.empty()) cache = o.outdir;
   fitted_pictures own =

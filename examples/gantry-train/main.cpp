@@ -106,6 +106,17 @@ void announce(const program_options& o) {
   std::fflush(stdout);
 }
 
+void print_data(const data_sets& sets) {
+  std::printf("data: %s\n", sets.train_facts.c_str());
+  if (sets.test)
+    std::printf("data: %s\n", sets.test_facts.c_str());
+  else
+    std::printf(
+        "scores: none while training on your own images, for which there is no classifier; losses "
+        "and pictures show the progress, and gantry-metrics compares a checkpoint with the packed "
+        "file\n");
+}
+
 int run(program_options o, transport& nodes) {
   const preset& networks = chosen_preset(o);
   require_fitting_images(o, networks.image);
@@ -121,13 +132,7 @@ int run(program_options o, transport& nodes) {
   data_sets sets = load_data(o, networks.image);
   require_labels(o, sets, networks.classes);
   if (!o.quiet) {
-    std::printf("data: %s\n", sets.train_facts.c_str());
-    if (sets.test)
-      std::printf("data: %s\n", sets.test_facts.c_str());
-    else
-      std::printf(
-          "scores: none, there is no feature network for your own images; losses and "
-          "pictures show the progress\n");
+    print_data(sets);
     for (const setting& s : o.given) std::printf("setting: %s\n", described(s).c_str());
     std::fflush(stdout);
   }

@@ -149,17 +149,15 @@ void resolve_data(const CLI::App& app, program_options& o) {
                                  : "the name of a published set in --data") +
                       " and came with " + o.data + "; leave it out");
   if (published) return;
-  if (app.count("--metrics") > 0 && o.metrics != "none")
-    throw usage_error("--metrics " + o.metrics + " was expected with one of " +
-                      published_names(", ") +
-                      ", for which there is a feature network, and came "
-                      "with " +
-                      o.data + "; leave it out");
+  for (const char* flag : {"--metrics", "--scores"})
+    if (app.count(flag) > 0 && o.metrics != "none")
+      throw usage_error(std::string(flag) + " was expected with one of " + published_names(", ") +
+                        ", for which there is a feature network, and came with " + o.data +
+                        "; leave it out");
   o.metrics = "none";
 }
 
 void resolve(const CLI::App& app, program_options& o) {
-  resolve_data(app, o);
   resolve_partition(app, o);
   resolve_strategy(app, o.strategy);
   resolve_messages(app, o.messages, o.strategy);
@@ -321,6 +319,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   o.model_given = app.count("--model") > 0;
   for (const model_info& m : models)
     if (m.name == o.model) use_model(app, m, o);
+  resolve_data(app, o);
   require_effect(app, o);
   require_origin(o);
   resolve(app, o);

@@ -172,7 +172,7 @@ class Strategies(Runs):
 
     def test_modelled_time(self):
         lines, page = self.run_experiment("b", "--seeds", "0,1")
-        self.assertEqual(len(lines), 2 * 3)
+        self.assertEqual(len(lines), 2 * 4)
         self.assertIn("modelled", page)
         for line in lines:
             self.assertGreater(line["modelled_seconds"], 0)

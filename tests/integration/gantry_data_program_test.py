@@ -133,6 +133,8 @@ class Program(DataTest):
                      "neither")
         self.refused(2, ["partition", self.pets, "--partition", "dirichlet"], "--partition")
         self.refused(2, ["inspect", self.pets, "--attribute", "Smiling"], "Smiling")
+        self.refused(2, ["inspect", self.pets, "--outdir", self.pets / "look"], "--outdir",
+                     "outside")
         self.refused(3, ["inspect", self.folder / "none"], str(self.folder / "none"), "nothing")
         (self.folder / "empty").mkdir()
         self.refused(3, ["inspect", self.folder / "empty"], "empty")

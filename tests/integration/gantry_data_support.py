@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of own images share: pictures without a library, and runs of gantry-data.
 
-The environment variable GANTRY_DATA names the program.
+The environment variable GANTRY_DATA_PROGRAM names it; GANTRY_DATA is --data of gantry-train.
 """
 import os
 import random
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from gantry_train_support import PATIENCE, ProgramTest
 
-DATA = os.environ.get("GANTRY_DATA", "")
+DATA = os.environ.get("GANTRY_DATA_PROGRAM", "")
 if not Path(DATA).is_file():
-    sys.exit(f"GANTRY_DATA was expected to name the program gantry-data and is '{DATA}'; "
+    sys.exit(f"GANTRY_DATA_PROGRAM was expected to name the program gantry-data and is '{DATA}'; "
              "set it, or start this test with ctest -L integration")
 
 

@@ -130,7 +130,7 @@ class OwnPhotos(DataTest):
             (bad / "photo 013.jpg").write_bytes(damaged)
             refused(3, "photo 013.jpg", data=bad)
         refused(2, "--data-dir", "leave it out", data_dir=self.data)
-        refused(2, "--metrics fid", "feature network", metrics="fid")
+        refused(2, "--metrics was expected", "feature network", metrics="fid")
         refused(2, "--data-cache", data="fashion-mnist", data_dir=self.data, metrics="none",
                 data_cache=self.folder)
         refused(2, "--outdir", "outside", outdir=self.photos / "runs")

@@ -173,6 +173,14 @@ class RandomWeights(unittest.TestCase):
             outputs.append((self.folder / "out").read_bytes())
         self.assertEqual(outputs[0], outputs[1])
 
+    def test_counters_of_batches_are_ignored(self) -> None:
+        self.assertEqual(self.run_with(self.tensors).returncode, 0)
+        expected = read_tensors(self.folder / "out")
+        counted = self.tensors | {"layer1.0.bn1.num_batches_tracked": ("I64", [], bytes(8))}
+        done = self.run_with(counted)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(read_tensors(self.folder / "out"), expected)
+
     def test_other_tensors_are_refused(self) -> None:
         missing = {k: v for k, v in self.tensors.items() if k != "layer2.1.bn2.running_var"}
         self.refuse(self.run_with(missing), 3, "layer2.1.bn2.running_var", "was expected to hold")

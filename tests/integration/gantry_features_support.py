@@ -18,7 +18,7 @@ if not Path(PROGRAM).is_file():
     sys.exit(f"GANTRY_FEATURES was expected to name the program gantry-features and is "
              f"'{PROGRAM}'; set it, or start this test with ctest -L integration")
 PATIENCE = 600  # seconds after which a run hangs; no test asserts how long something takes
-SIZES = {"F32": 4, "U8": 1}
+SIZES = {"F32": 4, "U8": 1, "I64": 8}
 
 
 def write_tensors(path: Path, tensors: dict[str, tuple[str, list[int], bytes]]) -> Path:

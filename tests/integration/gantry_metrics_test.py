@@ -36,7 +36,7 @@ class Metrics(ProgramTest):
         super().setUpClass()
         assert Path(METRICS).is_file(), f"GANTRY_METRICS names no program: '{METRICS}'"
         cls.run_folder = cls.folder / "run"
-        result = cls.run_program(iterations=3, outdir=cls.run_folder, metrics="fid", seed=5,
+        result = cls.run_program(iterations=3, outdir=cls.run_folder, metrics="fid", seed=5, ema=0,
                                  metric_samples=SAMPLES, scores="fid,is,kid,prdc", quiet=True)
         assert result.returncode == 0, result.stderr
         cls.fashion = ("--data", "fashion-mnist", "--data-dir", cls.data)
@@ -55,7 +55,7 @@ class Metrics(ProgramTest):
         return json.loads(path.read_text()), result
 
     def refused(self, code, words, *fragments):
-        result = self.metrics(*words)
+        result = self.metrics(*words, "--quiet")
         self.assertEqual(result.returncode, code, result.stderr)
         self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
         for fragment in ("gantry-metrics: ", *fragments):
@@ -108,7 +108,7 @@ class Metrics(ProgramTest):
             self.assertIn(why, result.stderr)
             self.assertEqual(again["metrics"], figures)
             self.assertEqual(kept.read_bytes(), whole)
-        _, result = self.score(*words, "--cache", "none", "--metrics", "fid")
+        _, result = self.score(*words[:-1], "none", "--metrics", "fid")
         self.assertNotIn("reference features", result.stderr)
 
     def test_training_on_generated_images(self):
@@ -136,8 +136,8 @@ class Metrics(ProgramTest):
         self.refused(3, ("--images", file, *self.fashion, "--features", f"resnet20:{file}"),
                      "few.npy", "safetensors")
         target = self.folder / "unwritten.json"
-        self.refused(2, ("--images", file, *self.fashion, "--metrics", "prdc", "--quiet",
-                         "--json", target), "at least 6")
+        self.refused(2, ("--images", file, *self.fashion, "--metrics", "prdc", "--json",
+                         target), "at least 6")
         self.assertFalse(target.exists())
 
     def test_published_figures_of_resnet20(self):

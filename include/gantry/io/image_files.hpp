@@ -61,10 +61,9 @@ inline std::vector<found_image> find_images(const std::filesystem::path& folder,
   namespace fs = std::filesystem;
   constexpr int deepest = 32;  // a link to a folder above would have no end
   std::vector<found_image> found;
-  const auto options = fs::directory_options::follow_directory_symlink |
-                       fs::directory_options::skip_permission_denied;
   std::error_code failed;
-  fs::recursive_directory_iterator at(folder, options, failed);
+  fs::recursive_directory_iterator at(folder, fs::directory_options::follow_directory_symlink,
+                                      failed);
   for (; !failed && at != fs::recursive_directory_iterator(); at.increment(failed)) {
     const std::string name = at->path().filename().string();
     std::error_code unreadable;
@@ -83,7 +82,7 @@ inline std::vector<found_image> find_images(const std::filesystem::path& folder,
   }
   if (failed)
     refuse_file(folder.string(), "a readable folder", failed.message(),
-                "check the path and its permissions");
+                "check its permissions and those of the folders in it");
   std::ranges::sort(found);
   return found;
 }

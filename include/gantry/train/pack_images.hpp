@@ -33,10 +33,10 @@ concept ImageFitter = std::copy_constructible<F> &&
 };
 
 struct pack_options {
-  hwc image;                     ///< extents in the file
-  data::prefetch_options queue;  ///< threads that decode and resize, and how far ahead
+  hwc image{};                     ///< extents in the file
+  data::prefetch_options queue{};  ///< threads that decode and resize, and how far ahead
   /// Called after each image with the number of those that are done; may throw to give up.
-  std::function<void(std::size_t, const data::prefetch_counters&)> on_progress;
+  std::function<void(std::size_t, const data::prefetch_counters&)> on_progress{};
 };
 
 struct pack_report {
