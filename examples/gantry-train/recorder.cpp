@@ -86,7 +86,7 @@ void recorder::on_start(const train::round_view& view) {
   if (goes_on) read_earlier(view.iteration);
   const bool is_new = !goes_on && view.iteration == 0;
   stats_log_ = std::make_unique<io::line_log>(options_.outdir / "stats.jsonl");
-  open_events(view.iteration);
+  if (!goes_on) open_events(view.iteration);
   if (!goes_on) {
     write_reals();
     io::write_file_atomic(options_.outdir / "config.toml", options_.configuration_file);
@@ -246,6 +246,7 @@ void recorder::log(std::uint32_t iteration) {
 }
 
 void recorder::on_round(const train::round_view& view) {
+  if (!events_) open_events(total_rounds_);  // only now, so that a refused resume leaves no file
   add(interval_, view.report);
   add(total_, view.report);
   ++interval_rounds_;

@@ -149,7 +149,9 @@ class DocumentedFiles(ProgramTest):
             for path in folder.glob("*.safetensors"):
                 self.assertTrue(read_safetensors(path), path.name)
             state = json.loads((folder / "state.json").read_text())
-            self.assertEqual(state, {"iteration": iteration, "live_workers": [True] * self.workers})
+            self.assertEqual(state, {"iteration": iteration, "world_size": self.workers + 1,
+                                     "images": iteration * self.workers * self.batch,
+                                     "live_workers": [True] * self.workers})
         if MODEL == "mlp28":
             shapes = read_safetensors(folder / "generator.safetensors").values()
             self.assertEqual(sum(math.prod(shape) for shape in shapes), 716560)
