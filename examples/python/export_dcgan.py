@@ -25,39 +25,33 @@ except ImportError:
 
 
 class Generator(nn.Module):
-    """That of github.com/pytorch/examples, dcgan/main.py."""
+    """That of github.com/pytorch/examples, dcgan/main.py; dcgan32 has the widths (256, 128, 64)."""
 
-    def __init__(self, nz: int = 100, ngf: int = 64, nc: int = 3) -> None:
+    def __init__(self, widths: tuple[int, ...] = (512, 256, 128, 64), nz: int = 100,
+                 nc: int = 3) -> None:
         super().__init__()
-        self.main = nn.Sequential(
-            nn.ConvTranspose2d(nz, ngf * 8, 4, 1, 0, bias=False),
-            nn.BatchNorm2d(ngf * 8), nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 8, ngf * 4, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ngf * 4), nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 4, ngf * 2, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ngf * 2), nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 2, ngf, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ngf), nn.ReLU(True),
-            nn.ConvTranspose2d(ngf, nc, 4, 2, 1, bias=False), nn.Tanh())
+        layers: list[nn.Module] = [nn.ConvTranspose2d(nz, widths[0], 4, 1, 0, bias=False)]
+        for before, after in zip(widths, (*widths[1:], nc)):
+            layers += [nn.BatchNorm2d(before), nn.ReLU(True),
+                       nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
+        self.main = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         return self.main(latents)
 
 
 class Discriminator(nn.Module):
-    """That of github.com/pytorch/examples, dcgan/main.py."""
+    """That of github.com/pytorch/examples, dcgan/main.py; dcgan32 has the widths (64, 128, 256)."""
 
-    def __init__(self, ndf: int = 64, nc: int = 3) -> None:
+    def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512), nc: int = 3) -> None:
         super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv2d(nc, ndf, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True),
-            nn.Conv2d(ndf, ndf * 2, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ndf * 2), nn.LeakyReLU(0.2, True),
-            nn.Conv2d(ndf * 2, ndf * 4, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ndf * 4), nn.LeakyReLU(0.2, True),
-            nn.Conv2d(ndf * 4, ndf * 8, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ndf * 8), nn.LeakyReLU(0.2, True),
-            nn.Conv2d(ndf * 8, 1, 4, 1, 0, bias=False), nn.Sigmoid())
+        layers: list[nn.Module] = [nn.Conv2d(nc, widths[0], 4, 2, 1, bias=False),
+                                   nn.LeakyReLU(0.2, True)]
+        for before, after in zip(widths, widths[1:]):
+            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after),
+                       nn.LeakyReLU(0.2, True)]
+        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False),
+                                  nn.Sigmoid())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.main(images).view(-1, 1).squeeze(1)

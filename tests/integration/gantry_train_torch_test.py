@@ -88,41 +88,48 @@ class LoadGenerator(TorchTest):
                 self.assertGreater(distance(outdir / "samples.npy", outdir / "other.npy"), 0.01)
 
 
-MAKE = """
+SETUP = """
 import sys, numpy, torch
 from export_dcgan import Generator, Discriminator
+folder, side = sys.argv[1], int(sys.argv[2])
+widths = (512, 256, 128, 64)[-4 if side == 64 else -3:]
+"""
+MAKE = SETUP + """
 torch.manual_seed(1)
-folder, latents = sys.argv[1], torch.randn(4, 100, 1, 1)
-images = torch.randn(2, 3, 64, 64)
-for name, net, batch in (("G", Generator(), latents), ("D", Discriminator(), images)):
+latents, images = torch.randn(4, 100, 1, 1), torch.randn(2, 3, side, side)
+for name, net, batch in (("G", Generator(widths), latents),
+                         ("D", Discriminator(widths[::-1]), images)):
     net(batch), net(batch)  # moves the running statistics
     torch.save(net.state_dict(), f"{folder}/{name}.pth")
 """
-DRAW = """
-import sys, numpy, torch
-from export_dcgan import Generator
-folder, net = sys.argv[1], Generator()
+DRAW = SETUP + """
+net = Generator(widths)
 net.load_state_dict(torch.load(folder + "/G.pth"))
 z = torch.from_numpy(numpy.load(folder + "/latents.npy"))[:, :, None, None]
 with torch.no_grad():
     images = net.eval()(z)
 numpy.save(folder + "/torch.npy", images.permute(0, 2, 3, 1).contiguous().numpy())
 """
+SIDES = [side for side in (64, 32) if f"dcgan{side}" in models()]
 
 
-@unittest.skipUnless("dcgan64" in models(), "this build of gantry-train has no dcgan64")
+@unittest.skipUnless(SIDES, "this build of gantry-train has neither dcgan64 nor dcgan32")
 class ExportDcgan(TorchTest):
     def test_images_of_pytorchs_example_are_equal(self):
-        folder = self.folder / "example"
+        for side in SIDES:
+            with self.subTest(side):
+                self.compare(side, f"dcgan{side}", self.folder / f"example{side}")
+
+    def compare(self, side: int, dcgan: str, folder: Path) -> None:
         folder.mkdir()
-        self.python("-c", MAKE, folder)
+        self.python("-c", MAKE, folder, side)
         for name in "GD":
             self.python("export_dcgan.py", folder / f"{name}.pth", folder / f"{name}.safetensors")
         self.assertIn("main.1.num_batches_tracked", read_safetensors(folder / "G.safetensors"))
-        self.sample(folder, 4, model="dcgan64", init_generator=folder / "G.safetensors")
-        self.python("-c", DRAW, folder)
+        self.sample(folder, 4, model=dcgan, init_generator=folder / "G.safetensors")
+        self.python("-c", DRAW, folder, side)
         self.assertLess(distance(folder / "samples.npy", folder / "torch.npy"), CLOSE)
-        for model, file in (("dcgan64", "D"), (MODEL, "G")):
+        for model, file in ((dcgan, "D"), (MODEL, "G")):
             result = self.call("--sample", "1", "--model", model, "--init-generator",
                                str(folder / f"{file}.safetensors"), "--quiet")
             self.assert_refused(result, 3, f"{file}.safetensors", "--model")
