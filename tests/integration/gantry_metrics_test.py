@@ -70,7 +70,9 @@ class Metrics(ProgramTest):
                                ("classifier_score", figures["is"]["mean"]),
                                *((k, figures[k]) for k in ("precision", "recall", "density",
                                                            "coverage"))):
-                self.assertAlmostEqual(value, logged[key], delta=1e-6 * max(1, abs(value)))
+                # Batches of another size may round differently, and a pair change sides.
+                self.assertAlmostEqual(value, logged[key], msg=key,
+                                       delta=1e-4 * abs(value) + (value <= 1) * 2 / SAMPLES)
             self.assertEqual((found["samples"], found["reference"]), (SAMPLES, TEST))
             self.assertEqual(found["feature_sha256"], logged["feature_sha256"])
             self.assertEqual(found["kid_size"], SAMPLES)
