@@ -139,8 +139,9 @@ class layer_run {
 
 template <Backend B>
 void check_layers(B& b) {
-  const auto file = io::safetensors_file::read(std::filesystem::path(GANTRY_SOURCE_DIR) /
-                                               "tests/golden/layers.safetensors");
+  const auto folder = std::filesystem::path(GANTRY_SOURCE_DIR) / "tests/golden";
+  const auto file = io::safetensors_file::read(folder / "layers.safetensors");
+  const auto more = io::safetensors_file::read(folder / "layers_more.safetensors");
   constexpr hwc image{3, 4, 16}, odd{5, 3, 16};
   layer_run<group_norm<4>, image, B>(b, file, "group_norm").check();
   layer_run<layer_norm, image, B>(b, file, "layer_norm").check();
@@ -149,12 +150,12 @@ void check_layers(B& b) {
   layer_run<pixel_norm, image, B>(b, file, "pixel_norm").check();
   layer_run<upsample_nearest<2>, odd, B>(b, file, "upsample_nearest").check();
   layer_run<upsample_bilinear<2>, odd, B>(b, file, "upsample_bilinear").check();
-  layer_run<upsample_filtered, odd, B>(b, file, "upsample_filtered").check();
-  layer_run<downsample_filtered, hwc{4, 6, 16}, B>(b, file, "downsample_filtered").check();
+  layer_run<upsample_filtered, odd, B>(b, more, "upsample_filtered").check();
+  layer_run<downsample_filtered, hwc{4, 6, 16}, B>(b, more, "downsample_filtered").check();
   layer_run<average_pool<2>, odd, B>(b, file, "average_pool").check();
   layer_run<global_average_pool, odd, B>(b, file, "global_average_pool").check();
-  layer_run<grouped_conv2d<32, 3, 2, 1, 2>, hwc{5, 4, 32}, B>(b, file, "grouped_conv2d").check();
-  layer_run<grouped_conv2d<6, 3, 1, 1, 2>, hwc{5, 4, 4}, B>(b, file, "thin_grouped_conv2d").check();
+  layer_run<grouped_conv2d<32, 3, 2, 1, 2>, hwc{5, 4, 32}, B>(b, more, "grouped_conv2d").check();
+  layer_run<grouped_conv2d<6, 3, 1, 1, 2>, hwc{5, 4, 4}, B>(b, more, "thin_grouped_conv2d").check();
 }
 
 }  // namespace

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes what layers of PyTorch compute, up to second derivatives: make_layers.py [folder].
 
-layers.safetensors, which layers_test.cpp reads, has for every case, computed in double:
+layers.safetensors and layers_more.safetensors, which layers_test.cpp reads, have for every case,
+computed in double:
   <case>.x .tx .gy .ey         random inputs; tx is shaped like x, gy and ey like the output
   <case>.<name>                parameters, for each <name> of PyTorch's
   <case>.y                     the output
@@ -88,4 +89,9 @@ def layers():
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    write(os.path.join(folder, "layers.safetensors"), layers())
+    everything = layers()
+    more = {name: value for name, value in everything.items()
+            if "grouped" in name or "filtered" in name}
+    rest = {name: value for name, value in everything.items() if name not in more}
+    write(os.path.join(folder, "layers.safetensors"), rest)
+    write(os.path.join(folder, "layers_more.safetensors"), more)
