@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <numbers>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "gantry/base/error.hpp"
@@ -92,14 +94,24 @@ std::vector<std::uint8_t> pixels_of(const checkpoint_generator& generator, const
   return pixels;
 }
 
-void write_images(const drawing_options& o, std::span<const std::uint8_t> pixels, hwc image) {
+/// A file per image in a folder of their own, which then holds these and no others, so that it can
+/// be read as a data set. @returns what was written, for people
+std::string write_images(const drawing_options& o, std::span<const std::uint8_t> pixels,
+                         hwc image) {
+  const std::string kind = o.interpolate.empty() ? "image" : "frame";
+  const std::filesystem::path folder = o.outdir / (kind + "s");
+  io::require_writable_directory(folder);
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".png" && entry.path().stem().string().starts_with(kind))
+      std::filesystem::remove(entry.path());
   const auto size = static_cast<std::size_t>(image.size());
   for (std::size_t i = 0; i * size < pixels.size(); ++i) {
-    char name[32];
-    std::snprintf(name, sizeof name, "%s%06zu.png", o.interpolate.empty() ? "image" : "frame", i);
+    char number[16];
+    std::snprintf(number, sizeof number, "%06zu.png", i);
     const auto own = pixels.subspan(i * size, size);
-    io::write_png(o.outdir / name, {image.w, image.h, image.c, {own.begin(), own.end()}});
+    io::write_png(folder / (kind + number), {image.w, image.h, image.c, {own.begin(), own.end()}});
   }
+  return kind + "s/" + kind + "000000.png ...";
 }
 
 /// The grid of gantry-train --sample, of the first images if there are too many to look at.
@@ -180,16 +192,12 @@ std::string draw(const drawing_options& o, const checkpoint_generator& generator
                  const inputs& in) {
   const std::vector<std::uint8_t> pixels = pixels_of(generator, in);
   const hwc image = generator.image();
-  const bool is_path = !o.interpolate.empty();
   std::vector<std::string> written;
   if (o.archive) {
     write_archive(o, pixels, image, in.labels, generator.classes() > 0);
     written.emplace_back("images.npz");
   }
-  if (o.images) {
-    write_images(o, pixels, image);
-    written.emplace_back(is_path ? "frame000000.png ..." : "image000000.png ...");
-  }
+  if (o.images) written.push_back(write_images(o, pixels, image));
   if (o.grid) {
     write_grid(o, pixels, image);
     written.emplace_back("grid.png");

@@ -15,6 +15,7 @@
 #include "gantry/data/partition_spec.hpp"
 
 #include "data_sets.hpp"
+#include "folder_lock.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
 #include "run_folder.hpp"
@@ -139,6 +140,8 @@ int run(program_options o, transport& nodes) {
   std::vector<data::shard> shards =
       data::partition(sets.train, o.split, o.strategy.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
+  std::optional<folder_lock> alone;
+  if (leads) alone.emplace(o.outdir);
 
   std::optional<recorder> record;
   if (leads) record.emplace(o, plan, std::move(sets), shards);
