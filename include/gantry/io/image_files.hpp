@@ -38,8 +38,7 @@ struct image_files {
   [[nodiscard]] std::string name(std::size_t i) const { return (folder / files[i]).string(); }
   void decode(std::size_t i, image8& out) const {
     const random_reader in(folder / files[i]);
-    constexpr std::uint64_t most = std::uint64_t{1} << 30;
-    if (in.size() > most)
+    if (in.size() > most_image_bytes)
       refuse_file(in.name(), "an image file of at most 1 GiB", std::to_string(in.size()) + " bytes",
                   "remove it or convert it");
     decode_image(codecs, in.read(0, in.size()), in.name(), out);
@@ -131,6 +130,9 @@ inline image_files open_image_folder(const std::filesystem::path& folder,
     set.files.push_back(image.parent.empty() ? image.name : image.parent + '/' + image.name);
   if (std::filesystem::exists(folder / "dataset.json", unreadable)) {
     const random_reader in(folder / "dataset.json");
+    if (in.size() > most_label_bytes)
+      refuse_file(in.name(), "at most " + std::to_string(most_label_bytes) + " bytes of labels",
+                  std::to_string(in.size()), "remove it or make it smaller");
     label_like_stylegan(in.read(0, in.size()), in.name(), set.files, set.labels, set.class_names);
   } else {
     detail::label_by_folder(found, set);
