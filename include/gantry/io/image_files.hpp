@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gantry/concepts/image_source.hpp"
+#include "gantry/io/folder_walk.hpp"
 #include "gantry/io/image_codec.hpp"
 #include "gantry/io/random_reader.hpp"
 #include "gantry/io/refuse.hpp"
@@ -58,30 +59,16 @@ struct found_image {
 inline std::vector<found_image> find_images(const std::filesystem::path& folder,
                                             std::string& foreign) {
   namespace fs = std::filesystem;
-  constexpr int deepest = 32;  // a link to a folder above would have no end
   std::vector<found_image> found;
-  std::error_code failed;
-  fs::recursive_directory_iterator at(folder, fs::directory_options::follow_directory_symlink,
-                                      failed);
-  for (; !failed && at != fs::recursive_directory_iterator(); at.increment(failed)) {
-    const std::string name = at->path().filename().string();
-    std::error_code unreadable;
-    if (name.starts_with('.')) {
-      at.disable_recursion_pending();
-    } else if (at->is_directory(unreadable)) {
-      if (at.depth() >= deepest)
-        refuse_file(at->path().string(), "folders in at most 32 folders", "more",
-                    "remove the link that points to a folder above it");
-    } else if (kind_of_name(name) == image_kind::unknown) {
+  for_each_below(folder, unreadable_folders::refused, [&](const fs::directory_entry& at) {
+    const std::string name = at.path().filename().string();
+    if (kind_of_name(name) == image_kind::unknown) {
       if (foreign.empty() || name < foreign) foreign = name;
-    } else {
-      found.push_back({at->path().parent_path().lexically_relative(folder).generic_string(), name});
-      if (found.back().parent == ".") found.back().parent.clear();
+      return;
     }
-  }
-  if (failed)
-    refuse_file(folder.string(), "a readable folder", failed.message(),
-                "check its permissions and those of the folders in it");
+    found.push_back({at.path().parent_path().lexically_relative(folder).generic_string(), name});
+    if (found.back().parent == ".") found.back().parent.clear();
+  });
   std::ranges::sort(found);
   return found;
 }
