@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "gantry/base/error.hpp"
+#include "gantry/base/hex.hpp"
 #include "gantry/io/file.hpp"
+#include "gantry/io/folder_walk.hpp"
 
 #include "pack.hpp"
 
@@ -34,26 +36,15 @@ struct listed_file {
 
 /// Files below a folder that may be part of a data set: none that is hidden, and no packed one.
 std::vector<listed_file> list_folder(const fs::path& folder) {
-  constexpr int deepest = 32;  // a link to a folder above would have no end
   std::vector<listed_file> files;
-  std::error_code failed, unreadable;
-  fs::recursive_directory_iterator at(folder,
-                                      fs::directory_options::follow_directory_symlink |
-                                          fs::directory_options::skip_permission_denied,
-                                      failed);
-  for (; !failed && at != fs::recursive_directory_iterator(); at.increment(failed)) {
-    const std::string name = at->path().filename().string();
-    if (name.starts_with('.') || at.depth() >= deepest) {
-      at.disable_recursion_pending();
-    } else if (name.find(".gpack") == std::string::npos && at->is_regular_file(unreadable)) {
-      files.push_back({at->path().lexically_relative(folder).generic_string(),
-                       at->file_size(unreadable),
-                       at->last_write_time(unreadable).time_since_epoch().count()});
-    }
-  }
-  if (failed)
-    throw data_error(folder.string() + ": expected a readable folder, found that it is not (" +
-                     failed.message() + "); check its permissions");
+  io::for_each_below(folder, io::unreadable_folders::skipped, [&](const fs::directory_entry& at) {
+    std::error_code unreadable;
+    const bool packed = at.path().filename().string().find(".gpack") != std::string::npos;
+    if (!packed && at.is_regular_file(unreadable))
+      files.push_back({at.path().lexically_relative(folder).generic_string(),
+                       at.file_size(unreadable),
+                       at.last_write_time(unreadable).time_since_epoch().count()});
+  });
   std::ranges::sort(files);
   return files;
 }
@@ -67,12 +58,7 @@ std::string settings_text(const pack_settings& s) {
 std::string cache_name(const fs::path& path, const io::sha256::digest_type& key) {
   std::string name = fs::absolute(path).lexically_normal().stem().string();
   if (name.empty()) name = fs::absolute(path).lexically_normal().parent_path().stem().string();
-  name += '-';
-  for (const std::byte b : std::span(key).first(8)) {
-    name += "0123456789abcdef"[std::to_integer<unsigned>(b) >> 4];
-    name += "0123456789abcdef"[std::to_integer<unsigned>(b) & 15];
-  }
-  return name + ".gpack";
+  return name + '-' + hex_of(std::span(key).first(8)) + ".gpack";
 }
 
 /// The copy of an earlier call, or nothing if there is none that is whole.

@@ -74,12 +74,14 @@ data_sets load_own(const program_options& o, hwc image) {
   fitted_pictures own =
       fit_pictures(o.data, {.image = image, .threads = o.threads, .quiet = o.quiet}, cache);
   const data::packed_images& packed = own.packed;
-  data_sets sets{.train = packed.images, .classes = static_cast<int>(packed.header.classes)};
+  data_sets sets{.train = packed.images,
+                 .classes = static_cast<int>(packed.header.classes),
+                 .own_sha256 = packed.contents()};
   sets.published_train = sets.train;
   sets.train_facts =
       std::to_string(packed.images->size()) + " images of " + extents_text(image) +
       (sets.classes > 0 ? " in " + std::to_string(sets.classes) + " classes" : ", no labels") +
-      ", SHA-256 " + packed.contents().substr(0, 12) + ", from " + o.data + ": " + own.note;
+      ", SHA-256 " + sets.own_sha256.substr(0, 12) + ", from " + o.data + ": " + own.note;
   return sets;
 }
 

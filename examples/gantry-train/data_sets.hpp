@@ -42,6 +42,7 @@ struct data_sets {
   pointer published_train{}, published_test{}, train{}, test{};
   std::string train_facts{}, test_facts{};  ///< name, size, SHA-256 and files
   int classes{};                            ///< 0: no labels
+  std::string own_sha256{};                 ///< of the pixels and labels of own images
 };
 
 /// @throws gantry::usage_error if networks for such images cannot be trained on the set

@@ -11,6 +11,7 @@
 #include <new>
 #include <optional>
 #include <unistd.h>
+#include <utility>
 
 #include "gantry/data/partition_spec.hpp"
 
@@ -118,6 +119,13 @@ void print_data(const data_sets& sets) {
         "file\n");
 }
 
+/// What a resume must match: a folder of own images may have changed under the same path.
+io::json::object all_settings(const program_options& o, const data_sets& sets) {
+  io::json::object all = configuration(o);
+  if (!sets.own_sha256.empty()) all.set("data_sha256", sets.own_sha256);
+  return all;
+}
+
 int run(program_options o, transport& nodes) {
   const preset& networks = chosen_preset(o);
   require_fitting_images(o, networks.image);
@@ -130,7 +138,12 @@ int run(program_options o, transport& nodes) {
   if (leads) require_no_checkpoints(o);
   if (!o.quiet) announce(o);
   o.resume_from = resolve_resume(o);
-  data_sets sets = load_data(o, networks.image);
+  data_sets sets;
+  const auto load = [&] { sets = load_data(o, networks.image); };
+  if (is_published(o))
+    load();
+  else
+    nodes.in_turns(load);  // who comes first packs the images
   require_labels(o, sets, networks.classes);
   if (!o.quiet) {
     print_data(sets);
@@ -143,6 +156,7 @@ int run(program_options o, transport& nodes) {
   std::optional<folder_lock> alone;
   if (leads) alone.emplace(o.outdir);
 
+  io::json::object settings = all_settings(o, sets);
   std::optional<recorder> record;
   if (leads) record.emplace(o, plan, std::move(sets), shards);
   std::signal(SIGINT, on_signal);
@@ -154,7 +168,7 @@ int run(program_options o, transport& nodes) {
                              .checkpoints = o.outdir,
                              .save_every = o.save_every,
                              .resume_from = o.resume_from,
-                             .configuration = configuration(o),
+                             .configuration = std::move(settings),
                              .stops = o.stops,
                              .keep_checkpoints = o.keep_checkpoints,
                              .initial_generator = o.init_generator,

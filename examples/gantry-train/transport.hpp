@@ -4,6 +4,7 @@
 // What carries messages, chosen by --transport; strategies see one type.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ class transport {
   [[nodiscard]] virtual gantry::comm::any_world world(const program_options& o) = 0;
   /// How many nodes of the run share this machine's memory.
   [[nodiscard]] virtual int nodes_here(const program_options& o) const { return ranks_of(o); }
+  /// Does `work` in each process: first in the one that leads, then in one of each machine, then in
+  /// the others, which find what those before them have left in a folder.
+  virtual void in_turns(const std::function<void()>& work) { work(); }
   /// Ends the whole job with that exit code, if there is more of it than this process.
   virtual void end_all(int) {}
 

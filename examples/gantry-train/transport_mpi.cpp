@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 
 #include "gantry/comm/launcher.hpp"
 #include "gantry/comm/mpi.hpp"
@@ -32,6 +33,14 @@ class mpi_transport final : public transport {
     return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), patience);
   }
   int nodes_here(const program_options&) const override { return mpi_.local_size(); }
+  void in_turns(const std::function<void()>& work) override {
+    const int place = mpi_.local_rank();
+    const int own = leads() ? 0 : place == 0 ? 1 : 2;
+    for (int turn = 0; turn < 3; ++turn) {
+      if (turn == own) work();
+      if (turn < 2) mpi_.barrier();
+    }
+  }
   void end_all(int code) override { comm::mpi_environment::abort(code); }
 
  private:

@@ -20,7 +20,7 @@ namespace {
 image8 image_of(const io::zip_archive& archive, const std::string& name) {
   const io::zip_entry* entry = archive.find(name + ".npy");
   REQUIRE_MESSAGE(entry != nullptr, name);
-  const io::random_reader in(archive.read(*entry), name);
+  const io::random_reader in(archive.read(*entry, 1 << 26), name);
   const io::npy_header header = io::read_npy_header(in, 0, in.size(), name);
   return {static_cast<int>(header.shape[0]), static_cast<int>(header.shape[1]),
           header.shape.size() == 3 ? 3 : 1, in.read(header.data, header.count)};

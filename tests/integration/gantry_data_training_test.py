@@ -5,6 +5,7 @@
 import os
 import random
 import re
+import shutil
 import unittest
 from pathlib import Path
 
@@ -96,6 +97,15 @@ class OwnPhotos(DataTest):
         self.assertIn("packed in", start())
         self.assertEqual(len(names(cache)), 2)
         self.assertIn("few", first)
+
+    def test_changed_folder_is_not_resumed(self):
+        photos, outdir = write_jpegs(self.folder / "edited", {"": 12}), self.folder / "edited run"
+        self.train(data=photos, outdir=outdir, iterations=2)
+        shutil.copy(photos / "photo 004.jpg", photos / "photo 003.jpg")
+        again = {"data": photos, "outdir": outdir, "iterations": 3, "quiet": True}
+        self.assert_refused(self.run_program(**again, resume="latest"), 3, "data_sha256",
+                            "resume with the settings of the run that wrote it")
+        self.train(**again, overwrite=True)
 
     def test_packed_file(self):
         packed = self.folder / "photos.gpack"

@@ -83,6 +83,17 @@ class OverMpi(ProgramTest):
         self.assertEqual(code, 0, errors)
         self.assertEqual(manifest_hash(resumed, 6), manifest_hash(over_threads, 6))
 
+    def test_own_images_are_packed_once(self):
+        cache, outdir = self.folder / "cache", self.folder / "own"
+        code, errors = self.run_job(4, data=self.data, data_dir=None, metrics=None,
+                                    data_cache=cache, iterations=2, outdir=outdir)
+        self.assertEqual(code, 0, errors)
+        self.assertEqual(len(list(cache.iterdir())), 1)
+        # A refusal by the process that packs ends those that wait for it.
+        code, errors = self.run_job(4, data=self.data, data_dir=None, metrics=None,
+                                    data_cache="/proc/none", outdir=outdir)
+        self.assertEqual(code, 2, errors)
+
     def test_number_of_processes(self):
         outdir = self.folder / "three"
         code, errors = self.run_job(3, outdir=outdir)

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The transport over MPI: every rank is a process. Same contract, same order of sums and same
-// counters as over threads, so a strategy gives bitwise the same result. Only point-to-point
-// messages are asked of the library; the collectives are those of comm/collectives.hpp.
+// counters as over threads, so a strategy gives bitwise the same result. A run asks the library for
+// point-to-point messages only; its collectives are those of comm/collectives.hpp.
 #pragma once
 
 #include <algorithm>
@@ -69,21 +69,36 @@ class mpi_environment {
     check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &n), "MPI_Comm_size");
     return n;
   }
-  /// Processes of the job on this machine.
-  [[nodiscard]] rank_t local_size() const {
-    MPI_Comm here = MPI_COMM_NULL;
-    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
-              "MPI_Comm_split_type");
-    int n = 0;
-    const int status = MPI_Comm_size(here, &n);
-    MPI_Comm_free(&here);
-    check_mpi(status, "MPI_Comm_size");
-    return n;
+  /// Processes of the job on this machine; all of the job must ask.
+  [[nodiscard]] rank_t local_size() const { return on_this_machine(MPI_Comm_size); }
+  /// This process's place among them, from 0; all of the job must ask.
+  [[nodiscard]] rank_t local_rank() const { return on_this_machine(MPI_Comm_rank); }
+  /// Returns when all processes of the job have called it. Leaves the cores to those that work.
+  void barrier() const {
+    MPI_Request all_here = MPI_REQUEST_NULL;
+    check_mpi(MPI_Ibarrier(MPI_COMM_WORLD, &all_here), "MPI_Ibarrier");
+    for (int is_done = 0;;) {
+      check_mpi(MPI_Test(&all_here, &is_done, MPI_STATUS_IGNORE), "MPI_Test");
+      if (is_done != 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
   /// Ends all processes of the job at once; mpirun's exit code is `code`.
   [[noreturn]] static void abort(int code) {
     MPI_Abort(MPI_COMM_WORLD, code);
     std::abort();
+  }
+
+ private:
+  [[nodiscard]] static rank_t on_this_machine(int (*ask)(MPI_Comm, int*)) {
+    MPI_Comm here = MPI_COMM_NULL;
+    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
+              "MPI_Comm_split_type");
+    int n = 0;
+    const int status = ask(here, &n);
+    MPI_Comm_free(&here);
+    check_mpi(status, "MPI_Comm_size or MPI_Comm_rank");
+    return n;
   }
 };
 

@@ -54,7 +54,8 @@ inline image8 to_channels(image8 image, int channels) {
   return out;
 }
 
-/// One image, brought to the extents of `fit`. @throws usage_error if an extent is not positive
+/// One image, brought to the extents of `fit`. @throws usage_error if an extent is not positive,
+/// data_error as resize()
 inline image8 fit_image(image8 image, const image_fit& fit) {
   expects(
       fit.height > 0 && fit.width > 0 && fit.crop >= 0,
@@ -89,7 +90,11 @@ class fitted_images {
   [[nodiscard]] std::string name(std::size_t i) const { return source_.name(i); }
   void decode(std::size_t i, image8& out) const {
     source_.decode(i, out);
-    out = fit_image(std::move(out), fit_);
+    try {
+      out = fit_image(std::move(out), fit_);
+    } catch (const data_error& e) {
+      throw data_error(name(i) + ": " + e.what());
+    }
   }
 
  private:

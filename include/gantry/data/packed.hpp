@@ -30,6 +30,7 @@
 #include <zlib.h>
 
 #include "gantry/base/error.hpp"
+#include "gantry/base/hex.hpp"
 #include "gantry/data/byte_reader.hpp"
 #include "gantry/data/image_set.hpp"
 #include "gantry/data/label_index.hpp"
@@ -205,18 +206,13 @@ struct packed_images {
   std::vector<std::string> class_names;
 
   /// SHA-256 of pixels and labels, train::data_sha256 of the set, as 64 hexadecimal digits.
-  [[nodiscard]] std::string contents() const { return hex_of(header.contents); }
+  [[nodiscard]] std::string contents() const { return hex(header.contents); }
   /// SHA-256 of what it was made from, see packed_header.
-  [[nodiscard]] std::string key() const { return hex_of(header.key); }
+  [[nodiscard]] std::string key() const { return hex(header.key); }
 
  private:
-  static std::string hex_of(const packed_header::digest& digest) {
-    std::string text;
-    for (const std::uint8_t byte : digest) {
-      text += "0123456789abcdef"[byte >> 4];
-      text += "0123456789abcdef"[byte & 15];
-    }
-    return text;
+  static std::string hex(const packed_header::digest& digest) {
+    return hex_of(std::as_bytes(std::span(digest)));
   }
 };
 

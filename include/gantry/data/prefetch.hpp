@@ -31,7 +31,7 @@ struct prefetch_options {
 /// Who waited for whom. `stall_seconds` near 0 says that more threads would not help.
 struct prefetch_counters {
   std::size_t taken{};     ///< results that `next` gave
-  std::size_t stalls{};    ///< of them, those that were not ready when asked for
+  std::size_t stalls{};    ///< results that were not ready when asked for, one awaited included
   double stall_seconds{};  ///< that the caller of `next` waited in all
   double work_seconds{};   ///< that the threads worked, all of them together
   int threads{};
@@ -83,10 +83,10 @@ class prefetcher {
     if (taken_ == count_) return std::nullopt;
     slot& own = slots_[taken_ % slots_.size()];
     if (!own.ready()) {
+      ++stalls_;  // before the wait: `counters` of another thread shows it
       const auto begin = std::chrono::steady_clock::now();
       ready_.wait(lock, [&] { return own.ready(); });
       stall_seconds_ += seconds_since(begin);
-      ++stalls_;
     }
     if (own.failure) std::rethrow_exception(own.failure);
     std::optional<result_type> result(std::move(own.result));

@@ -157,12 +157,18 @@ inline image8 resize_rows(const image8& in, int height, resize_filter filter) {
 }  // namespace detail
 
 /// The image at other extents, as Image.resize((width, height), filter) of Pillow before 13.
-/// @throws usage_error if an extent is not positive
+/// @throws usage_error if an extent is not positive, data_error if the image between both steps,
+/// image.height x width, would have more than 2^26 pixels
 inline image8 resize(const image8& image, int height, int width, resize_filter filter) {
   expects(height > 0 && width > 0 && image.height > 0 && image.width > 0,
           "resizing needs an image and a positive height and width; check the target extents");
   if (width == image.width)
     return height == image.height ? image : detail::resize_rows(image, height, filter);
+  constexpr std::int64_t most = std::int64_t{1} << 26;  // a thin image has few pixels but many rows
+  if (image.height > most / width)
+    throw data_error("expected an image of at most " + std::to_string(most / width) +
+                     " rows to resize to a width of " + std::to_string(width) + ", found " +
+                     std::to_string(image.height) + "; cut it or remove it");
   image8 narrow = detail::resize_columns(image, width, filter);
   return height == image.height ? narrow : detail::resize_rows(narrow, height, filter);
 }

@@ -116,9 +116,14 @@ struct npz_array {
   npy_header header;
 };
 
-inline npz_array read_npz_array(const zip_archive& archive, const zip_entry& entry) {
+/// Bytes of an array of images (ImageNet at 64 x 64 x 3 has 1.6e10) and of one of labels.
+inline constexpr std::uint64_t most_npz_images = std::uint64_t{1} << 34;
+inline constexpr std::uint64_t most_npz_labels = std::uint64_t{1} << 30;
+
+inline npz_array read_npz_array(const zip_archive& archive, const zip_entry& entry,
+                                std::uint64_t most) {
   std::string name = archive.name_of(entry);
-  random_reader in(archive.read(entry), name);
+  random_reader in(archive.read(entry, most), name);
   npy_header header = read_npy_header(in, 0, in.size(), name);
   return {std::move(in), std::move(header)};
 }
@@ -168,8 +173,9 @@ inline array_images open_npz(random_reader in) {
   std::vector<std::uint16_t> labels;
   if (const zip_entry* entry =
           detail::first_of(archive, {"labels", "y_train", "train_labels", "y", "arr_1"}))
-    labels = detail::npz_labels(detail::read_npz_array(archive, *entry), archive.name_of(*entry));
-  detail::npz_array array = detail::read_npz_array(archive, *images);
+    labels = detail::npz_labels(detail::read_npz_array(archive, *entry, detail::most_npz_labels),
+                                archive.name_of(*entry));
+  detail::npz_array array = detail::read_npz_array(archive, *images, detail::most_npz_images);
   return {std::move(array.in), array.header, archive.name_of(*images), std::move(labels)};
 }
 

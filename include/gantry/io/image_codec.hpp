@@ -23,6 +23,9 @@ namespace gantry::io {
 using image_decoder = void (*)(std::span<const std::uint8_t> file, const std::string& name,
                                std::int64_t most_pixels, image8& out);
 
+/// Image files above this are refused before they are read.
+inline constexpr std::uint64_t most_image_bytes = std::uint64_t{1} << 30;
+
 /// The decoders of a program; null for a kind that it was built without.
 struct image_codecs {
   image_decoder png{}, jpeg{};

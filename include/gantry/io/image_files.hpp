@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gantry/concepts/image_source.hpp"
+#include "gantry/io/folder_walk.hpp"
 #include "gantry/io/image_codec.hpp"
 #include "gantry/io/random_reader.hpp"
 #include "gantry/io/refuse.hpp"
@@ -38,8 +39,7 @@ struct image_files {
   [[nodiscard]] std::string name(std::size_t i) const { return (folder / files[i]).string(); }
   void decode(std::size_t i, image8& out) const {
     const random_reader in(folder / files[i]);
-    constexpr std::uint64_t most = std::uint64_t{1} << 30;
-    if (in.size() > most)
+    if (in.size() > most_image_bytes)
       refuse_file(in.name(), "an image file of at most 1 GiB", std::to_string(in.size()) + " bytes",
                   "remove it or convert it");
     decode_image(codecs, in.read(0, in.size()), in.name(), out);
@@ -59,30 +59,16 @@ struct found_image {
 inline std::vector<found_image> find_images(const std::filesystem::path& folder,
                                             std::string& foreign) {
   namespace fs = std::filesystem;
-  constexpr int deepest = 32;  // a link to a folder above would have no end
   std::vector<found_image> found;
-  std::error_code failed;
-  fs::recursive_directory_iterator at(folder, fs::directory_options::follow_directory_symlink,
-                                      failed);
-  for (; !failed && at != fs::recursive_directory_iterator(); at.increment(failed)) {
-    const std::string name = at->path().filename().string();
-    std::error_code unreadable;
-    if (name.starts_with('.')) {
-      at.disable_recursion_pending();
-    } else if (at->is_directory(unreadable)) {
-      if (at.depth() >= deepest)
-        refuse_file(at->path().string(), "folders in at most 32 folders", "more",
-                    "remove the link that points to a folder above it");
-    } else if (kind_of_name(name) == image_kind::unknown) {
+  for_each_below(folder, unreadable_folders::refused, [&](const fs::directory_entry& at) {
+    const std::string name = at.path().filename().string();
+    if (kind_of_name(name) == image_kind::unknown) {
       if (foreign.empty() || name < foreign) foreign = name;
-    } else {
-      found.push_back({at->path().parent_path().lexically_relative(folder).generic_string(), name});
-      if (found.back().parent == ".") found.back().parent.clear();
+      return;
     }
-  }
-  if (failed)
-    refuse_file(folder.string(), "a readable folder", failed.message(),
-                "check its permissions and those of the folders in it");
+    found.push_back({at.path().parent_path().lexically_relative(folder).generic_string(), name});
+    if (found.back().parent == ".") found.back().parent.clear();
+  });
   std::ranges::sort(found);
   return found;
 }
@@ -131,6 +117,9 @@ inline image_files open_image_folder(const std::filesystem::path& folder,
     set.files.push_back(image.parent.empty() ? image.name : image.parent + '/' + image.name);
   if (std::filesystem::exists(folder / "dataset.json", unreadable)) {
     const random_reader in(folder / "dataset.json");
+    if (in.size() > most_label_bytes)
+      refuse_file(in.name(), "at most " + std::to_string(most_label_bytes) + " bytes of labels",
+                  std::to_string(in.size()), "remove it or make it smaller");
     label_like_stylegan(in.read(0, in.size()), in.name(), set.files, set.labels, set.class_names);
   } else {
     detail::label_by_folder(found, set);

@@ -39,8 +39,8 @@ class image_zip {
       refuse_file(archive_.file().name(), "entries that end in .png, .jpg or .jpeg", "none",
                   "zip the images themselves");
     if (const zip_entry* entry = archive_.find("dataset.json"))
-      label_like_stylegan(archive_.read(*entry), archive_.name_of(*entry), names, labels_,
-                          class_names_);
+      label_like_stylegan(archive_.read(*entry, most_label_bytes), archive_.name_of(*entry), names,
+                          labels_, class_names_);
   }
 
   [[nodiscard]] std::size_t size() const { return images_.size(); }
@@ -51,7 +51,7 @@ class image_zip {
   [[nodiscard]] std::string class_name(std::size_t c) const { return class_names_[c]; }
   [[nodiscard]] std::string name(std::size_t i) const { return archive_.name_of(images_[i]); }
   void decode(std::size_t i, image8& out) const {
-    decode_image(codecs_, archive_.read(images_[i]), name(i), out);
+    decode_image(codecs_, archive_.read(images_[i], most_image_bytes), name(i), out);
   }
 
  private:

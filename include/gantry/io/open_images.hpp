@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <sys/resource.h>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -65,8 +66,24 @@ inline std::vector<std::filesystem::path> expand_shards(const std::string& text)
 
 namespace detail {
 
+/// Shards stay open, so many of them need more files than a process starts with: asks the system
+/// for all that it allows. @throws data_error if that is not enough
+inline void make_room_for_files(std::size_t count, const std::string& first) {
+  constexpr rlim_t others = 64;  // that the process has open beside them
+  rlimit limit{};
+  if (count <= others || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (count > limit.rlim_max || limit.rlim_max - count < others)
+    refuse_file(first,
+                "a set of fewer shards, for " + std::to_string(limit.rlim_max) +
+                    " files may be open at once here",
+                std::to_string(count), "raise the limit with ulimit -Hn or make larger shards");
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // if it fails, so does opening, which says why
+}
+
 inline any_image_source open_shards(const std::vector<std::filesystem::path>& paths,
                                     const image_codecs& codecs) {
+  make_room_for_files(paths.size(), paths.front().string());
   std::vector<random_reader> shards;
   for (const std::filesystem::path& path : paths) shards.emplace_back(path);
   return any_image_source(webdataset(std::move(shards), codecs));

@@ -13,7 +13,6 @@
 #include <new>
 #include <span>
 #include <string>
-#include <vector>
 
 #include <png.h>
 
@@ -61,9 +60,7 @@ class png_decoder {
     out.channels = ::png_get_channels(png_, info_);
     const std::size_t row = ::png_get_rowbytes(png_, info_);
     out.pixels.resize(static_cast<std::size_t>(height) * row);
-    rows_.resize(static_cast<std::size_t>(height));
-    for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = out.pixels.data() + y * row;
-    if (!read_pixels()) refuse_damage();
+    if (!read_pixels(out.pixels, row)) refuse_damage();
   }
 
  private:
@@ -98,7 +95,7 @@ class png_decoder {
     else if (::png_get_bit_depth(png_, info_) < 8)
       ::png_set_expand_gray_1_2_4_to_8(png_);
     ::png_set_strip_alpha(png_);
-    ::png_set_interlace_handling(png_);
+    passes_ = ::png_set_interlace_handling(png_);
     ::png_read_update_info(png_, info_);
     const int channels = ::png_get_channels(png_, info_);
     if (::png_get_bit_depth(png_, info_) != 8 || (channels != 1 && channels != 3))
@@ -106,9 +103,12 @@ class png_decoder {
     return true;
   }
 
-  [[nodiscard]] bool read_pixels() {
+  /// png_read_image without its table of rows, which is many times a thin image.
+  [[nodiscard]] bool read_pixels(std::span<png_byte> pixels, std::size_t row) {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
-    ::png_read_image(png_, rows_.data());
+    for (int pass = 0; pass < passes_; ++pass)
+      for (std::size_t at = 0; at < pixels.size(); at += row)
+        ::png_read_row(png_, pixels.data() + at, nullptr);
     ::png_read_end(png_, nullptr);
     return true;
   }
@@ -123,7 +123,7 @@ class png_decoder {
   std::size_t at_{};
   png_structp png_{};
   png_infop info_{};
-  std::vector<png_bytep> rows_;
+  int passes_{};
   std::array<char, 120> message_{};
 };
 

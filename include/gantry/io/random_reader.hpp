@@ -31,8 +31,10 @@ class random_reader {
   explicit random_reader(const std::filesystem::path& file) : name_(file.string()) {
     // Without O_NONBLOCK a pipe of this name would wait for a writer.
     handle_ = file_handle(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!handle_.is_open())
-      refuse_file(name_, "a readable file", reason_of(errno), "check the path and its permissions");
+    if (const int reason = errno; !handle_.is_open())
+      refuse_file(name_, "a readable file", reason_of(reason),
+                  reason == EMFILE ? "raise the limit of open files with ulimit -n"
+                                   : "check the path and its permissions");
     struct stat status {};
     if (::fstat(handle_.get(), &status) != 0 || !S_ISREG(status.st_mode))
       refuse_file(name_, "a file", S_ISDIR(status.st_mode) ? "a directory" : "something else",

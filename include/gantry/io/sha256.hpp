@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "gantry/base/hex.hpp"
 #include "gantry/io/file.hpp"
 
 namespace gantry::io {
@@ -45,15 +46,7 @@ class sha256 {
   }
 
   /// The digest as 64 lower-case hexadecimal digits.
-  [[nodiscard]] std::string hex() const {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string out;
-    for (const std::byte b : digest()) {
-      out += digits[std::to_integer<unsigned>(b) >> 4];
-      out += digits[std::to_integer<unsigned>(b) & 15];
-    }
-    return out;
-  }
+  [[nodiscard]] std::string hex() const { return hex_of(digest()); }
 
  private:
   static void store_big_endian(std::uint64_t number, std::byte* to, std::size_t bytes) {

@@ -21,6 +21,9 @@
 
 namespace gantry::io {
 
+/// A dataset.json above this is refused before it is read; ImageNet's has half of it.
+inline constexpr std::uint64_t most_label_bytes = std::uint64_t{1} << 26;
+
 /// Names of the classes 0 .. largest label: their numbers.
 inline std::vector<std::string> numbered_classes(std::span<const std::uint16_t> labels) {
   std::vector<std::string> names;

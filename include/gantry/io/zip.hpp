@@ -68,9 +68,12 @@ class zip_archive {
     return data;
   }
 
-  /// The contents of an entry.
-  /// @throws data_error if they are damaged, encrypted or packed by another method
-  [[nodiscard]] std::vector<std::uint8_t> read(const zip_entry& entry) const {
+  /// The contents of an entry, for which at most `most` bytes of memory are taken.
+  /// @throws data_error if they are larger or damaged
+  [[nodiscard]] std::vector<std::uint8_t> read(const zip_entry& entry, std::uint64_t most) const {
+    if (entry.size > most)
+      refuse_file(name_of(entry), "at most " + std::to_string(most) + " bytes of contents",
+                  std::to_string(entry.size), "remove the entry or make it smaller");
     const std::uint64_t data = data_of(entry);
     std::vector<std::uint8_t> out = in_.read(data, entry.packed);
     if (entry.method == deflated) {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "gantry/base/error.hpp"
 #include "gantry/concepts/image_source.hpp"
 #include "gantry/data/label_index.hpp"
 #include "gantry/data/prefetch.hpp"
@@ -64,7 +65,11 @@ pack_report pack_images(const Source& source, Fit fit, const std::filesystem::pa
        picture = image8{}](std::size_t i) mutable {
         source.decode(i, picture);
         std::vector<std::uint8_t> pixels(size);
-        own(std::as_const(picture), extents, std::span(pixels));
+        try {
+          own(std::as_const(picture), extents, std::span(pixels));
+        } catch (const data_error& e) {
+          throw data_error(source.name(i) + ": " + e.what());
+        }
         return pixels;
       },
       options.queue);

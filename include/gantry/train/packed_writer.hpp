@@ -82,7 +82,8 @@ class packed_writer {
     if (header_.classes > 0) put_tail(names);
     flush();
     const auto page = data::packed_page_codec::encode(header_);
-    if (::pwrite(handle_.get(), page.data(), page.size(), 0) != static_cast<ssize_t>(page.size()) ||
+    if (::lseek(handle_.get(), 0, SEEK_SET) != 0 ||
+        !io::write_all(handle_.get(), std::as_bytes(std::span(page))) ||
         ::fsync(handle_.get()) != 0 || !handle_.close() ||
         ::rename(temporary_.c_str(), target_.c_str()) != 0)
       refuse();

@@ -48,6 +48,21 @@ TEST_CASE("resize: the same extents are a copy, a constant stays, refusals") {
   CHECK_THROWS_AS((void)parse_resize_filter("nearest"), usage_error);
 }
 
+TEST_CASE("resize: a thin image with too many rows is refused before memory is taken") {
+  const image8 thin{1 << 20, 1, 1, std::vector<std::uint8_t>(1 << 20)};
+  CHECK(resize(thin, 2, 1, resize_filter::box).pixels.size() == 2);  // no step between
+  const char* sentence =
+      "expected an image of at most 1032444 rows to resize to a width of 65, found 1048576; cut it "
+      "or remove it";
+  CHECK_THROWS_WITH_AS((void)resize(thin, 64, 65, resize_filter::box), sentence, data_error);
+  const image8 flat{1, 1 << 20, 1, std::vector<std::uint8_t>(1 << 20)};
+  CHECK(resize(flat, 65, 64, resize_filter::box).pixels.size() == 65 * 64);
+  const fitted_images crop_none(one_image{thin}, {.height = 64, .width = 65, .crop = 1 << 20});
+  image8 out;
+  CHECK_THROWS_WITH_AS(crop_none.decode(0, out), ("the image: " + std::string(sentence)).c_str(),
+                       data_error);
+}
+
 TEST_CASE("centre_crop: the smaller half of an odd margin is above and to the left") {
   const image8 crop = centre_crop(coordinates(6, 5, 1), 3, 2);
   CHECK(crop.pixels == std::vector<std::uint8_t>{11, 12, 21, 22, 31, 32});

@@ -1,5 +1,12 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
+#include <string>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
 #include <doctest/doctest.h>
 
 #include "gantry/io/celeba.hpp"
@@ -132,6 +139,44 @@ TEST_CASE("expand_shards: WebDataset's ranges") {
   CHECK_THROWS_AS((void)expand_shards("{5..4}.tar"), usage_error);
   CHECK_THROWS_AS((void)expand_shards("{0..4000000000}.tar"), usage_error);
   CHECK_THROWS_AS((void)expand_shards("{0..x}.tar"), usage_error);
+}
+
+/// Changes how many files may be open, in a process of its own; its exit code is that of `act`.
+template <class Act>
+int exit_code_with_files(rlim_t soft, rlim_t hard, Act act) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit limit{soft, hard};
+    std::_Exit(::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? act() : 99);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_CASE("open_images: more shards than files that a process starts with") {
+  const scratch_folder dir;
+  for (int i = 0; i < 100; ++i)
+    write(dir.path() / ("s-" + std::to_string(100 + i) + ".tar"),
+          tar_entry_of("a.png", fake_png(static_cast<std::uint8_t>(i))) + tar_end());
+  const auto opened = [&] {
+    const any_image_source set = open(dir.path());
+    return set.size() == 100 && pixel(set, 99) == 99 ? 0 : 1;
+  };
+  CHECK(exit_code_with_files(80, 200, opened) == 0);
+  const auto refused = [&] {
+    const std::string sentence = refusal(dir.path());
+    return says(sentence, {"s-100.tar", "163 files may be open", "found 100", "ulimit"}) ? 0 : 1;
+  };
+  CHECK(exit_code_with_files(80, 163, refused) == 0);
+  const auto no_more = [&] {  // the reader's own sentence
+    std::vector<random_reader> open_ones;
+    const std::string sentence = message_of<data_error>([&] {
+      for (int i = 0; i < 100; ++i) open_ones.emplace_back(dir / "s-100.tar");
+    });
+    return says(sentence, {"s-100.tar", "raise the limit"}) ? 0 : 1;
+  };
+  CHECK(exit_code_with_files(80, 80, no_more) == 0);
 }
 
 TEST_CASE("open_images: archives by their ending, shards of a folder in order") {

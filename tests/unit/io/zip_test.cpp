@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include "gantry/io/array_images.hpp"
 #include "gantry/io/image_zip.hpp"
 #include "gantry/io/zip.hpp"
 
@@ -20,7 +21,7 @@ const std::vector<zip_file> three{{"b.txt", bytes_of("stored"), false},
 std::string refusal(const bytes& archive) {
   return message_of<data_error>([&] {
     const zip_archive zip(random_reader(archive, "some.zip"));
-    for (const zip_entry& entry : zip.entries()) (void)zip.read(entry);
+    for (const zip_entry& entry : zip.entries()) (void)zip.read(entry, 5000);
   });
 }
 
@@ -30,8 +31,8 @@ TEST_CASE("zip_archive: stored and deflated entries, with and without zip64") {
     const zip_archive zip(random_reader(maker.make(three), "some.zip"));
     REQUIRE(zip.entries().size() == 2);
     CHECK(zip.entries()[0].name == "a.txt");
-    CHECK(zip.read(zip.entries()[0]) == bytes(5000, 'x'));
-    CHECK(zip.read(*zip.find("b.txt")) == bytes_of("stored"));
+    CHECK(zip.read(zip.entries()[0], 5000) == bytes(5000, 'x'));
+    CHECK(zip.read(*zip.find("b.txt"), 6) == bytes_of("stored"));
     CHECK(zip.find("c.txt") == nullptr);
     CHECK(zip.name_of(zip.entries()[1]) == "some.zip:b.txt");
   }
@@ -84,6 +85,36 @@ TEST_CASE("zip_archive: contradictions are refused") {
   CHECK(says(with(second + 24, 0xF0000000, 4), {"sizes that fit"}));
   CHECK(says(with(36 + 31, 0xFFFF, 2), {"intact deflate data"}));
   CHECK(says(refusal(make_zip({{"a", {}, false}, {"a", {}, false}})), {"two entries a"}));
+}
+
+TEST_CASE("zip_archive: contents above a limit are refused before memory is taken") {
+  const zip_archive zip(random_reader(make_zip(three), "some.zip"));
+  CHECK(says(message_of<data_error>([&] { (void)zip.read(zip.entries()[0], 4999); }),
+             {"some.zip:a.txt", "at most 4999 bytes of contents", "found 5000"}));
+
+  bytes noise(3'000'000);  // so many deflated bytes may be 3 GB of contents
+  for (std::uint32_t i = 0, x = 1; i < noise.size(); ++i)
+    noise[i] = static_cast<std::uint8_t>((x = x * 1664525 + 1013904223) >> 24);
+  const auto claims = [&](const std::vector<zip_file>& files) {  // 2 GiB - 1 for the first
+    zip_maker maker;
+    bytes archive = maker.make(files);
+    put(archive, maker.directory_at + 24, number(0x7FFFFFFF, 4));
+    return random_reader(archive, "bomb.zip");
+  };
+  const zip_file small{"b.png", fake_png(1), false};
+  CHECK(says(message_of<data_error>([&] {
+               (void)pixel(image_zip(claims({{"a.png", noise, true}, small}), fake_codecs()), 0);
+             }),
+             {"bomb.zip:a.png", "at most 1073741824 bytes", "found 2147483647"}));
+  CHECK(says(message_of<data_error>([&] {
+               (void)image_zip(claims({{"dataset.json", noise, true}, small}), fake_codecs());
+             }),
+             {"bomb.zip:dataset.json", "at most 67108864 bytes"}));
+  CHECK(says(message_of<data_error>([&] {
+               (void)open_npz(claims(
+                   {{"y.npy", noise, true}, {"x.npy", npy_of("|u1", "(1, 1, 1)", {1}), false}}));
+             }),
+             {"bomb.zip:y.npy", "at most 1073741824 bytes"}));
 }
 
 TEST_CASE("zip_archive: places of zip64 are checked too") {

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -10,6 +12,8 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <sys/types.h>
+#include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -18,6 +22,7 @@
 #include "gantry/data/packed.hpp"
 #include "gantry/data/partition.hpp"
 #include "gantry/data/sampler.hpp"
+#include "gantry/io/file_calls.hpp"
 #include "gantry/train/data_hash.hpp"
 #include "gantry/train/packed_writer.hpp"
 
@@ -111,6 +116,20 @@ TEST_CASE("packed file: what was written is mapped, with labels, names and index
   CHECK(hash == gantry::train::data_sha256(set));
   CHECK(opened.key() == std::string(62, '0') + "ab");
   CHECK(std::distance(fs::directory_iterator(f.path), fs::directory_iterator()) == 1);
+}
+
+TEST_CASE("packed file: writes that are short or interrupted are continued") {
+  const folder f;
+  pack(f.path / "whole.gpack");
+  const gantry::io::file_calls usual = gantry::io::file_system;
+  gantry::io::file_system.write = [](int file, const void* from, std::size_t size) -> ssize_t {
+    static int call = 0;
+    errno = EINTR;
+    return ++call % 2 == 0 ? -1 : ::write(file, from, std::min<std::size_t>(size, 1000));
+  };
+  pack(f.path / "pieces.gpack");
+  gantry::io::file_system = usual;
+  CHECK(read(f.path / "pieces.gpack") == read(f.path / "whole.gpack"));
 }
 
 TEST_CASE("packed file: shards and batches look at the mapping, which outlives its opener") {
