@@ -10,6 +10,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/base/rng.hpp"
 #include "gantry/io/file.hpp"
+#include "gantry/io/npy.hpp"
 #include "gantry/io/png.hpp"
 
 #include "drawing.hpp"
@@ -119,9 +120,10 @@ void write_archive(const drawing_options& o, std::span<const std::uint8_t> pixel
                    std::span<const std::uint8_t> labels, bool has_labels) {
   const auto extent = [](int n) { return static_cast<std::size_t>(n); };
   npz_members members;
-  members.emplace_back("images.npy", npy_of_bytes(pixels, {labels.size(), extent(image.h),
-                                                           extent(image.w), extent(image.c)}));
-  if (has_labels) members.emplace_back("labels.npy", npy_of_bytes(labels, {labels.size()}));
+  members.emplace_back(
+      "images.npy", io::encode_npy_bytes(pixels, {labels.size(), extent(image.h), extent(image.w),
+                                                  extent(image.c)}));
+  if (has_labels) members.emplace_back("labels.npy", io::encode_npy_bytes(labels, {labels.size()}));
   write_npz(o.outdir / "images.npz", members);
 }
 
