@@ -5,7 +5,6 @@
 // of gantry/base/error.hpp.
 #include <algorithm>
 #include <cstdio>
-#include <exception>
 #include <fstream>
 #include <sys/resource.h>
 
@@ -19,6 +18,7 @@
 #include "bench.hpp"
 #include "communication.hpp"
 #include "experiments.hpp"
+#include "guarded.hpp"
 #include "scaling.hpp"
 
 namespace {
@@ -284,13 +284,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const error& e) {
-    std::fprintf(stderr, "gantry-bench: %s\n", e.what());
-    return static_cast<int>(e.code());
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "gantry-bench: %s\n", e.what());
-    return static_cast<int>(exit_code::failure);
-  }
+  return guarded({"gantry-bench", "lower --batch"}, [&] { return run(argc, argv); });
 }
