@@ -118,9 +118,11 @@ const char* name_of(abscissa x) {
   return x == abscissa::modelled_seconds ? "modelled seconds" : "MB between all nodes";
 }
 
-/// FID over what a run has spent.
+using figure = double gantry::train::evaluation::*;
+
+/// A score over what a run has spent.
 std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run>& runs,
-                             abscissa over) {
+                             abscissa over, figure score) {
   std::vector<curve> curves;
   for (const experiment_run& kind : e.runs) {
     std::map<std::uint32_t, std::pair<std::vector<double>, std::vector<double>>> at;
@@ -132,7 +134,7 @@ std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run
                              ? r.seconds * p.iteration / r.iterations
                              : static_cast<double>(p.generator_steps);
         at[p.iteration].first.push_back(x);
-        at[p.iteration].second.push_back(p.score.fid);
+        at[p.iteration].second.push_back(p.score.*score);
       }
     }
     curve c{kind.name, {}};
@@ -202,7 +204,11 @@ std::string page_of(const experiment& e, const experiment_settings& settings,
           "; MB are 10^6 bytes of payload between all nodes over the whole run.\n\n" +
           table_of(e, runs);
   text += traffic_of(e, runs);
-  if (e.scored) text += "\n![FID](" + e.key + ".svg)\n\n![FID by bytes](" + e.key + "-bytes.svg)\n";
+  if (e.scored)
+    for (const char* ending : {"", "-bytes", "-score", "-bytes-score"})
+      text += "\n![" +
+              (std::string(ending).ends_with("score") ? "classifier score" : std::string("FID")) +
+              "](" + e.key + ending + ".svg)\n";
   text += "\nFlags of gantry-train, all runs: `" + e.flags + "`\n\n";
   for (const experiment_run& r : e.runs) {
     text += "* " + r.name + ": `" + r.flags + "`";
@@ -219,7 +225,10 @@ std::string page_of(const experiment& e, const experiment_settings& settings,
 spread spread_of(std::vector<double> values) {
   if (values.empty()) return {};
   std::ranges::sort(values);
-  return {values[values.size() / 2], values.front(), values.back()};
+  const std::size_t half = values.size() / 2;
+  const double median =
+      values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+  return {median, values.front(), values.back()};
 }
 
 io::json::object json_of(const experiment& e, const measured_run& run) {
@@ -264,7 +273,13 @@ void write_page(const experiment& e, const experiment_settings& settings,
   const abscissa spent =
       e.links == link_kind::modelled ? abscissa::modelled_seconds : abscissa::generator_updates;
   for (const auto& [over, ending] :
-       {std::pair{spent, ".svg"}, std::pair{abscissa::megabytes, "-bytes.svg"}})
-    io::write_file_atomic(settings.out / (e.key + ending),
-                          svg_of(curves_of(e, runs, over), {.x = name_of(over), .y = "FID"}));
+       {std::pair{spent, ""}, std::pair{abscissa::megabytes, "-bytes"}}) {
+    const std::string x = name_of(over);
+    io::write_file_atomic(
+        settings.out / (e.key + ending + ".svg"),
+        svg_of(curves_of(e, runs, over, &train::evaluation::fid), {.x = x, .y = "FID"}));
+    io::write_file_atomic(settings.out / (e.key + ending + "-score.svg"),
+                          svg_of(curves_of(e, runs, over, &train::evaluation::classifier_score),
+                                 {.x = x, .y = "score", .log_y = false}));
+  }
 }

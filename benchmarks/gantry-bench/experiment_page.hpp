@@ -48,6 +48,7 @@ spread spread_of(std::vector<double> values);
 
 gantry::io::json::object json_of(const experiment& e, const measured_run& run);
 
-/// Writes KEY.jsonl, KEY.md and, for scored experiments, KEY.svg and KEY-bytes.svg.
+/// Writes KEY.jsonl, KEY.md and, for scored experiments, KEY.svg and KEY-bytes.svg (FID) and
+/// KEY-score.svg and KEY-bytes-score.svg.
 void write_page(const experiment& e, const experiment_settings& settings,
                 const std::string& machine, const std::vector<measured_run>& runs);

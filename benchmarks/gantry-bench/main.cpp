@@ -5,8 +5,11 @@
 // of gantry/base/error.hpp.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
+#include <string_view>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
@@ -223,7 +226,17 @@ void add_options(CLI::App& app, scaling_settings& s) {
   app.add_option("--out", s.out, "folder for lines, table and picture");
 }
 
+/// What a shell sets for gantry-train must not change what is measured.
+void forget_environment() {
+  std::vector<std::string> names;
+  for (char** v = environ; *v; ++v)
+    if (const std::string_view word = *v; word.starts_with("GANTRY_"))
+      names.emplace_back(word.substr(0, word.find('=')));
+  for (const std::string& name : names) unsetenv(name.c_str());
+}
+
 int run(int argc, char** argv) {
+  forget_environment();
   CLI::App app{"times training steps and layers; one JSON line per result"};
   app.require_subcommand(1);
   bench_settings s;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <numbers>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "gantry/base/error.hpp"
@@ -21,7 +23,7 @@ namespace {
 
 using namespace gantry;
 
-constexpr std::size_t most_images = 100'000, most_in_grid = 1024;
+constexpr std::size_t most_in_grid = 1024;
 
 /// Number `index` of the stream, as fill_normal() would write it.
 float normal_at(const stream_id& id, std::size_t index) {
@@ -93,14 +95,24 @@ std::vector<std::uint8_t> pixels_of(const checkpoint_generator& generator, const
   return pixels;
 }
 
-void write_images(const drawing_options& o, std::span<const std::uint8_t> pixels, hwc image) {
+/// A file per image in a folder of their own, which then holds these and no others, so that it can
+/// be read as a data set. @returns what was written, for people
+std::string write_images(const drawing_options& o, std::span<const std::uint8_t> pixels,
+                         hwc image) {
+  const std::string kind = o.interpolate.empty() ? "image" : "frame";
+  const std::filesystem::path folder = o.outdir / (kind + "s");
+  io::require_writable_directory(folder);
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".png" && entry.path().stem().string().starts_with(kind))
+      std::filesystem::remove(entry.path());
   const auto size = static_cast<std::size_t>(image.size());
   for (std::size_t i = 0; i * size < pixels.size(); ++i) {
-    char name[32];
-    std::snprintf(name, sizeof name, "%s%06zu.png", o.interpolate.empty() ? "image" : "frame", i);
+    char number[16];
+    std::snprintf(number, sizeof number, "%06zu.png", i);
     const auto own = pixels.subspan(i * size, size);
-    io::write_png(o.outdir / name, {image.w, image.h, image.c, {own.begin(), own.end()}});
+    io::write_png(folder / (kind + number), {image.w, image.h, image.c, {own.begin(), own.end()}});
   }
+  return kind + "s/" + kind + "000000.png ...";
 }
 
 /// The grid of gantry-train --sample, of the first images if there are too many to look at.
@@ -129,32 +141,6 @@ void write_archive(const drawing_options& o, std::span<const std::uint8_t> pixel
 
 }  // namespace
 
-std::vector<train::latent_choice> parse_seeds(const std::string& text) {
-  std::vector<train::latent_choice> all;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    const std::string word = text.substr(at, end - at);
-    at = end + 1;
-    const std::size_t dash = std::min(word.find('-'), word.size());
-    const auto low = number_in<std::uint64_t>(std::string_view(word).substr(0, dash));
-    const auto high =
-        number_in<std::uint64_t>(std::string_view(word).substr(std::min(dash + 1, word.size())));
-    if (dash == word.size()) {
-      const auto chosen = train::parse_latent_choices(word);
-      all.insert(all.end(), chosen.begin(), chosen.end());
-    } else if (!low || !high || *low > *high || *high - *low >= most_images) {
-      throw usage_error(
-          "a range of seeds was expected to be FIRST-LAST, at most 100000 of them, "
-          "and is \"" +
-          word + "\"; an example is 0-63");
-    } else {
-      for (std::uint64_t seed = *low; seed <= *high; ++seed) all.push_back({seed, 0});
-    }
-    expects(all.size() <= most_images, "at most 100000 images were expected; name fewer seeds");
-  }
-  return all;
-}
-
 inputs inputs_of(const drawing_options& o, const checkpoint_generator& generator) {
   const auto size = static_cast<std::size_t>(generator.latent().size());
   inputs in;
@@ -182,16 +168,12 @@ std::string draw(const drawing_options& o, const checkpoint_generator& generator
                  const inputs& in) {
   const std::vector<std::uint8_t> pixels = pixels_of(generator, in);
   const hwc image = generator.image();
-  const bool is_path = !o.interpolate.empty();
   std::vector<std::string> written;
   if (o.archive) {
     write_archive(o, pixels, image, in.labels, generator.classes() > 0);
     written.emplace_back("images.npz");
   }
-  if (o.images) {
-    write_images(o, pixels, image);
-    written.emplace_back(is_path ? "frame000000.png ..." : "image000000.png ...");
-  }
+  if (o.images) written.push_back(write_images(o, pixels, image));
   if (o.grid) {
     write_grid(o, pixels, image);
     written.emplace_back("grid.png");

@@ -14,6 +14,7 @@
 #include "gantry/train/checkpoint_folder.hpp"
 
 #include "data_sets.hpp"
+#include "folder_lock.hpp"
 #include "guarded.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
@@ -143,6 +144,8 @@ int run(program_options o, transport& nodes) {
   std::vector<data::shard> shards =
       data::partition(sets.train, o.split, o.strategy.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
+  std::optional<folder_lock> alone;
+  if (leads) alone.emplace(o.outdir);
 
   std::optional<recorder> record;
   if (leads) record.emplace(o, plan, std::move(sets), shards);

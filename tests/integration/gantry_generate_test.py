@@ -91,12 +91,13 @@ class Generate(ProgramTest):
 
     def test_files_hold_the_same_images(self):
         drawn = self.draw(self.whole, "--count", 5)
-        self.assertEqual(names(drawn), {"grid.png", "images.npz",
-                                        *(f"image{i:06d}.png" for i in range(5))})
+        self.assertEqual({p.name for p in drawn.iterdir()}, {"grid.png", "images.npz", "images"})
+        self.assertEqual(names(drawn / "images"), {f"image{i:06d}.png" for i in range(5)})
         arrays = read_npz(drawn / "images.npz")
         self.assertEqual(list(arrays), ["images"])
         for i, image in enumerate(self.images(drawn)):
-            self.assertEqual(read_pixels(drawn / f"image{i:06d}.png"), ((SIDE, SIDE, 1), image))
+            found = read_pixels(drawn / "images" / f"image{i:06d}.png")
+            self.assertEqual(found, ((SIDE, SIDE, 1), image))
         _, grid = read_pixels(drawn / "grid.png")
         width = 3 * (SIDE + 2) + 2
         self.assertEqual(read_png(drawn / "grid.png")[:2], (width, 2 * (SIDE + 2) + 2))
@@ -115,7 +116,7 @@ class Generate(ProgramTest):
         self.assertEqual((images.shape, images.dtype), ((4, SIDE, SIDE, 1), numpy.uint8))
         self.assertEqual((labels.tolist(), labels.dtype), ([0, 1, 2, 0], numpy.uint8))
         for i in range(4):
-            with Image.open(drawn / f"image{i:06d}.png") as picture:
+            with Image.open(drawn / "images" / f"image{i:06d}.png") as picture:
                 self.assertTrue((numpy.asarray(picture) == images[i, :, :, 0]).all())
 
     def test_seeds(self):
@@ -145,8 +146,7 @@ class Generate(ProgramTest):
         ends = self.images(self.draw(self.whole, "--seeds", "1,2:5"))
         drawn = self.draw(self.whole, "--interpolate", "1", "2:5", "--frames", 5)
         frames = self.images(drawn)
-        self.assertEqual(names(drawn), {"grid.png", "images.npz",
-                                        *(f"frame{i:06d}.png" for i in range(5))})
+        self.assertEqual(names(drawn / "frames"), {f"frame{i:06d}.png" for i in range(5)})
         self.assertEqual((len(frames), frames[0], frames[-1]), (5, ends[0], ends[1]))
         self.assertEqual(len(set(frames)), 5)
 

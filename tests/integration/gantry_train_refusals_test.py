@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 """What gantry-train refuses: an exit code, one sentence, and nothing half-written."""
+import fcntl
 import json
 import os
 import re
@@ -324,6 +325,19 @@ class Training(ProgramTest):
             self.assert_no_leftovers(outdir)
             self.assertFalse([x for x in names(outdir) if "snapshot" in x])
             self.assertLess(len(lines(outdir / LOG)), 50)
+
+    def test_folder_of_another_run(self):
+        outdir = self.folder / "shared"
+        outdir.mkdir()
+        held = os.open(outdir, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            result = self.run_program(iterations=1, outdir=outdir, quiet=True)
+            self.assert_refused(result, 2, "--outdir", "one run at a time", str(outdir))
+            self.assertEqual(names(outdir), set())
+        finally:
+            os.close(held)
+        self.train(iterations=1, outdir=outdir)
 
     def test_worker_that_stops(self):
         outdir = self.folder / "stopped"
