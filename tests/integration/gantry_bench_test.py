@@ -198,7 +198,7 @@ class Strategies(Runs):
         # Less noise, less privacy.
         spent = [line["epsilon"] for line in noisy]
         self.assertEqual(spent, sorted(spent, reverse=True))
-        self.assertIn(f"| {spent[-1]:.0f} |", page)
+        self.assertIn(f"| {spent[-1]:.1f} |", page)  # one below 100
 
     def test_wrong_workers(self):
         lines, _ = self.run_experiment("e-wrong", "--seeds", "0")
