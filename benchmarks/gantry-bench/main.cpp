@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <fstream>
 #include <string_view>
 #include <sys/resource.h>
@@ -22,6 +21,7 @@
 #include "bench.hpp"
 #include "communication.hpp"
 #include "experiments.hpp"
+#include "guarded.hpp"
 #include "scaling.hpp"
 
 namespace {
@@ -297,13 +297,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const error& e) {
-    std::fprintf(stderr, "gantry-bench: %s\n", e.what());
-    return static_cast<int>(e.code());
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "gantry-bench: %s\n", e.what());
-    return static_cast<int>(exit_code::failure);
-  }
+  return guarded({"gantry-bench", "lower --batch"}, [&] { return run(argc, argv); });
 }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "gantry/io/safetensors.hpp"
 
 #include "feature_networks.hpp"
+#include "guarded.hpp"
 
 namespace {
 
@@ -73,14 +73,8 @@ int main(int argc, char** argv) {
     std::fputs(usage, stderr);
     return static_cast<int>(exit_code::usage);
   }
-  try {
+  return guarded({"gantry-features", "give a file of fewer images"}, [&] {
     run(argv[1], argv[2], argv[3]);
-    return 0;
-  } catch (const error& e) {
-    std::fprintf(stderr, "gantry-features: %s\n", e.what());
-    return static_cast<int>(e.code());
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "gantry-features: %s\n", e.what());
-    return static_cast<int>(exit_code::failure);
-  }
+    return static_cast<int>(exit_code::done);
+  });
 }

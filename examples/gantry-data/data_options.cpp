@@ -66,7 +66,7 @@ void resolve_size(const std::string& text, gantry::hwc& image) {
   if (!height || !width || *height < 1 || *width < 1 || *height > most || *width > most)
     throw usage_error(
         "--size was expected to be a number from 1 to 4096 or HEIGHTxWIDTH and is \"" + text +
-        "\"");
+        "\"; give for example --size 64");
   image.h = *height;
   image.w = *width;
 }

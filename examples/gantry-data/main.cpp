@@ -4,9 +4,7 @@
 // gantry-data: looks at data sets of images, packs them for training and previews their split. The
 // exit codes are those of gantry/base/error.hpp.
 #include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <new>
 #include <string>
 #include <system_error>
 
@@ -15,6 +13,7 @@
 
 #include "commands.hpp"
 #include "data_options.hpp"
+#include "guarded.hpp"
 #include "pack.hpp"
 
 namespace {
@@ -61,27 +60,11 @@ int run(const data_options& o) {
   return static_cast<int>(exit_code::done);
 }
 
-int fail(const std::string& sentence, exit_code code) {
-  std::fprintf(stderr, "gantry-data: %s\n", sentence.c_str());
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return guarded({"gantry-data", "lower --threads"}, [&] {
     const auto options = parse_data_options(argc, argv);
     return options ? run(*options) : static_cast<int>(exit_code::done);
-  } catch (const error& e) {
-    return fail(e.what(), e.code());
-  } catch (const std::filesystem::filesystem_error& e) {
-    return fail("cannot use " + e.path1().string() + " (" + e.code().message() +
-                    "); check the folder, its permissions and the free space",
-                exit_code::refused);
-  } catch (const std::bad_alloc&) {
-    return fail("expected enough memory for the images and found too little; lower --threads",
-                exit_code::failure);
-  } catch (const std::exception& e) {
-    return fail(e.what(), exit_code::failure);
-  }
+  });
 }

@@ -12,6 +12,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/base/rng.hpp"
 #include "gantry/io/file.hpp"
+#include "gantry/io/npy.hpp"
 #include "gantry/io/png.hpp"
 
 #include "drawing.hpp"
@@ -22,7 +23,7 @@ namespace {
 
 using namespace gantry;
 
-constexpr std::size_t most_images = 100'000, most_in_grid = 1024;
+constexpr std::size_t most_in_grid = 1024;
 
 /// Number `index` of the stream, as fill_normal() would write it.
 float normal_at(const stream_id& id, std::size_t index) {
@@ -131,39 +132,14 @@ void write_archive(const drawing_options& o, std::span<const std::uint8_t> pixel
                    std::span<const std::uint8_t> labels, bool has_labels) {
   const auto extent = [](int n) { return static_cast<std::size_t>(n); };
   npz_members members;
-  members.emplace_back("images.npy", npy_of_bytes(pixels, {labels.size(), extent(image.h),
-                                                           extent(image.w), extent(image.c)}));
-  if (has_labels) members.emplace_back("labels.npy", npy_of_bytes(labels, {labels.size()}));
+  members.emplace_back(
+      "images.npy", io::encode_npy_bytes(pixels, {labels.size(), extent(image.h), extent(image.w),
+                                                  extent(image.c)}));
+  if (has_labels) members.emplace_back("labels.npy", io::encode_npy_bytes(labels, {labels.size()}));
   write_npz(o.outdir / "images.npz", members);
 }
 
 }  // namespace
-
-std::vector<train::latent_choice> parse_seeds(const std::string& text) {
-  std::vector<train::latent_choice> all;
-  for (std::size_t at = 0; at <= text.size();) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    const std::string word = text.substr(at, end - at);
-    at = end + 1;
-    const std::size_t dash = std::min(word.find('-'), word.size());
-    const auto low = number_in<std::uint64_t>(std::string_view(word).substr(0, dash));
-    const auto high =
-        number_in<std::uint64_t>(std::string_view(word).substr(std::min(dash + 1, word.size())));
-    if (dash == word.size()) {
-      const auto chosen = train::parse_latent_choices(word);
-      all.insert(all.end(), chosen.begin(), chosen.end());
-    } else if (!low || !high || *low > *high || *high - *low >= most_images) {
-      throw usage_error(
-          "a range of seeds was expected to be FIRST-LAST, at most 100000 of them, "
-          "and is \"" +
-          word + "\"; an example is 0-63");
-    } else {
-      for (std::uint64_t seed = *low; seed <= *high; ++seed) all.push_back({seed, 0});
-    }
-    expects(all.size() <= most_images, "at most 100000 images were expected; name fewer seeds");
-  }
-  return all;
-}
 
 inputs inputs_of(const drawing_options& o, const checkpoint_generator& generator) {
   const auto size = static_cast<std::size_t>(generator.latent().size());

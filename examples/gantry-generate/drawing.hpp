@@ -15,6 +15,8 @@
 
 #include "gantry-train/checkpoint_generator.hpp"
 
+inline constexpr std::size_t most_images = 100'000;
+
 /// As the flags say, checked.
 struct drawing_options {
   std::filesystem::path outdir{"runs/gantry-generate"};

@@ -5,7 +5,6 @@
 // gantry/base/error.hpp.
 #include <algorithm>
 #include <cstdio>
-#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "gantry-train/checkpoint_generator.hpp"
 #include "gantry-train/checks.hpp"
 #include "gantry-train/settings.hpp"
+#include "guarded.hpp"
 
 namespace {
 
@@ -53,7 +53,8 @@ void add_flags(CLI::App& app, generate_options& o) {
       ->check(from_to(0.05f, 100.0f));
   app.add_option("--psi", d.psi, "latents are scaled by this factor, towards their mean")
       ->check(from_to(0.0f, 10.0f));
-  auto* averaged = app.add_flag("--ema", o.averaged, "the averaged generator; so it is anyway");
+  auto* averaged = app.add_flag("--ema", o.averaged, "the averaged generator; so it is anyway")
+                       ->envname("GANTRY_GENERATE_EMA");  // gantry-train's is a number
   app.add_flag("--raw", o.raw, "the generator of the last update instead of the averaged one")
       ->excludes(averaged);
   auto* path = app.add_option("--interpolate", d.interpolate,
@@ -87,7 +88,7 @@ void resolve_write(generate_options& o) {
       throw usage_error(
           "--write was expected to be some of png, grid and npz with commas between "
           "and is \"" +
-          o.write + "\"");
+          o.write + "\"; give for example --write grid,npz");
     (word == "png" ? d.images : word == "grid" ? d.grid : d.archive) = true;
   }
 }
@@ -139,20 +140,11 @@ int run(const generate_options& o) {
   return static_cast<int>(exit_code::done);
 }
 
-int fail(const std::string& sentence, exit_code code) {
-  std::fprintf(stderr, "gantry-generate: %s\n", sentence.c_str());
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return guarded({"gantry-generate", "lower --count or --threads"}, [&] {
     const auto options = parse(argc, argv);
     return options ? run(*options) : static_cast<int>(exit_code::done);
-  } catch (const error& e) {
-    return fail(e.what(), e.code());
-  } catch (const std::exception& e) {
-    return fail(e.what(), exit_code::failure);
-  }
+  });
 }

@@ -1,7 +1,11 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include <cstring>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <span>
+#include <string>
+#include <vector>
 
 #include <zlib.h>
 
@@ -46,28 +50,6 @@ void put_description(packed& to, const std::string& name, std::span<const std::b
 }
 
 }  // namespace
-
-std::vector<std::byte> npy_of_bytes(std::span<const std::uint8_t> values,
-                                    const std::vector<std::size_t>& shape) {
-  std::size_t count = 1;
-  std::string extents;
-  for (const std::size_t extent : shape) {
-    count *= extent;
-    extents += std::to_string(extent) + ",";
-  }
-  gantry::expects(count == values.size(),
-                  "an array file needs as many values as its shape has places; correct the shape");
-  std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': (" + extents + "), }";
-  constexpr std::size_t magic_size = 10, alignment = 64;
-  header.append(alignment - 1 - (magic_size + header.size()) % alignment, ' ');
-  header += '\n';
-  packed file;
-  file.put(gantry::io::text_bytes({"\x93NUMPY\x01\x00", 8}));
-  file.put16(static_cast<std::uint32_t>(header.size()));
-  file.put(gantry::io::text_bytes(header));
-  file.put(std::as_bytes(values));
-  return std::move(file.bytes());
-}
 
 void write_npz(const std::filesystem::path& path, const npz_members& members) {
   constexpr std::size_t version = 20, overhead = 256;

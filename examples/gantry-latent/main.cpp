@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -22,6 +21,7 @@
 #include "gantry-train/checkpoint_generator.hpp"
 #include "gantry-train/checks.hpp"
 #include "gantry-train/settings.hpp"
+#include "guarded.hpp"
 #include "latent_grid.hpp"
 
 namespace {
@@ -151,20 +151,11 @@ int run(const latent_options& o) {
   return static_cast<int>(exit_code::done);
 }
 
-int fail(const std::string& sentence, exit_code code) {
-  std::fprintf(stderr, "gantry-latent: %s\n", sentence.c_str());
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return guarded({"gantry-latent", "lower --steps or --threads"}, [&] {
     const auto options = parse(argc, argv);
     return options ? run(*options) : static_cast<int>(exit_code::done);
-  } catch (const error& e) {
-    return fail(e.what(), e.code());
-  } catch (const std::exception& e) {
-    return fail(e.what(), exit_code::failure);
-  }
+  });
 }

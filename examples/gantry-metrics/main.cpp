@@ -7,7 +7,6 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <string_view>
 #include <utility>
 
@@ -17,6 +16,7 @@
 
 #include "figures.hpp"
 #include "gantry-train/scores.hpp"
+#include "guarded.hpp"
 #include "images.hpp"
 #include "networks.hpp"
 #include "options.hpp"
@@ -140,20 +140,11 @@ int run(const metrics_options& o) {
   return static_cast<int>(exit_code::done);
 }
 
-int fail(const std::string& sentence, exit_code code) {
-  std::fprintf(stderr, "gantry-metrics: %s\n", sentence.c_str());
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return guarded({"gantry-metrics", "lower --samples and --reference"}, [&] {
     const auto options = parse_options(argc, argv);
     return options ? run(*options) : static_cast<int>(exit_code::done);
-  } catch (const error& e) {
-    return fail(e.what(), e.code());
-  } catch (const std::exception& e) {
-    return fail(e.what(), exit_code::failure);
-  }
+  });
 }

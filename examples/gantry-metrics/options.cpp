@@ -43,9 +43,12 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
                  "real images: fashion-mnist, mnist, cifar10, cifar100, or a path as for --images")
       ->required();
   app.add_option("--data-dir", o.data_dir, "folder of the published files of --data");
-  app.add_option("--split", o.split, "part of a published set")->check(one_of({"train", "test"}));
+  app.add_option("--split", o.split, "part of a published set")
+      ->envname("GANTRY_METRICS_SPLIT")  // gantry-train's is about workers
+      ->check(one_of({"train", "test"}));
   app.add_option("--features", o.features, std::string("network: ") + feature_network_texts);
   app.add_option("--metrics", o.metrics, "figures, with commas between them")
+      ->envname("GANTRY_METRICS_FIGURES")  // gantry-train's is what it computes on the way
       ->delimiter(',')
       ->check(one_of({"fid", "kid", "is", "prdc", "tstr"}));
   const std::size_t most = std::size_t{1} << 30;

@@ -5,7 +5,6 @@
 // codes are those of gantry/base/error.hpp.
 #include <array>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -15,6 +14,8 @@
 #include "gantry/models/presets.hpp"
 #include "gantry/train/checkpoint_folder.hpp"
 #include "gantry/train/onnx_export.hpp"
+
+#include "guarded.hpp"
 
 namespace {
 
@@ -62,15 +63,10 @@ int run(const fs::path& from, const fs::path& model) {
                    "here; take another checkpoint");
 }
 
-int fail(const std::string& sentence, exit_code code) {
-  std::fprintf(stderr, "gantry-onnx: %s\n", sentence.c_str());
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return guarded({"gantry-onnx", "end other programs"}, [&] {
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (first == "--help" || first == "-h") {
       std::fputs(help, stdout);
@@ -81,9 +77,5 @@ int main(int argc, char** argv) {
           "expected a checkpoint and the name of the model to write; gantry-onnx "
           "--help says more");
     return run(argv[1], argv[2]);
-  } catch (const error& e) {
-    return fail(e.what(), e.code());
-  } catch (const std::exception& e) {
-    return fail(e.what(), exit_code::failure);
-  }
+  });
 }

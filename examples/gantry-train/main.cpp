@@ -6,17 +6,17 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <exception>
 #include <memory>
-#include <new>
 #include <optional>
 #include <unistd.h>
 #include <utility>
 
 #include "gantry/data/partition_spec.hpp"
+#include "gantry/train/checkpoint_folder.hpp"
 
 #include "data_sets.hpp"
 #include "folder_lock.hpp"
+#include "guarded.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
 #include "run_folder.hpp"
@@ -61,11 +61,14 @@ void print_plan(const program_options& o, const run_plan& p) {
   std::printf("%s\n", io::json::dump(all, 2).c_str());
 }
 
-/// The checkpoint that --resume names. Says which later ones are left aside because they are not
-/// complete. @throws data_error if there is none
+/// The checkpoint that --resume names, also one that a killed run had set aside. Says which later
+/// ones are left aside because they are not complete. @throws data_error if there is none
 std::filesystem::path resolve_resume(const program_options& o) {
   if (o.resume.empty()) return {};
-  const auto found = require_checkpoint(o.resume == "latest" ? o.outdir.string() : o.resume);
+  const std::filesystem::path from = o.resume == "latest" ? o.outdir.string() : o.resume;
+  for (const auto& root : {from, std::filesystem::absolute(from).parent_path()})
+    train::restore_set_aside(root);
+  const auto found = require_checkpoint(from);
   for (const auto& later : incomplete_after(found))
     std::fprintf(stderr,
                  "gantry-train: %s has no MANIFEST.json and is left aside, resuming from %s; a new "
@@ -77,6 +80,7 @@ std::filesystem::path resolve_resume(const program_options& o) {
 /// A new run never takes the place of an earlier one by accident. @throws usage_error if it would
 void require_no_checkpoints(const program_options& o) {
   if (!o.resume.empty() || o.overwrite) return;
+  train::restore_set_aside(o.outdir);
   if (const auto found = any_checkpoint(o.outdir))
     throw usage_error("expected an --outdir without checkpoints, found " + found->string() +
                       "; give another --outdir, --resume latest or --overwrite");
@@ -188,31 +192,8 @@ int run(program_options o, transport& nodes) {
                                                           : exit_code::interrupted);
 }
 
-int fail(const std::string& sentence, exit_code code) {
-  std::fprintf(stderr, "gantry-train: %s\n", sentence.c_str());
-  return static_cast<int>(code);
-}
-
-/// Runs f; a failure is a sentence and the exit code that goes with it.
-template <class F>
-int guarded(F&& f) {
-  try {
-    return f();
-  } catch (const error& e) {
-    return fail(e.what(), e.code());
-  } catch (const std::filesystem::filesystem_error& e) {
-    return fail("cannot use " + e.path1().string() + " (" + e.code().message() +
-                    "); check the folder, its permissions and the free space",
-                exit_code::refused);
-  } catch (const std::bad_alloc&) {
-    return fail(
-        "expected enough memory for this run and found too little; lower --batch or --workers, "
-        "--dry-run prints what a run needs",
-        exit_code::failure);
-  } catch (const std::exception& e) {
-    return fail(e.what(), exit_code::failure);
-  }
-}
+constexpr program_name program{"gantry-train",
+                               "lower --batch or --workers, --dry-run prints what a run needs"};
 
 /// Everything that needs no other node.
 int start(const program_options& o) {
@@ -228,7 +209,7 @@ int start(const program_options& o) {
   }
   const std::unique_ptr<transport> nodes = make_transport(o.transport);
   bool ends_with_another = false;
-  const int code = guarded([&] {
+  const int code = guarded(program, [&] {
     try {
       return run(o, *nodes);
     } catch (const rank_failed&) {
@@ -243,7 +224,7 @@ int start(const program_options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return guarded([&] {
+  return guarded(program, [&] {
     const auto options = parse_options(argc, argv, known_models());
     return options ? start(*options) : static_cast<int>(exit_code::done);
   });

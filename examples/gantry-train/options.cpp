@@ -23,7 +23,8 @@ gantry::train::planned_stop resolve_stop(const std::string& text, int workers) {
   const auto iteration = number_in<std::uint32_t>(text.substr(std::min(at + 1, text.size())));
   if (!worker || !iteration || *worker < 1 || *worker > workers)
     throw usage_error("--stop-worker was expected to be WORKER@ITERATION with a worker from 1 to " +
-                      std::to_string(workers) + " and is \"" + text + "\"");
+                      std::to_string(workers) + " and is \"" + text +
+                      "\"; give for example --stop-worker 1@100");
   return {*worker, *iteration};
 }
 
@@ -135,7 +136,7 @@ void resolve_augmentation(const CLI::App& app, program_options& o) {
   if (!probability || !(*probability > 0 && *probability <= 1))
     throw usage_error(
         "--augment-probability was expected to be ada or a number above 0 and at most 1 and is \"" +
-        o.augment_probability + "\"");
+        o.augment_probability + "\"; give for example 0.2");
   o.augmentation.probability = *probability;
 }
 

@@ -78,7 +78,7 @@ void recorder::on_start(const train::round_view& view) {
   if (view.iteration > options_.iterations)
     throw usage_error("--iterations was expected to be at least the " +
                       std::to_string(view.iteration) + " of the checkpoint and is " +
-                      std::to_string(options_.iterations));
+                      std::to_string(options_.iterations) + "; give more --iterations");
   const bool goes_on = goes_on_in(options_.outdir, options_.resume_from);
   const std::string removed = clear_run_folder(
       options_.outdir, goes_on ? std::optional<std::uint32_t>(view.iteration) : std::nullopt);

@@ -8,6 +8,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/file.hpp"
 #include "gantry/io/tensorboard.hpp"
+#include "gantry/train/checkpoint_folder.hpp"
 
 #include "run_folder.hpp"
 
@@ -21,8 +22,8 @@ constexpr std::array<std::string_view, 4> pages{"reals.png", "fakes_init.png", "
                                                 "config.toml"};
 
 /// The iteration in a name such as fakes000100.png.
-std::optional<std::uint32_t> iteration_in(std::string_view name, std::string_view prefix,
-                                          std::string_view suffix) {
+std::optional<std::uint32_t> picture_iteration(std::string_view name) {
+  constexpr std::string_view prefix = "fakes", suffix = ".png";
   if (!name.starts_with(prefix) || !name.ends_with(suffix)) return std::nullopt;
   name.remove_prefix(prefix.size());
   name.remove_suffix(std::min(suffix.size(), name.size()));
@@ -31,13 +32,6 @@ std::optional<std::uint32_t> iteration_in(std::string_view name, std::string_vie
   if (failure != std::errc{} || end != name.data() + name.size() || name.size() < 6)
     return std::nullopt;
   return iteration;
-}
-
-std::optional<std::uint32_t> picture_iteration(std::string_view name) {
-  return iteration_in(name, "fakes", ".png");
-}
-std::optional<std::uint32_t> checkpoint_iteration(std::string_view name) {
-  return iteration_in(name, "network-snapshot-", "");
 }
 
 /// Lines that have an iteration each.
@@ -51,21 +45,19 @@ bool is_page_or_log(std::string_view name) {
 
 /// What a run that was killed could not complete: unfinished checkpoints and temporary files.
 bool is_leftover(std::string_view name) {
-  if (iteration_in(name, ".network-snapshot-", ".partial")) return true;
+  if (train::iteration_of_unfinished(name)) return true;
   const std::size_t mark = name.rfind(".tmp-");
   if (mark == std::string_view::npos) return false;
   const std::string_view target = name.substr(0, mark);
   return is_page_or_log(target) || picture_iteration(target) || target == "write-check";
 }
 
-bool is_complete(const fs::path& checkpoint) { return fs::exists(checkpoint / "MANIFEST.json"); }
-
 bool is_stale(const fs::path& path, std::optional<std::uint32_t> iteration) {
   const std::string name = path.filename().string();
   if (is_leftover(name)) return true;
   if (is_page_or_log(name) || io::event_file::is_name(name)) return !iteration;
-  if (const auto saved_at = checkpoint_iteration(name))
-    return !iteration || (*saved_at > *iteration && is_complete(path));
+  if (const auto saved_at = train::iteration_of_checkpoint(name))
+    return !iteration || (*saved_at > *iteration && train::is_complete_checkpoint(path));
   const auto drawn_at = picture_iteration(name);
   return drawn_at && (!iteration || *drawn_at > *iteration);
 }
@@ -75,7 +67,7 @@ std::vector<std::pair<std::uint32_t, fs::path>> checkpoints_in(const fs::path& f
   std::vector<std::pair<std::uint32_t, fs::path>> found;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(folder, missing))
-    if (const auto iteration = checkpoint_iteration(entry.path().filename().string()))
+    if (const auto iteration = train::iteration_of_checkpoint(entry.path().filename().string()))
       found.emplace_back(*iteration, entry.path());
   std::ranges::sort(found);
   return found;
@@ -115,12 +107,12 @@ bool goes_on_in(const fs::path& folder, const fs::path& checkpoint) {
 }
 
 fs::path require_checkpoint(const fs::path& folder) {
-  if (is_complete(folder)) return folder;
+  if (train::is_complete_checkpoint(folder)) return folder;
   std::string found = "none";
   auto checkpoints = checkpoints_in(folder);
   std::ranges::reverse(checkpoints);
   for (const auto& [iteration, path] : checkpoints) {
-    if (is_complete(path)) return path;
+    if (train::is_complete_checkpoint(path)) return path;
     if (found == "none")
       found = "none that is complete (no MANIFEST.json in " + path.string() + ")";
   }
@@ -130,10 +122,11 @@ fs::path require_checkpoint(const fs::path& folder) {
 
 std::vector<fs::path> incomplete_after(const fs::path& checkpoint) {
   const fs::path whole = fs::canonical(checkpoint);
-  const auto iteration = checkpoint_iteration(whole.filename().string());
+  const auto iteration = train::iteration_of_checkpoint(whole.filename().string());
   std::vector<fs::path> later;
   for (const auto& [saved_at, path] : checkpoints_in(whole.parent_path()))
-    if (iteration && saved_at > *iteration && !is_complete(path)) later.push_back(path);
+    if (iteration && saved_at > *iteration && !train::is_complete_checkpoint(path))
+      later.push_back(path);
   return later;
 }
 
@@ -158,7 +151,7 @@ std::string clear_run_folder(const fs::path& folder, std::optional<std::uint32_t
     });
   int checkpoints = 0, files = 0;
   for (const fs::path& path : stale) {
-    ++(checkpoint_iteration(path.filename().string()) ? checkpoints : files);
+    ++(train::iteration_of_checkpoint(path.filename().string()) ? checkpoints : files);
     fs::remove_all(path);
   }
   if (stale.empty()) return {};

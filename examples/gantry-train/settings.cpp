@@ -33,7 +33,9 @@ std::vector<const CLI::Option*> settable(const CLI::App& app) {
   return options;
 }
 
+/// An option that means something else than another program's of its name says which it is.
 std::string variable_of(const CLI::Option& option) {
+  if (!option.get_envname().empty()) return option.get_envname();
   std::string name = "GANTRY_" + name_of(option);
   std::ranges::transform(name, name.begin(), [](unsigned char c) {
     return c == '-' ? '_' : static_cast<char>(std::toupper(c));
@@ -125,6 +127,30 @@ std::string file_of(const std::vector<std::string>& words) {
   return variable("GANTRY_CONFIG").value_or("");
 }
 
+using file_settings = std::vector<std::pair<const CLI::Option*, setting>>;
+
+/// How far away an option is set: 0 on the command line, 1 in the environment, 2 in the file, 3
+/// nowhere.
+int distance_of(const CLI::Option& o, const std::vector<std::string>& typed,
+                const file_settings& file) {
+  if (is_given(typed, o)) return 0;
+  if (variable(variable_of(o))) return 1;
+  return std::ranges::find(file, &o, [](const auto& f) { return f.first; }) != file.end() ? 2 : 3;
+}
+
+/// Whether a nearer place sets an option that this one excludes, or one excluded by what this one
+/// needs.
+bool is_displaced(const CLI::Option& o, const std::vector<std::string>& typed,
+                  const file_settings& file) {
+  const int here = distance_of(o, typed, file);
+  return std::ranges::any_of(
+             o.get_excludes(),
+             [&](const CLI::Option* other) { return distance_of(*other, typed, file) < here; }) ||
+         (here > 0 && std::ranges::any_of(o.get_needs(), [&](const CLI::Option* other) {
+            return is_displaced(*other, typed, file);
+          }));
+}
+
 /// A refusal of a value says where the value stands, if that is not the command line.
 [[noreturn]] void explain(const CLI::ParseError& e, const std::vector<setting>& elsewhere) {
   const std::string text = e.what();
@@ -152,12 +178,12 @@ std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* ar
   const bool asks = std::ranges::any_of(
       typed, [](const std::string& w) { return w == "--help" || w == "-h" || w == "--version"; });
   const std::vector<const CLI::Option*> options = settable(app);
-  std::vector<std::pair<const CLI::Option*, setting>> file;
+  file_settings file;
   if (const std::string name = file_of(typed); !name.empty() && !asks)
     file = read_file(name, options);
   std::vector<setting> elsewhere;
   for (const CLI::Option* o : options) {
-    if (asks || is_given(typed, *o)) continue;
+    if (asks || is_given(typed, *o) || is_displaced(*o, typed, file)) continue;
     const auto in_file = std::ranges::find(file, o, [](const auto& f) { return f.first; });
     if (const auto value = variable(variable_of(*o)))
       elsewhere.push_back({name_of(*o), {*value}, variable_of(*o)});
@@ -167,6 +193,7 @@ std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* ar
       continue;
     append(words, *o, elsewhere.back());
   }
+  for (CLI::Option* o : app.get_options()) o->envname("");  // was read above, if it counts
   try {
     std::ranges::reverse(words);  // as CLI11 wants them
     app.parse(words);

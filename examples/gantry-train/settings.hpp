@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Settings of the programs from several places: a flag wins over the environment (GANTRY_BATCH for
-// --batch), that over the file of --config, that over the default.
+// --batch), that over the file of --config, that over the default. So does a flag over another one
+// that it excludes.
 #pragma once
 
 #include <string>

@@ -43,8 +43,10 @@ struct strategy_pack {
 
  private:
   [[noreturn]] static void unknown(std::string_view name) {
-    throw gantry::usage_error("--strategy was expected to be one of this program's and is \"" +
-                              std::string(name) + "\"");
+    std::string all;
+    for (const std::string& s : names()) all += (all.empty() ? "" : ", ") + s;
+    throw gantry::usage_error("--strategy was expected to be a strategy of this program and is \"" +
+                              std::string(name) + "\"; give one of " + all);
   }
 };
 

@@ -131,6 +131,36 @@ TEST_CASE("a requested stop saves what is done, and callbacks see every round") 
   CHECK(fs::exists(root.path / "network-snapshot-000004" / "MANIFEST.json"));
 }
 
+TEST_CASE("the best checkpoint outlives a resume without scores, and stays in its own folder") {
+  const scratch_folder root;
+  const fs::path here = root.path / "here", there = root.path / "there";
+  const auto name = [](std::uint32_t i) { return fs::path(train::checkpoint_name(i)); };
+  const auto part = [&](std::uint32_t iterations, const fs::path& to, const fs::path& from,
+                        bool scores) {
+    train::run_options options{.iterations = iterations,
+                               .checkpoints = to,
+                               .save_every = 1,
+                               .resume_from = from,
+                               .keep_checkpoints = 1};
+    if (scores) options.score = [](std::uint32_t i) { return i == 2 ? 1.0 : 10.0 - i; };
+    return train_toy<standalone>(options, 1);
+  };
+  REQUIRE(part(3, here, {}, true).best->iteration == 2);
+  for (const std::uint32_t last : {4u, 5u}) {
+    const auto result = part(last, here, here / name(last - 1), false);
+    REQUIRE(result.best);
+    CHECK(result.best->iteration == 2);
+    CHECK(fs::exists(here / name(2)));
+    CHECK_FALSE(fs::exists(here / name(last - 1)));
+  }
+  CHECK_FALSE(part(6, there, here / name(5), false).best);
+  const auto result = part(8, there, here / name(5), true);
+  REQUIRE(result.best);
+  CHECK(result.best->iteration == 8);
+  CHECK(result.best->score == 2.0);
+  CHECK(fs::exists(there / name(8)));
+}
+
 TEST_CASE("sampling between rounds does not change the run") {
   const scratch_folder root;
   std::vector<float> latents(9 * 5, 0.1f), images(9 * 72);

@@ -96,7 +96,8 @@ class Generate(ProgramTest):
         arrays = read_npz(drawn / "images.npz")
         self.assertEqual(list(arrays), ["images"])
         for i, image in enumerate(self.images(drawn)):
-            self.assertEqual(read_pixels(drawn / "images" / f"image{i:06d}.png"), ((SIDE, SIDE, 1), image))
+            found = read_pixels(drawn / "images" / f"image{i:06d}.png")
+            self.assertEqual(found, ((SIDE, SIDE, 1), image))
         _, grid = read_pixels(drawn / "grid.png")
         width = 3 * (SIDE + 2) + 2
         self.assertEqual(read_png(drawn / "grid.png")[:2], (width, 2 * (SIDE + 2) + 2))
@@ -179,6 +180,19 @@ class Generate(ProgramTest):
         self.assertIn("setting: frames = 4 (GANTRY_FRAMES)\n", result.stdout)
         self.assertIn(f'setting: interpolate = [1, 2] ({file})\n', result.stdout)
         self.assertEqual((names(outdir), len(self.images(outdir))), ({"images.npz"}, 4))
+        # A flag wins over what it excludes, and a variable over a line of the file.
+        drawn = self.draw(self.whole, "--seeds", "1-4", GANTRY_SEED="3", GANTRY_COUNT="2",
+                          GANTRY_EMA="0.5")  # which is gantry-train's
+        self.assertEqual(len(self.images(drawn)), 4)
+        drawn = self.folder / "by_count"
+        result = self.generate("--config", file, "--out", drawn, "--count", 3, GANTRY_FRAMES="4")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(len(self.images(drawn)), 3)
+        drawn = self.folder / "by_variable"
+        result = self.generate("--config", file, "--out", drawn, GANTRY_SEEDS="7")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(len(self.images(drawn)), 1)
+        self.assertIn("setting: seeds = 7 (GANTRY_SEEDS)\n", result.stdout)
 
     def test_refusals(self):
         usual = ("--from", self.whole)

@@ -81,6 +81,7 @@ class Onnx(ProgramTest):
                 ((self.folder / "no", target), 3, str(self.folder / "no")),
                 ((outdir, self.folder / "no" / "g.onnx"), 3, "cannot write")):
             self.refused(self.export(*words), code, fragment)
+        self.refused(self.export("x" * 300, target), 3, "File name too long")
         whole = weights.read_bytes()
         weights.write_bytes(whole[:-1])
         self.refused(self.export(outdir, target), 3, "damaged")

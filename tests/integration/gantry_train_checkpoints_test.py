@@ -87,6 +87,23 @@ class Kills(ProgramTest):
         self.assertEqual(figures(lines(outdir / LOG)), figures(lines(whole / LOG)))
         self.assertEqual([x for x in names(outdir) if x.startswith(".") or ".tmp-" in x], [])
 
+    def test_killed_between_two_renames_it_has_its_checkpoint(self):
+        outdir = self.folder / "aside"
+        self.train(iterations=2, outdir=outdir)
+        whole, aside = checkpoint(outdir, 2), outdir / ".network-snapshot-000002.partial.old"
+        before = manifest_hash(outdir, 2)
+        whole.rename(aside)
+        self.assert_refused(self.call("--outdir", str(outdir), "--quiet"), 2, str(whole))
+        self.assertEqual((saved(outdir), aside.exists()), ([2], False))
+        for resume in ("latest", str(whole)):
+            whole.rename(aside)
+            self.train(iterations=4, outdir=outdir, resume=resume)
+            self.assertEqual((saved(outdir), manifest_hash(outdir, 2)), ([2, 4], before))
+            shutil.rmtree(checkpoint(outdir, 4))
+        whole.rename(aside)
+        self.train(iterations=3, outdir=outdir, overwrite=True)
+        self.assertEqual((saved(outdir), aside.exists()), ([3], False))
+
     def test_full_disk_keeps_the_checkpoint_before(self):
         outdir = self.folder / "full"
         self.train(iterations=2, outdir=outdir)

@@ -81,6 +81,17 @@ inline bool write_all(int fd, std::span<const std::byte> bytes) {
   return true;
 }
 
+/// Writes everything to the end of a file, or nothing of it remains; false with errno set then.
+inline bool append_all(int fd, std::span<const std::byte> bytes) {
+  struct stat before {};
+  if (::fstat(fd, &before) != 0) return false;
+  if (write_all(fd, bytes)) return true;
+  const int reason = errno;
+  if (S_ISREG(before.st_mode) && ::ftruncate(fd, before.st_size) != 0) return false;
+  errno = reason;
+  return false;
+}
+
 /// Calls `use` with the file's bytes in pieces of at most 1 MiB.
 /// @throws data_error if the file cannot be opened or read
 inline void for_each_chunk(const std::filesystem::path& path,
@@ -214,12 +225,7 @@ class line_log {
     expects(line.find('\n') == std::string_view::npos,
             "a log line was expected to hold no line break and holds one; escape it or append two "
             "lines");
-    struct stat before {};
-    if (::fstat(handle_.get(), &before) != 0) refuse(errno);
-    if (write_all(handle_.get(), text_bytes(std::string(line) + '\n'))) return;
-    const int reason = errno;
-    if (S_ISREG(before.st_mode) && ::ftruncate(handle_.get(), before.st_size) != 0) refuse(errno);
-    refuse(reason);
+    if (!append_all(handle_.get(), text_bytes(std::string(line) + '\n'))) refuse(errno);
   }
 
   /// Makes the lines so far survive a power cut. @throws error

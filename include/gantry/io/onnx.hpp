@@ -2,57 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Models in the ONNX format (onnx.proto of github.com/onnx/onnx, IR version 7, operator set 13):
-// what a network needs of it, in protocol buffers written by hand.
+// what a network needs of it.
 #pragma once
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <filesystem>
 #include <span>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
 #include "gantry/base/error.hpp"
-#include "gantry/io/file.hpp"
+#include "gantry/io/protobuf.hpp"
 
 namespace gantry::io::onnx {
-
-/// One message in the wire format of protocol buffers: numbers of fields, their types and values.
-class message {
- public:
-  message& integer(unsigned field, std::int64_t value) {
-    key(field, 0);
-    varint(static_cast<std::uint64_t>(value));
-    return *this;
-  }
-  message& real(unsigned field, float value) {
-    key(field, 5);
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    for (int shift = 0; shift < 32; shift += 8) out_ += static_cast<char>((bits >> shift) & 0xFF);
-    return *this;
-  }
-  message& bytes(unsigned field, std::string_view value) {
-    key(field, 2);
-    varint(value.size());
-    out_ += value;
-    return *this;
-  }
-  message& nested(unsigned field, const message& value) { return bytes(field, value.out_); }
-  [[nodiscard]] const std::string& text() const { return out_; }
-
- private:
-  void key(unsigned field, unsigned type) { varint(field << 3 | type); }
-  void varint(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) out_ += static_cast<char>(value | 0x80);
-    out_ += static_cast<char>(value);
-  }
-  std::string out_;
-};
 
 /// A setting of a node.
 struct attribute {
@@ -75,7 +39,7 @@ class graph {
   /// Adds a node, whose output gets a name if it has none. @returns the name of its output
   std::string add(node n) {
     if (n.output.empty()) n.output = n.op + "_" + std::to_string(count_++);
-    nodes_.nested(1, encode(n));
+    nodes_.message(1, encode(n));
     return n.output;
   }
   /// Adds constants of this shape. @returns their name
@@ -89,64 +53,66 @@ class graph {
   }
 
   /// The bytes of a model that reads `input` [n, extents...] and gives `output`, the last node's.
-  [[nodiscard]] std::string model(const std::string& input, const std::vector<std::int64_t>& from,
-                                  const std::string& output,
-                                  const std::vector<std::int64_t>& to) const {
-    message body;
-    body.bytes(2, "generator");
-    const std::string all =
-        nodes_.text() + body.text() + tensors_.text() +
-        message().nested(11, value_info(input, from)).nested(12, value_info(output, to)).text();
-    message whole;
-    whole.integer(1, 7).bytes(2, "Gantry").bytes(7, all);
-    whole.nested(8, message().bytes(1, "").integer(2, 13));
-    expects(whole.text().size() < std::size_t{1} << 31,
+  [[nodiscard]] std::vector<std::byte> model(const std::string& input,
+                                             const std::vector<std::int64_t>& from,
+                                             const std::string& output,
+                                             const std::vector<std::int64_t>& to) const {
+    protobuf_message all = nodes_, whole;
+    all.text(2, "generator").fields_of(tensors_);
+    all.message(11, value_info(input, from)).message(12, value_info(output, to));
+    whole.integer(1, 7).text(2, "Gantry").message(7, all);
+    whole.message(8, protobuf_message().text(1, "").integer(2, 13));
+    const std::span<const std::byte> bytes = whole.encoded();
+    expects(bytes.size() < std::size_t{1} << 31,
             "a model in the ONNX format has less than 2 GiB and this one needs more; export a "
             "smaller network");
-    return whole.text();
+    return {bytes.begin(), bytes.end()};
   }
 
  private:
-  static message encode(const node& n) {
-    message m;
-    for (const std::string& name : n.inputs) m.bytes(1, name);
-    m.bytes(2, n.output).bytes(3, n.output).bytes(4, n.op);
-    for (const attribute& a : n.attributes) m.nested(5, encode(a));
+  static protobuf_message encode(const node& n) {
+    protobuf_message m;
+    for (const std::string& name : n.inputs) m.text(1, name);
+    m.text(2, n.output).text(3, n.output).text(4, n.op);
+    for (const attribute& a : n.attributes) m.message(5, encode(a));
     return m;
   }
-  static message encode(const attribute& a) {
-    message m;
-    m.bytes(1, a.name);
+  static protobuf_message encode(const attribute& a) {
+    protobuf_message m;
+    m.text(1, a.name);
     if (const auto* whole = std::get_if<std::int64_t>(&a.value))
       m.integer(3, *whole).integer(20, 2);
-    if (const auto* number = std::get_if<float>(&a.value)) m.real(2, *number).integer(20, 1);
-    if (const auto* text = std::get_if<std::string>(&a.value)) m.bytes(4, *text).integer(20, 3);
+    if (const auto* number = std::get_if<float>(&a.value)) m.real32(2, *number).integer(20, 1);
+    if (const auto* text = std::get_if<std::string>(&a.value)) m.text(4, *text).integer(20, 3);
     if (const auto* list = std::get_if<std::vector<std::int64_t>>(&a.value)) {
       for (const std::int64_t each : *list) m.integer(8, each);
       m.integer(20, 7);
     }
     return m;
   }
-  static message value_info(const std::string& name, const std::vector<std::int64_t>& extents) {
-    message shape;
-    shape.nested(1, message().bytes(2, "n"));
-    for (const std::int64_t extent : extents) shape.nested(1, message().integer(1, extent));
-    const message type = message().nested(1, message().integer(1, 1).nested(2, shape));
-    return message().bytes(1, name).nested(2, type);
+  static protobuf_message value_info(const std::string& name,
+                                     const std::vector<std::int64_t>& extents) {
+    protobuf_message shape;
+    shape.message(1, protobuf_message().text(2, "n"));
+    for (const std::int64_t extent : extents)
+      shape.message(1, protobuf_message().integer(1, extent));
+    const protobuf_message type =
+        protobuf_message().message(1, protobuf_message().integer(1, 1).message(2, shape));
+    return protobuf_message().text(1, name).message(2, type);
   }
   std::string tensor(const std::string& name, const std::vector<std::int64_t>& shape, int type,
                      std::span<const std::byte> data) {
     static_assert(std::endian::native == std::endian::little,
                   "ONNX models hold little-endian numbers; write them on such a machine");
-    message m;
+    protobuf_message m;
     for (const std::int64_t extent : shape) m.integer(1, extent);
-    m.integer(2, type).bytes(8, name);
-    m.bytes(9, {reinterpret_cast<const char*>(data.data()), data.size()});
-    tensors_.nested(5, m);
+    m.integer(2, type).text(8, name);
+    m.bytes(9, data);
+    tensors_.message(5, m);
     return name;
   }
 
-  message nodes_, tensors_;
+  protobuf_message nodes_, tensors_;
   int count_{};
 };
 

@@ -16,29 +16,43 @@ namespace gantry::io {
 /// A message in protobuf's wire format, field by field. Fields of value 0 are written, too.
 class protobuf_message {
  public:
-  void integer(std::uint32_t field, std::int64_t value) {
+  protobuf_message& integer(std::uint32_t field, std::int64_t value) {
     key(field, 0);
     varint(static_cast<std::uint64_t>(value));
+    return *this;
   }
-  void real32(std::uint32_t field, float value) {
+  protobuf_message& real32(std::uint32_t field, float value) {
     key(field, 5);
     little_endian(std::bit_cast<std::uint32_t>(value), 4);
+    return *this;
   }
-  void real64(std::uint32_t field, double value) {
+  protobuf_message& real64(std::uint32_t field, double value) {
     key(field, 1);
     little_endian(std::bit_cast<std::uint64_t>(value), 8);
+    return *this;
   }
-  void bytes(std::uint32_t field, std::span<const std::byte> content) {
+  protobuf_message& bytes(std::uint32_t field, std::span<const std::byte> content) {
     key(field, 2);
     varint(content.size());
     out_.insert(out_.end(), content.begin(), content.end());
+    return *this;
   }
-  void text(std::uint32_t field, std::string_view content) { bytes(field, text_bytes(content)); }
-  void message(std::uint32_t field, const protobuf_message& inner) { bytes(field, inner.out_); }
-  void packed(std::uint32_t field, std::span<const double> values) {
+  protobuf_message& text(std::uint32_t field, std::string_view content) {
+    return bytes(field, text_bytes(content));
+  }
+  protobuf_message& message(std::uint32_t field, const protobuf_message& inner) {
+    return bytes(field, inner.out_);
+  }
+  protobuf_message& packed(std::uint32_t field, std::span<const double> values) {
     key(field, 2);
     varint(values.size() * sizeof(double));
     for (const double v : values) little_endian(std::bit_cast<std::uint64_t>(v), 8);
+    return *this;
+  }
+  /// All fields of another message behind those that are there.
+  protobuf_message& fields_of(const protobuf_message& other) {
+    out_.insert(out_.end(), other.out_.begin(), other.out_.end());
+    return *this;
   }
 
   [[nodiscard]] bool is_empty() const { return out_.empty(); }

@@ -21,7 +21,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -144,7 +143,7 @@ class event_file {
       handle_ = file_handle(
           ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666));
     } while (!handle_.is_open() && errno == EEXIST);
-    if (!handle_.is_open()) refuse(errno);
+    if (!handle_.is_open()) throw write_error("write", path_, errno);
     protobuf_message version;
     version.real64(1, now());
     version.text(3, "brain.Event:2");
@@ -221,17 +220,7 @@ class event_file {
     put_number(record, masked_crc32c(record), 4);
     record.insert(record.end(), content.begin(), content.end());
     put_number(record, masked_crc32c(content), 4);
-    struct stat before {};
-    if (::fstat(handle_.get(), &before) != 0) refuse(errno);
-    if (write_all(handle_.get(), record)) return;
-    const int reason = errno;
-    if (S_ISREG(before.st_mode) && ::ftruncate(handle_.get(), before.st_size) != 0) refuse(errno);
-    refuse(reason);
-  }
-
-  [[noreturn]] void refuse(int errno_value) const {
-    throw error("cannot write " + path_.string() + " (" + reason_of(errno_value) +
-                "); check the folder, its permissions and the free space");
+    if (!append_all(handle_.get(), record)) throw write_error("write", path_, errno);
   }
 
   std::filesystem::path path_;

@@ -62,9 +62,51 @@ inline std::filesystem::path unfinished_checkpoint(const std::filesystem::path& 
   return root / ("." + checkpoint_name(iteration) + ".partial");
 }
 
+/// Where a checkpoint waits while a new one takes its name, on file systems that cannot exchange
+/// two.
+inline std::filesystem::path set_aside_checkpoint(const std::filesystem::path& root,
+                                                  std::uint32_t iteration) {
+  return unfinished_checkpoint(root, iteration) += ".old";
+}
+
+/// The iteration in the name of an unfinished checkpoint, or of one that is set aside.
+inline std::optional<std::uint32_t> iteration_of_unfinished(std::string_view name) {
+  if (name.ends_with(".old")) name.remove_suffix(4);
+  if (!name.starts_with('.') || !name.ends_with(".partial")) return std::nullopt;
+  return iteration_of_checkpoint(name.substr(1, name.size() - 9));
+}
+
 inline bool is_complete_checkpoint(const std::filesystem::path& folder) {
   std::error_code ignored;
   return std::filesystem::exists(folder / "MANIFEST.json", ignored);
+}
+
+/// Removes a folder, and its manifest first, so that it never passes for complete.
+inline void discard_checkpoint(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  std::filesystem::remove(folder / "MANIFEST.json", ignored);
+  std::filesystem::remove_all(folder, ignored);
+}
+
+/// Gives a checkpoint its name back that was set aside when its run was killed, and removes those
+/// that another has replaced. Only for the process that writes there, before it does.
+/// @throws io::write_error
+inline void restore_set_aside(const std::filesystem::path& root) {
+  std::vector<std::uint32_t> found;
+  std::error_code missing;
+  for (const auto& entry : std::filesystem::directory_iterator(root, missing)) {
+    const std::string name = entry.path().filename().string();
+    const auto iteration = iteration_of_unfinished(name);
+    if (iteration && name.ends_with(".old")) found.push_back(*iteration);
+  }
+  for (const std::uint32_t iteration : found) {
+    const auto aside = set_aside_checkpoint(root, iteration);
+    const auto target = root / checkpoint_name(iteration);
+    if (is_complete_checkpoint(target) || !is_complete_checkpoint(aside))
+      discard_checkpoint(aside);
+    else if (io::file_system.rename(aside.c_str(), target.c_str()) != 0 && errno != ENOENT)
+      throw io::write_error("write", target, errno);
+  }
 }
 
 /// Makes the unfinished folder, and either completes it or leaves nothing behind.
@@ -74,7 +116,9 @@ class checkpoint_writer {
   checkpoint_writer(std::filesystem::path root, std::uint32_t iteration)
       : root_(std::move(root)),
         target_(root_ / checkpoint_name(iteration)),
-        folder_(unfinished_checkpoint(root_, iteration)) {
+        folder_(unfinished_checkpoint(root_, iteration)),
+        aside_(set_aside_checkpoint(root_, iteration)) {
+    restore_set_aside(root_);
     std::error_code failure;
     std::filesystem::remove_all(folder_, failure);
     if (!failure) std::filesystem::create_directories(root_, failure);
@@ -111,7 +155,8 @@ class checkpoint_writer {
 
  private:
   /// A checkpoint that already has the name changes places with the new one. Where the file system
-  /// cannot do that in one step, it is set aside first. False with errno set.
+  /// cannot do that in one step, it is set aside first (see restore_set_aside). False with errno
+  /// set.
   [[nodiscard]] bool take_name() const {
     const io::file_calls& files = io::file_system;
     std::error_code ignored;
@@ -119,20 +164,18 @@ class checkpoint_writer {
       return files.rename(folder_.c_str(), target_.c_str()) == 0;
     if (files.exchange(folder_.c_str(), target_.c_str()) == 0) return true;
     if (errno != EINVAL && errno != ENOSYS) return false;
-    const std::filesystem::path aside = folder_.string() + ".old";
-    std::filesystem::remove_all(aside, ignored);
-    if (files.rename(target_.c_str(), aside.c_str()) != 0) return false;
+    if (files.rename(target_.c_str(), aside_.c_str()) != 0) return false;
     if (files.rename(folder_.c_str(), target_.c_str()) != 0) {
       const int reason = errno;
-      (void)files.rename(aside.c_str(), target_.c_str());
+      (void)files.rename(aside_.c_str(), target_.c_str());
       errno = reason;
       return false;
     }
-    std::filesystem::remove_all(aside, ignored);
+    discard_checkpoint(aside_);
     return true;
   }
 
-  std::filesystem::path root_, target_, folder_;
+  std::filesystem::path root_, target_, folder_, aside_;
 };
 
 /// The complete checkpoints in a run's folder by iteration, the earliest first.

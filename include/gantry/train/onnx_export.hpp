@@ -42,7 +42,7 @@ class onnx_writer {
   }
 
   /// The whole model, whose output is images [n, c, h, w].
-  std::string finish(const std::string& input, hwc from) {
+  std::vector<std::byte> finish(const std::string& input, hwc from) {
     const std::string output = graph_.add({"Identity", {as_images()}, "images"});
     return graph_.model(input, {from.size()}, output, {shape_.c, shape_.h, shape_.w});
   }

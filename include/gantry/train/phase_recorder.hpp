@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -75,9 +75,10 @@ class phase_recorder final : public dist::phase_listener {
   /// the end. @throws error if it cannot be written
   void flush() {
     if (rounds_ == 0) return;
-    // Opened late: by now the lead has tidied up what an earlier run left.
-    if (!log_) log_.emplace(path_);
-    log_->append(io::json::dump(line()));
+    // Open for this line only, one rank at a time: a process may have more ranks than descriptors.
+    static std::mutex one_rank;
+    const std::lock_guard lock(one_rank);
+    io::line_log(path_).append(io::json::dump(line()));
     rounds_ = 0;
     times_ = {};
     sent_ = messages_;
@@ -131,7 +132,6 @@ class phase_recorder final : public dist::phase_listener {
   }
 
   std::filesystem::path path_;
-  std::optional<io::line_log> log_;
   clock::time_point start_ = clock::now();
   double origin_ =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())

@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -261,12 +262,12 @@ class session {
                            {"images", images_},
                            {"world_size", world_->size()},
                            {"live_workers", std::move(live)}};
-    if (!options_->score) return state;
-    const std::optional<double> score = options_->score(done);
+    const std::optional<double> score = options_->score ? options_->score(done) : std::nullopt;
     if (score && std::isfinite(*score)) {
       state.set("score", *score);
       if (!result_.best || *score < result_.best->score) result_.best = {done, *score};
     }
+    // Without scores too: the best one of before a resume must outlive the next rotation.
     if (const auto& best = result_.best)
       state.set("best", io::json::object{{"iteration", best->iteration}, {"score", best->score}});
     return state;
@@ -309,6 +310,17 @@ class session {
                       static_cast<float>(a.as_double()) == static_cast<float>(b.as_double()));
   }
 
+  /// Whether the best checkpoint of the run that wrote `resume_from` lies where this run saves. It
+  /// does not if the run goes on in another folder: then the best of its own is yet to come.
+  [[nodiscard]] bool holds_best() const {
+    const std::filesystem::path name = checkpoint_name(result_.best->iteration);
+    std::error_code missing;
+    const std::filesystem::path from = std::filesystem::canonical(options_->resume_from, missing);
+    return is_complete_checkpoint(options_->checkpoints / name) &&
+           std::filesystem::equivalent(options_->checkpoints / name, from.parent_path() / name,
+                                       missing);
+  }
+
   /// Reads and checks what every node needs before it starts. @throws data_error, usage_error
   void read_progress() {
     const auto& folder = options_->resume_from;
@@ -336,6 +348,7 @@ class session {
     if (const auto* best = state.as_object().find("best"))
       result_.best = {static_cast<std::uint32_t>(best->at("iteration").as_int()),
                       best->at("score").as_double()};
+    if (result_.best && !holds_best()) result_.best.reset();
     for (const auto& flag : state.at("live_workers").as_array()) live_.push_back(flag.as_bool());
     if (live_.size() != sources_.size())
       throw data_error("the checkpoint " + folder.string() + " was expected to have " +

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -29,6 +30,11 @@ TEST_CASE("npy: a header of 64 bytes or a multiple, and the values") {
   CHECK(test::contains(text(encode_npy(std::span(values).first(1), {})), "'shape': (), }"));
   CHECK(encode_npy({}, {0, 5}).size() % 64 == 0);
   CHECK_THROWS_AS((void)encode_npy(values, {2, 2}), usage_error);
+  const std::vector<std::uint8_t> bytes{7, 8, 9};
+  const std::string whole = text(encode_npy_bytes(bytes, {3, 1}));
+  CHECK(test::contains(whole, "'descr': '|u1', 'fortran_order': False, 'shape': (3, 1), }"));
+  CHECK(whole.substr(128) == "\x07\x08\x09");
+  CHECK_THROWS_AS((void)encode_npy_bytes(bytes, {2}), usage_error);
 }
 
 TEST_CASE("npy: a file is written atomically") {

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 #include "gantry/io/tensorboard.hpp"
 
 #include "scratch.hpp"
+#include "support/faulty_files.hpp"
 
 namespace gantry::io {
 namespace {
@@ -73,6 +76,7 @@ TEST_CASE("protobuf messages have the wire format of the specification") {
       "\x32\x08\x00\x00\x00\x00\x00\x00\xF0\x3F",
       3 + 9 + 11 + 5 + 9 + 10);
   REQUIRE(m.encoded().size() == expected.size());
+  CHECK(protobuf_message().integer(7, 1).fields_of(m).encoded().size() == 2 + expected.size());
   CHECK(std::memcmp(m.encoded().data(), expected.data(), expected.size()) == 0);
 }
 
@@ -106,6 +110,25 @@ TEST_CASE("each step is one record with all of its values") {
   CHECK(holds(found[2], std::string_view("\x0A\x0BLoss/G/loss\x15\x00\x00\x80\x3F", 18)));
   CHECK(holds(found[2], "\x08\x01\x10\x02\x18\x03\x22"));  // height 1, width 2, RGB
   CHECK(holds(found[2], "\x42\x14\x08\x07\x12\x04\x12\x02\x08\x01\x42\x0A**seed** 1"));
+}
+
+TEST_CASE("a full disk leaves the records before and has the exit code of one") {
+  const test::scratch_folder folder;
+  event_file file(folder.path());
+  event_summary s;
+  s.scalar("Loss/G/loss", 1.0);
+  file.write(1, s);
+  const auto size = std::filesystem::file_size(file.path());
+  try {
+    const gantry::test::faulty_files faults(gantry::test::fault::fails, 0, ENOSPC);
+    file.write(2, s);
+    FAIL("the disk is full");
+  } catch (const write_error& e) {
+    CHECK(e.code() == exit_code::refused);
+    CHECK(test::contains(e.what(), file.path().string()));
+    CHECK(test::contains(e.what(), reason_of(ENOSPC)));
+  }
+  CHECK(std::filesystem::file_size(file.path()) == size);
 }
 
 TEST_CASE("histograms cover what is finite, and images have to be PNG files") {

@@ -219,6 +219,57 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("no kill loses a checkpoint whose name another takes where names cannot be exchanged") {
+  const quick_files quick;
+  io::file_system.exchange = [](const char*, const char*) { return errno = EINVAL, -1; };
+  int set_aside = 0;
+  for (const fault what : {fault::kills_before, fault::kills_after}) {
+    int steps = 0;
+    for (bool killed = true; killed; ++steps) {
+      CAPTURE(steps);
+      const scratch_folder root;
+      for (const std::uint32_t i : {1u, 2u, 3u}) save(root.path(), i);
+      killed = is_killed([&] {
+        const faulty_files faults(what, steps);
+        save(root.path(), 3, 6.0f);
+      });
+      set_aside += fs::exists(root.path() / checkpoint_name(3)) ? 0 : 1;
+      const bool resumes = steps % 2 == 0;
+      if (resumes) {
+        restore_set_aside(root.path());
+        CHECK(iterations_in(root.path()) == std::vector<std::uint32_t>{1, 2, 3});
+        CHECK_FALSE(fs::exists(set_aside_checkpoint(root.path(), 3)));
+      }
+      save(root.path(), 4);
+      CHECK(complaint(root.path()) == "");
+      CHECK(iterations_in(root.path()) == std::vector<std::uint32_t>{1, 3, 4});
+      CHECK_FALSE(fs::exists(set_aside_checkpoint(root.path(), 3)));
+    }
+    CHECK(steps > 25);
+  }
+  CHECK(set_aside >= 2);  // after the first of the two renames, before the second
+}
+
+TEST_CASE("what is set aside comes back only whole, and only if its name is free") {
+  const scratch_folder root;
+  const auto set_aside = [&](std::uint32_t i) {
+    save(root.path(), i);
+    fs::rename(root.path() / checkpoint_name(i), set_aside_checkpoint(root.path(), i));
+  };
+  set_aside(7);
+  restore_set_aside(root.path());
+  CHECK(iterations_in(root.path()) == std::vector<std::uint32_t>{7});
+  fs::rename(root.path() / checkpoint_name(7), set_aside_checkpoint(root.path(), 7));
+  fs::remove(set_aside_checkpoint(root.path(), 7) / "MANIFEST.json");
+  restore_set_aside(root.path());
+  CHECK(root.files() == 0);
+  CHECK(iteration_of_unfinished(".network-snapshot-000007.partial") == 7u);
+  CHECK(iteration_of_unfinished(".network-snapshot-000007.partial.old") == 7u);
+  for (const char* name : {"network-snapshot-000007.partial", ".network-snapshot-000007", ".old",
+                           ".partial", ".network-snapshot-7.partial", "."})
+    CHECK_FALSE(iteration_of_unfinished(name));
+}
+
 TEST_CASE("rotation keeps the last ones and the best, and touches nothing else") {
   const scratch_folder root;
   for (std::uint32_t i = 1; i <= 6; ++i) {

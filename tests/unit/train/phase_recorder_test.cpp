@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
 
@@ -127,6 +129,25 @@ TEST_CASE("a long run leaves few lines, which hold all of its rounds and bytes")
   }
   CHECK(bytes == 3 * rounds);
   CHECK(detailed == 16);
+}
+
+TEST_CASE("more ranks than a process may have descriptors") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit few = before;
+  few.rlim_cur = 40;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const scratch_folder root;
+  std::vector<std::unique_ptr<phase_recorder>> ranks;
+  for (int rank = 0; rank < 60; ++rank) {
+    ranks.push_back(std::make_unique<phase_recorder>(root.path(), rank));
+    const auto begin = phase_recorder::clock::now();
+    ranks.back()->on_phase(phase::wait, begin, begin + std::chrono::milliseconds(1));
+    ranks.back()->end_round(1, {});
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  while (!ranks.empty()) ranks.pop_back();  // listeners of one thread end in reverse order
+  CHECK(root.files() == 60);
 }
 
 TEST_CASE("a round of very many phases is only summed up") {
