@@ -130,6 +130,22 @@ io::json::object all_settings(const program_options& o, const data_sets& sets) {
   return all;
 }
 
+/// This process's copy of the data; prints what was read.
+data_sets load_here(const program_options& o, const preset& networks, transport& nodes) {
+  data_sets sets;
+  const auto load = [&] { sets = load_data(o, networks.image); };
+  if (is_published(o))
+    load();
+  else
+    nodes.in_turns(load);  // who comes first packs the images
+  require_labels(o, sets, networks.classes);
+  if (o.quiet) return sets;
+  print_data(sets);
+  for (const setting& s : o.given) std::printf("setting: %s\n", described(s).c_str());
+  std::fflush(stdout);
+  return sets;
+}
+
 int run(program_options o, transport& nodes) {
   const preset& networks = chosen_preset(o);
   require_fitting_images(o, networks.image);
@@ -142,18 +158,7 @@ int run(program_options o, transport& nodes) {
   if (leads) require_no_checkpoints(o);
   if (!o.quiet) announce(o);
   o.resume_from = resolve_resume(o);
-  data_sets sets;
-  const auto load = [&] { sets = load_data(o, networks.image); };
-  if (is_published(o))
-    load();
-  else
-    nodes.in_turns(load);  // who comes first packs the images
-  require_labels(o, sets, networks.classes);
-  if (!o.quiet) {
-    print_data(sets);
-    for (const setting& s : o.given) std::printf("setting: %s\n", described(s).c_str());
-    std::fflush(stdout);
-  }
+  data_sets sets = load_here(o, networks, nodes);
   std::vector<data::shard> shards =
       data::partition(sets.train, o.split, o.strategy.workers, o.seed);
   io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
