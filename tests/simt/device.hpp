@@ -20,7 +20,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(n) __attribute__((aligned(n)))
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SIMT_ASAN)
 #define __shared__ static  // AddressSanitizer has red zones for globals, not for thread_locals
 #else
 #define __shared__ thread_local  // each block in flight has its own; implies static in a function
@@ -49,7 +49,7 @@ inline char fence_key;  ///< atomics are relaxed, as on a GPU: only fences order
 inline void __threadfence() {
   simt::tsan_acquire(&simt::fence_key);
   simt::tsan_release(&simt::fence_key);
-#if !defined(__SANITIZE_THREAD__)
+#if !defined(SIMT_TSAN)
   std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
 }

@@ -6,11 +6,24 @@
 
 #include <cstddef>
 
+// g++ has macros for them, clang++ features.
 #if defined(__SANITIZE_ADDRESS__)
+#define SIMT_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define SIMT_TSAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SIMT_ASAN
+#elif __has_feature(thread_sanitizer)
+#define SIMT_TSAN
+#endif
+#endif
+
+#if defined(SIMT_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(SIMT_TSAN)
 #include <sanitizer/tsan_interface.h>
 extern "C" {
 void AnnotateIgnoreReadsBegin(const char*, int);
@@ -22,7 +35,7 @@ void AnnotateIgnoreWritesEnd(const char*, int);
 
 namespace simt {
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SIMT_ASAN)
 inline constexpr bool under_asan = true;
 inline void asan_poison(const void* p, std::size_t n) { __asan_poison_memory_region(p, n); }
 inline void asan_unpoison(const void* p, std::size_t n) { __asan_unpoison_memory_region(p, n); }
@@ -40,7 +53,7 @@ inline void asan_leave(void**, const void*, std::size_t) {}
 inline void asan_enter(void*) {}
 #endif
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(SIMT_TSAN)
 inline constexpr bool under_tsan = true;
 inline void tsan_acquire(void* key) { __tsan_acquire(key); }
 inline void tsan_release(void* key) { __tsan_release(key); }
