@@ -138,6 +138,7 @@ class session {
           [&](const std::string& name, auto& state) { visit_weights(b, name, state, visit); });
     };
     role.begin(comm);
+    comm.barrier();  // no rank starts before all have what they resume from
     if (options_->on_start) options_->on_start({first_, round_report{}, sample, weights});
     phase_recorder phases(options_->phases, comm.rank());
     std::uint32_t done = first_, saved = first_;
@@ -179,6 +180,7 @@ class session {
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     const std::string suffix = "-" + std::to_string(worker);
     set_up(b, comm, role, suffix);
+    comm.barrier();
     phase_recorder phases(options_->phases, worker);
     for (std::uint32_t done = first_;;) {
       if (stops_now(worker, done)) {
