@@ -137,8 +137,8 @@ class session {
       role.visit_networks(
           [&](const std::string& name, auto& state) { visit_weights(b, name, state, visit); });
     };
-    role.begin(comm);
     comm.barrier();  // no rank starts before all have what they resume from
+    role.begin(comm);
     if (options_->on_start) options_->on_start({first_, round_report{}, sample, weights});
     phase_recorder phases(options_->phases, comm.rank());
     std::uint32_t done = first_, saved = first_;
