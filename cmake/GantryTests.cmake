@@ -78,3 +78,21 @@ function(gantry_add_mpi_test)
                                               ENVIRONMENT "${GANTRY_MPI_ENVIRONMENT}")
   gantry_add_to_label_groups(${arg_NAME} mpi)
 endfunction()
+
+# gantry_add_program_tests(<program> TESTS <scripts>... VARIABLES <NAME=VALUE>...
+#                          [SKIP_CODE <code>])
+# Python scripts of tests/integration that drive built programs, which the variables name.
+function(gantry_add_program_tests program)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "SKIP_CODE" "VARIABLES;TESTS")
+  foreach(test IN LISTS arg_TESTS)
+    cmake_path(GET test STEM name)
+    add_test(NAME integration_${name} COMMAND Python3::Interpreter -B "${test}")
+    set_tests_properties(
+      integration_${name} PROPERTIES LABELS integration TIMEOUT ${GANTRY_TIMEOUT_integration}
+                                     ENVIRONMENT "${arg_VARIABLES}")
+    if(arg_SKIP_CODE)
+      set_tests_properties(integration_${name} PROPERTIES SKIP_RETURN_CODE ${arg_SKIP_CODE})
+    endif()
+  endforeach()
+  gantry_add_to_label_groups(${program} integration)
+endfunction()

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <limits>
 #include <span>
@@ -15,6 +14,7 @@
 
 #include "communication.hpp"
 #include "gantry-train/transport.hpp"
+#include "lines.hpp"
 
 namespace {
 
@@ -102,17 +102,7 @@ std::vector<double> times_of(communicator& c, const operation& op, std::size_t b
   for (std::size_t i = 0; i < slowest.size(); ++i)
     for (std::size_t r = 0; r < ranks; ++r)
       slowest[i] = std::max(slowest[i], static_cast<double>(all[r * own.size() + i]));
-  std::ranges::sort(slowest);
   return slowest;
-}
-
-double quantile(const std::vector<double>& sorted, double q) {
-  return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size() - 1))];
-}
-
-void print(const io::json::object& line) {
-  std::printf("%s\n", io::json::dump(line).c_str());
-  std::fflush(stdout);
 }
 
 io::json::object line_of(const communication_settings& s, const operation& op, int ranks) {
@@ -136,7 +126,7 @@ void run_operation(communicator& c, const communication_settings& s, const opera
     line.set("us_p90", quantile(seconds, 0.9) / ways * 1e6);
     line.set("gb_per_s", gb_per_s);
     line.set("bus_gb_per_s", gb_per_s * op.bus_factor(c.size()));
-    print(line);
+    print_line(line);
   }
   if (c.rank() != 0 || sizes.size() < 2) return;
   const message_cost cost = fitted_cost(sizes, medians);
@@ -144,7 +134,7 @@ void run_operation(communicator& c, const communication_settings& s, const opera
   line.set("fit", "latency + bytes / bandwidth");
   line.set("latency_us", cost.latency * 1e6);
   if (std::isfinite(cost.bandwidth)) line.set("bandwidth_gb_per_s", cost.bandwidth / 1e9);
-  print(line);
+  print_line(line);
 }
 
 }  // namespace

@@ -30,6 +30,7 @@
 #include "gantry-train/preset.hpp"
 #include "gantry-train/scores.hpp"
 #include "gantry-train/transport.hpp"
+#include "lines.hpp"
 
 namespace {
 
@@ -274,8 +275,7 @@ void run_experiment(const experiment_settings& settings, const std::string& mach
     for (int turn = 0; turn < e.repeats; ++turn)
       for (const experiment_run& run : e.runs) {
         runs.push_back(all.measure(e, run, seed));
-        std::printf("%s\n", io::json::dump(json_of(e, runs.back())).c_str());
-        std::fflush(stdout);
+        print_line(json_of(e, runs.back()));
       }
   write_page(e, settings, machine, runs);
 }

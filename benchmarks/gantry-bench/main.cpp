@@ -22,6 +22,7 @@
 #include "communication.hpp"
 #include "experiments.hpp"
 #include "guarded.hpp"
+#include "lines.hpp"
 #include "scaling.hpp"
 
 namespace {
@@ -47,12 +48,6 @@ std::size_t peak_resident_bytes() {
   return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }
 
-double quantile(std::vector<double> seconds, double q) {
-  const auto at = static_cast<std::ptrdiff_t>(q * static_cast<double>(seconds.size() - 1));
-  std::nth_element(seconds.begin(), seconds.begin() + at, seconds.end());
-  return seconds[static_cast<std::size_t>(at)];
-}
-
 /// What every line begins with.
 io::json::object line_of(const bench_settings& s) {
   io::json::object line;
@@ -65,11 +60,6 @@ io::json::object line_of(const bench_settings& s) {
   line.set("batch", s.batch);
   line.set("threads", s.threads);
   return line;
-}
-
-void print(const io::json::object& line) {
-  std::printf("%s\n", io::json::dump(line).c_str());
-  std::fflush(stdout);
 }
 
 void run_step(const bench_settings& s, const preset_bench& model) {
@@ -93,7 +83,7 @@ void run_step(const bench_settings& s, const preset_bench& model) {
   line.set("vector_lanes", backend::simd::lanes);
   line.set("compiler", __VERSION__);
   line.set("processor", processor());
-  print(line);
+  print_line(line);
 }
 
 void run_layers(bench_settings s, const preset_bench& model) {
@@ -111,7 +101,7 @@ void run_layers(bench_settings s, const preset_bench& model) {
     line.set("us_p90", 1e6 * quantile(l.found.seconds, 0.9));
     line.set("gflops", l.found.flops / median / 1e9);
     line.set("fraction_of_peak", l.found.flops / median / peak);
-    print(line);
+    print_line(line);
   }
 }
 
@@ -132,7 +122,7 @@ void run_strategy(bench_settings s, const preset_bench& model) {
   line.set("throughput_of_flat", quantile(ratios, 0.5));
   line.set("throughput_of_flat_least", quantile(ratios, 0.0));
   line.set("throughput_of_flat_most", quantile(ratios, 1.0));
-  print(line);
+  print_line(line);
 }
 
 void run_peak(const bench_settings& s) {
@@ -149,7 +139,7 @@ void run_peak(const bench_settings& s) {
     line.set(std::string("copy_gb_per_s_") + name, b.copy / 1e9);
   }
   line.set("processor", processor());
-  print(line);
+  print_line(line);
 }
 
 CLI::Validator one_of(const std::vector<std::string>& names) {

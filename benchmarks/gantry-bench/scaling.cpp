@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <sstream>
 
 #include "gantry/base/error.hpp"
@@ -16,6 +15,7 @@
 
 #include "borrowed_world.hpp"
 #include "gantry-train/preset.hpp"
+#include "lines.hpp"
 #include "plot.hpp"
 #include "scaling.hpp"
 
@@ -100,11 +100,10 @@ class study {
     comm::any_world erased = borrowed_world(world);
     networks.train(o, erased, data::partition(images(networks.image), o.split, workers, o.seed),
                    go);
-    std::nth_element(seconds.begin() + 1, seconds.begin() + 1 + (seconds.size() - 1) / 2,
-                     seconds.end());
+    seconds.erase(seconds.begin());  // the first round is not timed
     const strategy_plan costs = networks.plan(o).costs;
     require_planned_bytes(strategy, workers, costs, world.total().sent);
-    return {strategy, "", kind, workers, batch, seconds[1 + (seconds.size() - 1) / 2], costs};
+    return {strategy, "", kind, workers, batch, quantile(std::move(seconds), 0.5), costs};
   }
 
   /// `rate`: operations per second of each node.
@@ -184,8 +183,7 @@ void print(const scaled_run& r) {
                         {"round_ms", r.seconds * 1e3},
                         {"images_per_s", images_per_second(r)},
                         {"bytes_per_round", r.costs.bytes_down + r.costs.bytes_up}};
-  std::printf("%s\n", io::json::dump(line).c_str());
-  std::fflush(stdout);
+  print_line(line);
 }
 
 /// Throughput against that of the first line of the same kind.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -101,14 +102,9 @@ std::optional<generate_options> parse(int argc, const char* const* argv) {
   app.option_defaults()->always_capture_default();
   app.set_version_flag("--version", "gantry-generate 0.1.0");
   add_flags(app, o);
-  try {
-    o.given = parse_layers(app, argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0)
-      throw usage_error(std::string(e.what()) + "; gantry-generate --help describes the flags");
-    app.exit(e);
-    return std::nullopt;
-  }
+  auto given = parse_or_print_help(app, argc, argv, "gantry-generate");
+  if (!given) return std::nullopt;
+  o.given = std::move(*given);
   resolve_write(o);
   return o;
 }

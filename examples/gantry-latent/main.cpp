@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -60,14 +61,9 @@ std::optional<latent_options> parse(int argc, const char* const* argv) {
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
   app.add_flag("--quiet", o.quiet, "no output");
   add_config_flag(app);
-  try {
-    o.given = parse_layers(app, argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0)
-      throw usage_error(std::string(e.what()) + "; gantry-latent --help describes the flags");
-    app.exit(e);
-    return std::nullopt;
-  }
+  auto given = parse_or_print_help(app, argc, argv, "gantry-latent");
+  if (!given) return std::nullopt;
+  o.given = std::move(*given);
   o.has_label = label->count() > 0;
   if (!o.c.empty() && app.count("--steps") > 0)
     throw usage_error(

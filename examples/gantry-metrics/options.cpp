@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -70,14 +71,9 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
   app.add_flag("--quiet", o.quiet, "no table and no notes");
   add_config_flag(app);
-  try {
-    o.given = parse_layers(app, argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0)
-      throw usage_error(std::string(e.what()) + "; gantry-metrics --help describes the flags");
-    app.exit(e);
-    return std::nullopt;
-  }
+  auto given = parse_or_print_help(app, argc, argv, "gantry-metrics");
+  if (!given) return std::nullopt;
+  o.given = std::move(*given);
   require_one_source(app);
   check_feature_network(o.features);
   if (o.wants("tstr") && o.checkpoint.empty())

@@ -212,6 +212,19 @@ std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* ar
   return given;
 }
 
+std::optional<std::vector<setting>> parse_or_print_help(CLI::App& app, int argc,
+                                                        const char* const* argv,
+                                                        const std::string& program) {
+  try {
+    return parse_layers(app, argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0)
+      throw usage_error(e.what() + ("; " + program) + " --help describes the flags");
+    app.exit(e);
+    return std::nullopt;
+  }
+}
+
 std::string described(const setting& s) {
   return config_line(s.name, s.values) + " (" + s.from + ")";
 }

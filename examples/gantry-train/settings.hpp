@@ -6,6 +6,7 @@
 // that it excludes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,12 @@ void add_config_flag(CLI::App& app);
 /// wherever they come from. @returns what was given, in the order of the options
 /// @throws CLI::ParseError for the command line, gantry::usage_error for the other two
 std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* argv);
+
+/// The same for programs whose --help is all the explanation there is. @returns nothing if help or
+/// the version was printed. @throws gantry::usage_error
+std::optional<std::vector<setting>> parse_or_print_help(CLI::App& app, int argc,
+                                                        const char* const* argv,
+                                                        const std::string& program);
 
 /// "batch = 32 (GANTRY_BATCH)"
 std::string described(const setting& s);

@@ -43,9 +43,7 @@ class Program(DataTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.pets = write_pngs(cls.folder / "pets", {"cats": 30, "dogs": 20})
-        probe = cls.data_program("inspect", cls.pets, "--outdir", cls.folder / "probe")
-        if "without a decoder" in probe.stderr:
-            raise unittest.SkipTest(probe.stderr.splitlines()[0])
+        cls.skip_without_decoder(cls.pets)
 
     def test_inspect_a_folder(self):
         text = self.do("inspect", self.pets, "--outdir", self.folder / "look", "--quiet")

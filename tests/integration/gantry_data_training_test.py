@@ -40,9 +40,7 @@ class OwnPhotos(DataTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.photos = write_jpegs(cls.folder / "photos", {"cats": 120, "dogs": 80})
-        probe = cls.data_program("inspect", cls.photos, "--outdir", cls.folder / "probe")
-        if "without a decoder" in probe.stderr:
-            raise unittest.SkipTest(probe.stderr.splitlines()[0])
+        cls.skip_without_decoder(cls.photos)
 
     @classmethod
     def settings(cls, **given):

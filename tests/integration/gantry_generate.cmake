@@ -2,11 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Tests of the program gantry-generate, included where the program is defined.
-add_test(NAME integration_gantry_generate_test
-         COMMAND Python3::Interpreter -B "${CMAKE_CURRENT_LIST_DIR}/gantry_generate_test.py")
-set_tests_properties(
-  integration_gantry_generate_test
-  PROPERTIES
-    LABELS integration TIMEOUT ${GANTRY_TIMEOUT_integration} ENVIRONMENT
-    "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>;GANTRY_GENERATE=$<TARGET_FILE:gantry-generate>")
-gantry_add_to_label_groups(gantry-generate integration)
+gantry_add_program_tests(
+  gantry-generate TESTS "${CMAKE_CURRENT_LIST_DIR}/gantry_generate_test.py"
+  VARIABLES "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>"
+            "GANTRY_GENERATE=$<TARGET_FILE:gantry-generate>")

@@ -70,10 +70,7 @@ class Generate(ProgramTest):
     def refused(self, code, words, *fragments):
         before = snapshot(self.folder)
         result = self.generate(*words, "--out", self.folder / "refused")
-        self.assertEqual(result.returncode, code, result.stderr)
-        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-        for fragment in ("gantry-generate: ", *fragments):
-            self.assertIn(fragment, result.stderr)
+        self.assert_refused(result, code, *fragments, program="gantry-generate")
         self.assertEqual(snapshot(self.folder), before)
         self.assertFalse((self.folder / "refused").exists())
 

@@ -56,10 +56,7 @@ class Latent(ProgramTest):
 
     def refused(self, code, words, *fragments):
         result = self.latent(*words)
-        self.assertEqual(result.returncode, code, result.stderr)
-        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-        for fragment in ("gantry-latent: ", *fragments):
-            self.assertIn(fragment, result.stderr)
+        self.assert_refused(result, code, *fragments, program="gantry-latent")
 
     def assert_close(self, a, b):
         for x, y in zip(a, b, strict=True):

@@ -56,10 +56,7 @@ class Metrics(ProgramTest):
 
     def refused(self, code, words, *fragments):
         result = self.metrics(*words, "--quiet")
-        self.assertEqual(result.returncode, code, result.stderr)
-        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-        for fragment in ("gantry-metrics: ", *fragments):
-            self.assertIn(fragment, result.stderr)
+        self.assert_refused(result, code, *fragments, program="gantry-metrics")
 
     def test_a_checkpoint_has_the_figures_of_its_run(self):
         logged = lines(self.run_folder / SCORES)[-1]

@@ -2,10 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Tests of the program gantry-onnx, included where the program is defined.
-add_test(NAME integration_gantry_onnx_test
-         COMMAND Python3::Interpreter -B "${CMAKE_CURRENT_LIST_DIR}/gantry_onnx_test.py")
-set_tests_properties(
-  integration_gantry_onnx_test
-  PROPERTIES LABELS integration TIMEOUT ${GANTRY_TIMEOUT_integration} ENVIRONMENT
-             "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>;GANTRY_ONNX=$<TARGET_FILE:gantry-onnx>")
-gantry_add_to_label_groups(gantry-onnx integration)
+gantry_add_program_tests(
+  gantry-onnx TESTS "${CMAKE_CURRENT_LIST_DIR}/gantry_onnx_test.py"
+  VARIABLES "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>"
+            "GANTRY_ONNX=$<TARGET_FILE:gantry-onnx>")

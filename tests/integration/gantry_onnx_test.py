@@ -88,10 +88,7 @@ class Onnx(ProgramTest):
         self.assertNotIn("none.onnx", names(self.folder))
 
     def refused(self, result, code: int, fragment: str) -> None:
-        self.assertEqual(result.returncode, code, result.stderr)
-        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-        self.assertIn("gantry-onnx: ", result.stderr)
-        self.assertIn(fragment, result.stderr)
+        self.assert_refused(result, code, fragment, program="gantry-onnx")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,7 @@
 #
 # Tests of the program gantry-train, included where the program is defined.
 file(GLOB tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/gantry_train_*_test.py")
-foreach(test IN LISTS tests)
-  cmake_path(GET test STEM name)
-  add_test(NAME integration_${name} COMMAND Python3::Interpreter -B "${test}")
-  set_tests_properties(
-    integration_${name} PROPERTIES LABELS integration TIMEOUT ${GANTRY_TIMEOUT_integration}
-                                   ENVIRONMENT "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>")
-endforeach()
+gantry_add_program_tests(gantry-train TESTS ${tests}
+                         VARIABLES "GANTRY_TRAIN=$<TARGET_FILE:gantry-train>")
 set_property(TEST integration_gantry_train_report_test APPEND
              PROPERTY ENVIRONMENT "GANTRY_SCREENSHOTS=${PROJECT_BINARY_DIR}/screenshots")
-gantry_add_to_label_groups(gantry-train integration)

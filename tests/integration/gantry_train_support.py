@@ -159,12 +159,13 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         return result
 
-    def assert_refused(self, result, code: int, *fragments: str) -> None:
+    def assert_refused(self, result, code: int, *fragments: str,
+                       program: str = "gantry-train") -> None:
         """The exit code, and one sentence on stderr with these fragments. Call it with quiet."""
         self.assertEqual(result.returncode, code, result.stderr)
         lines = result.stderr.splitlines()
         self.assertEqual(len(lines), 1, result.stderr)
-        self.assertTrue(lines[0].startswith("gantry-train: "), lines[0])
+        self.assertTrue(lines[0].startswith(f"{program}: "), lines[0])
         self.assertNotRegex(lines[0], r"[.!?] +[A-Z]|[.!?]$|std::|what\(\)|filesystem error")
         for fragment in fragments:
             self.assertIn(fragment, lines[0])

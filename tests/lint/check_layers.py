@@ -22,6 +22,7 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 TOP = len(FLOORS)  # the umbrellas, and below them examples, benchmarks and tests
 UMBRELLAS = ("gantry.hpp", "cuda.cuh")
+VERSIONED = "namespace gantry::inline v0"
 KERNEL_MAY_SEE = ("base", "tensor", "ops")
 
 # A third party's header: the only places of include/ and kernels/ that may include it.
@@ -117,6 +118,17 @@ def check_third_party(source: Source) -> list[str]:
     return complaints
 
 
+def check_namespace(source: Source) -> list[str]:
+    """A part of the library outside the versioned inline namespace would be another gantry."""
+    if not source.path.startswith(("include/", "kernels/")):
+        return []
+    return [f"{source.path}:{source.line_of(match.start(1))}: {match[1]} leaves out the version; "
+            f"write {VERSIONED}"
+            for match in re.finditer(r"^[ \t]*(namespace gantry\b[^{;]*?)\s*\{", source.code,
+                                     re.MULTILINE)
+            if not re.match(rf"{VERSIONED}\b", match[1])]
+
+
 def check_cycles(sources: list[Source]) -> list[str]:
     """Headers that include each other: #pragma once hides it until somebody changes the order."""
     graph = {}
@@ -142,7 +154,8 @@ def check_cycles(sources: list[Source]) -> list[str]:
 
 def check(sources: list[Source]) -> tuple[list[str], str]:
     cpp = [source for source in sources if source.is_cpp]
-    complaints = [c for source in cpp for c in check_own(source) + check_third_party(source)]
+    complaints = [c for source in cpp
+                  for c in check_own(source) + check_third_party(source) + check_namespace(source)]
     return complaints + check_cycles(cpp), f"{sum(len(s.includes) for s in cpp)} includes"
 
 

@@ -74,6 +74,8 @@ PLANTED = {
         ("zlib", "include/gantry/nn/z.hpp", header("#include <zlib.h>\n"), "<zlib.h> may be"),
         ("others", "include/gantry/nn/o.hpp", header("#include <boost/any.hpp>\n"), "no standard"),
         ("cycle", "include/gantry/base/a.hpp", header('#include "gantry/base/a.hpp"\n'), "cycle"),
+        ("no version", "include/gantry/nn/v.hpp", header("namespace gantry::nn {\n}\n"),
+         "leaves out the version"),
     ],
     "check_includes": [
         ("climbing", "include/gantry/nn/a.hpp", header('#include "../base/math.hpp"\n'), "climbs"),

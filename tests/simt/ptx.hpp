@@ -10,7 +10,7 @@
 
 #include "simt/runtime.hpp"
 
-namespace gantry::kernels::ptx {
+namespace gantry::inline v0::kernels::ptx {
 
 namespace detail {
 

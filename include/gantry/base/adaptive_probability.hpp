@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <span>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// How often images are changed in front of a discriminator, steered by how sure it is of real ones
 /// (Karras et al., arXiv 2006.06676, section 3.1): r_t = E sign D(real) above the target means that

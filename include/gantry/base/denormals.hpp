@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// From now on the calling thread takes subnormal numbers for zero, read and written: they carry
 /// nothing a training step needs, and arithmetic on them is up to a hundred times slower. Costs

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Exit codes of every Gantry program (documented in README.md; schedulers branch on them).
 enum class exit_code : int {

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Bytes as lower-case hexadecimal digits, two for each.
 inline std::string hex_of(std::span<const std::byte> bytes) {

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Smallest multiple count: ceil(a / b) for a >= 0, b > 0.
 template <class Int>

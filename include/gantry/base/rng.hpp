@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// What a stream is drawn for; part of the counter, so streams never overlap.
 enum class purpose : std::uint32_t {

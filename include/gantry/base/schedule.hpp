@@ -9,7 +9,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A setting that may change while training: a number, or a way from one number to another over
 /// some steps. A plain number converts, so that `adam{.rate = 2e-4f}` and

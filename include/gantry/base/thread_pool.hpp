@@ -33,7 +33,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 class thread_pool;
 

@@ -17,7 +17,7 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// One rank's end of any transport that has all capabilities of the contract.
 class any_communicator {

@@ -13,7 +13,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// Adds broadcast, reductions and gather to a Communicator that derives from it. The root talks to
 /// each rank in turn and adds in ascending order of ranks: sums are bitwise those of a serial loop.

@@ -20,7 +20,7 @@
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/filter.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// One rank's end: encodes chosen messages before they leave and decodes them where they arrive.
 /// The counters are the transport's, so they count what is on the wire. What a rank exchanges with

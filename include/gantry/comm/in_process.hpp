@@ -23,7 +23,7 @@
 #include "gantry/comm/mailboxes.hpp"
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// One rank's end; see concepts/communicator.hpp for the contract. If all live ranks wait for each
 /// other, each of them throws a gantry::error that says who waits for what.

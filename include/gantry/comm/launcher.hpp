@@ -18,7 +18,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// This process's place in its job.
 struct launch {

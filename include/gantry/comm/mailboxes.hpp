@@ -19,7 +19,7 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// A message on its way.
 struct packet {

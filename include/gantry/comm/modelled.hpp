@@ -9,7 +9,7 @@
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/link_model.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// Seconds that are added up, not waited for.
 class virtual_clock {

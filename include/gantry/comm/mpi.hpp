@@ -32,7 +32,7 @@
 #include "gantry/comm/collectives.hpp"
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// @throws error that names the call and MPI's reason
 inline void check_mpi(int status, const char* call) {

@@ -12,7 +12,7 @@
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/link_model.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// Real seconds since the start of a run. Who waits gives its permit to compute to others.
 class wall_clock {

@@ -22,7 +22,7 @@
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/link_model.hpp"
 
-namespace gantry::comm {
+namespace gantry::inline v0::comm {
 
 /// Seconds of one rank, and what it has computed.
 struct node_time {

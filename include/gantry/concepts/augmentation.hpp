@@ -9,7 +9,7 @@
 
 #include "gantry/base/adaptive_probability.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Sets the probability of all augmentations of a network, as an adaptive_probability asks for.
 template <class Net>

@@ -10,7 +10,7 @@
 #include "gantry/ops/operation.hpp"
 #include "gantry/tensor/buffer.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Where networks run: memory, a layout for activations, and kernels for ops (see
 /// ops/operation.hpp).

@@ -40,7 +40,7 @@
 #include <span>
 #include <string_view>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 using rank_t = std::int32_t;
 

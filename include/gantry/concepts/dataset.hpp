@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// The real samples of one worker. `read(step, out, batch)` writes the batch of that step,
 /// canonical [n][h][w][c] floats in [-1, 1]; it is a pure function of the step, so that a resumed

@@ -9,7 +9,7 @@
 
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A trained network in whose features images are compared.
 ///   input_shape    constexpr hwc: extents of the images that it takes

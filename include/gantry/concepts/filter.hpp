@@ -14,7 +14,7 @@
 
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// What a message is and where it goes; known to both ends.
 struct message_route {

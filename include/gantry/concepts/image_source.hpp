@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// One image of any extents, 8 bits per channel: 1 channel is grey, 3 are red, green, blue.
 struct image8 {

@@ -43,7 +43,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/concepts/backend.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Training uses batch statistics and dropout; evaluation uses running statistics and none.
 enum class mode { train, evaluate };

@@ -7,7 +7,7 @@
 
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// What links and nodes cost, in seconds; asked by communicators that model time. All are pure
 /// functions and may be called from several threads.

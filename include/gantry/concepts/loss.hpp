@@ -10,7 +10,7 @@
 
 #include "gantry/concepts/backend.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// The discriminator's outputs for a batch and where their gradient goes, `count` scalars each.
 template <Backend B>

@@ -10,7 +10,7 @@
 
 #include "gantry/concepts/layer.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Values of a network in a backend's memory: trained parameters and running statistics.
 template <Backend B>

@@ -11,7 +11,7 @@
 
 #include "gantry/concepts/backend.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// One update of a flat arena. `state` holds `state_per_param()` arrays of the arena's length, one
 /// after the other, zero before the first step; `step` counts from 1.

@@ -7,7 +7,7 @@
 
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A few ranks of a world as a world of their own: rank 0 is the world's, ranks 1 .. count are the
 /// world's first, first + 1, ... Messages and counters are the world's, and so is the barrier: it

@@ -35,7 +35,7 @@
 #include "gantry/concepts/dataset.hpp"
 #include "gantry/concepts/topology.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// What a server asks its workers to do next; `publish` stays between the roles of a strategy, for
 /// what prepare_sampling needs.

@@ -8,7 +8,7 @@
 #include "gantry/concepts/network.hpp"
 #include "gantry/concepts/optimizer.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Classes of the labels that a network or an objective reads; 0 where it reads none.
 template <class T>

@@ -18,7 +18,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Refuses a file or directory in one sentence. @throws data_error, always
 [[noreturn]] inline void refuse(const std::filesystem::path& path, const std::string& expected,

@@ -20,7 +20,7 @@
 #include "gantry/data/byte_reader.hpp"
 #include "gantry/data/image_set.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Which of the two labels of a CIFAR-100 image: one of 20 groups or one of 100 classes.
 enum class cifar100_labels { coarse, fine };

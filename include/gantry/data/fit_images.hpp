@@ -15,7 +15,7 @@
 #include "gantry/concepts/image_source.hpp"
 #include "gantry/data/resize.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// What images become. CelebA's usual preparation is {.height = 64, .width = 64, .crop = 178}.
 struct image_fit {

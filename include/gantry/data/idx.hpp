@@ -18,7 +18,7 @@
 #include "gantry/data/byte_reader.hpp"
 #include "gantry/data/image_set.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Images as they are in an IDX file.
 struct idx_images {

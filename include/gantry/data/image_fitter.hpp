@@ -14,7 +14,7 @@
 #include "gantry/data/resize.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// What happens to an image whose proportions are not those of the network.
 enum class crop_rule {

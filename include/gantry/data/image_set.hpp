@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// The two published parts of a data set.
 enum class split { train, test };

@@ -21,7 +21,7 @@
 #include "gantry/data/image_set.hpp"
 #include "gantry/data/shard.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Labels are bytes.
 inline constexpr std::size_t most_labels = 256;

@@ -11,7 +11,7 @@
 #include "gantry/data/idx.hpp"
 #include "gantry/data/image_set.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Where Debian's package dataset-fashion-mnist puts its files.
 inline constexpr const char* debian_fashion_mnist = "/usr/share/datasets/fashion-mnist";

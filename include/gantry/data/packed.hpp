@@ -35,7 +35,7 @@
 #include "gantry/data/image_set.hpp"
 #include "gantry/data/label_index.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 static_assert(
     std::endian::native == std::endian::little,

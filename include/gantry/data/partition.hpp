@@ -21,7 +21,7 @@
 #include "gantry/data/image_set.hpp"
 #include "gantry/data/shard.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Splits by the number of samples alone.
 template <class P>

@@ -27,7 +27,7 @@
 #include "gantry/data/byte_reader.hpp"
 #include "gantry/data/shard.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Reads one partition file; used through read_partition().
 class partition_file_reader {

@@ -23,7 +23,7 @@
 #include "gantry/data/partitioners.hpp"
 #include "gantry/data/shard.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// One of the library's partitioners, as a value. `minimum` is the least number of samples that
 /// every worker gets: dirichlet and quantity_skew see to it, the others refuse to give fewer.

@@ -21,7 +21,7 @@
 #include "gantry/data/label_index.hpp"
 #include "gantry/data/shard.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 namespace detail {
 

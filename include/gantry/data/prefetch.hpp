@@ -21,7 +21,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/base/thread_pool.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 struct prefetch_options {
   int threads{0};        ///< that work; 0: one for each core

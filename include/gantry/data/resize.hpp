@@ -19,7 +19,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/image_source.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Pillow's filters; `lanczos` has three lobes, `bicubic` a = -0.5.
 enum class resize_filter { box, bilinear, bicubic, lanczos };

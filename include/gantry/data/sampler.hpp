@@ -18,7 +18,7 @@
 #include "gantry/data/image_set.hpp"
 #include "gantry/data/shard.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// The batches of one worker: its shard over and over, in a new order every epoch.
 ///

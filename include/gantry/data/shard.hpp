@@ -13,7 +13,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/data/image_set.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Positions of samples in a data set.
 using index_list = std::vector<std::uint32_t>;

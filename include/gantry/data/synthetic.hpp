@@ -14,7 +14,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/concepts/dataset.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 /// Parameters of `gaussian_mixture`; the defaults are the ring of 8 on which mode collapse is
 /// usually shown (Metz et al., "Unrolled generative adversarial networks", arXiv 1611.02163).

@@ -15,7 +15,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/data/image_set.hpp"
 
-namespace gantry::data {
+namespace gantry::inline v0::data {
 
 namespace detail {
 

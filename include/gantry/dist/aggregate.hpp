@@ -33,7 +33,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 enum class aggregation_rule : int { mean, median, trimmed_mean, krum, multi_krum };
 inline constexpr std::array<std::string_view, 5> aggregation_names{"mean", "median", "trimmed_mean",

@@ -12,7 +12,7 @@
 #include "gantry/concepts/augmentation.hpp"
 #include "gantry/concepts/loss.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Adaptive discriminator augmentation (Karras et al., arXiv 2006.06676, section 3.1) of one
 /// discriminator: watches the sign of D(real) and, every few learning steps, moves the probability

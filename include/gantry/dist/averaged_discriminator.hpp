@@ -29,7 +29,7 @@
 #include "gantry/dist/roster.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 struct averaged_discriminator {
   static constexpr std::string_view name = "averaged_discriminator";

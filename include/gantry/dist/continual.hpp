@@ -14,7 +14,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/concepts/network.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Elastic weight consolidation (Kirkpatrick et al., arXiv 1612.00796, eq. 3): the penalty
 /// lambda / 2 sum_i F_i (phi_i - phi*_i)^2. F, the diagonal of the Fisher matrix, is estimated as

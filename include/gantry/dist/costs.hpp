@@ -5,7 +5,7 @@
 #include "gantry/concepts/topology.hpp"
 #include "gantry/dist/penalty_passes.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Floating-point operations per sample of what players do, products only (a multiply-add is two).
 template <Topology T>

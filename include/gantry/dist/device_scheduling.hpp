@@ -15,7 +15,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/dist/worker_weights.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 enum class scheduling_policy : int { all, random, round_robin, best_channel, proportional_fair };
 inline constexpr std::array<std::string_view, 5> scheduling_names{

@@ -11,7 +11,7 @@
 #include "gantry/concepts/filter.hpp"
 #include "gantry/dist/route_values.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Adds to each message what the filter took from those before it (Karimireddy, Rebjock, Stich,
 /// Jaggi, "Error feedback fixes SignSGD", ICML 2019; for GANs: DQGAN, arXiv 2010.13359):

@@ -30,7 +30,7 @@
 #include "gantry/dist/swap.hpp"
 #include "gantry/dist/worker_weights.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Holds the averaged networks. It trains nothing, and its type knows no real samples.
 template <Topology T, Backend B>

@@ -19,7 +19,7 @@
 #include "gantry/dist/swap.hpp"
 #include "gantry/dist/worker_weights.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 struct federated_average {
   static constexpr std::string_view name = "federated_average";

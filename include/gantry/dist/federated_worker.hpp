@@ -17,7 +17,7 @@
 #include "gantry/dist/roster.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Both players beside a source of private samples.
 template <Topology T, Backend B, BatchSource Source>

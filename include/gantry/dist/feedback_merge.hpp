@@ -11,7 +11,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/dist/aggregate.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Brings the feedbacks of workers that share a generated batch together: what the server of MD-GAN
 /// does between receiving and its backward passes. The mean is a running sum in float, so the

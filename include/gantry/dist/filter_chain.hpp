@@ -10,7 +10,7 @@
 
 #include "gantry/concepts/filter.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Sends values as they are: the end of a chain that only changes values.
 struct exact {

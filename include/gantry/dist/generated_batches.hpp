@@ -13,7 +13,7 @@
 
 #include "gantry/dist/players.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Scalars of a generated batch on its way: the images, and for conditional networks the classes
 /// behind them.

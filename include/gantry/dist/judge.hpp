@@ -13,7 +13,7 @@
 #include "gantry/ops/loss.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// A discriminator that never learns here: others write its values, and it says how the generator
 /// should move. It has one tape and neither gradients nor an optimizer's state, and sees no real

@@ -20,7 +20,7 @@
 #include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Networks, samples and gradients stay where they are; a round moves one order to each worker and
 /// its losses and times back, as control messages. Only a request for images moves the generators.

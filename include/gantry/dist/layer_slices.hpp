@@ -12,7 +12,7 @@
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/network.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Parameters and running statistics of one layer or of several that follow each other.
 struct layer_slice {

@@ -15,7 +15,7 @@
 #include "gantry/dist/step_scheduler.hpp"
 #include "gantry/dist/swap.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// How a network travels. The result is the same, bit for bit.
 enum class overlap_mode {

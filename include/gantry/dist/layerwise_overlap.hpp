@@ -17,7 +17,7 @@
 #include "gantry/dist/layerwise_worker.hpp"
 #include "gantry/dist/node_memory.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// With a scheduler of your own; layerwise_overlap has the two that come with the library.
 template <StepScheduler Scheduler>

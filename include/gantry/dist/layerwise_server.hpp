@@ -14,7 +14,7 @@
 #include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// The server of layerwise_overlap: owns the generator, and a discriminator that is the mean of
 /// what the workers upload. It keeps no copy of a worker's discriminator: each slice is added to

@@ -16,7 +16,7 @@
 #include "gantry/dist/local_gan.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// A worker of layerwise_overlap: a generator that only makes fakes, a discriminator, and the
 /// source of its private samples. A round ends with the first fakes of the next one, so that their

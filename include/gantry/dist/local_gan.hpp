@@ -10,7 +10,7 @@
 
 #include "gantry/dist/players.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Both players on one node, beside its real samples. Strategies whose nodes make their own fakes
 /// are written in terms of it. Real and generated batches have an index, which names their random

@@ -23,7 +23,7 @@
 #include "gantry/dist/swap.hpp"
 #include "gantry/dist/worker_report.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 struct md_gan {
   static constexpr std::string_view name = "md_gan";

@@ -9,7 +9,7 @@
 
 #include "gantry/dist/network_state.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// What goes with the parameters of a network that travels.
 struct travels {

@@ -12,7 +12,7 @@
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// A network with everything that training changes, one flat arena each: parameters, gradients,
 /// optimizer state, running statistics, and the average of the running statistics where the

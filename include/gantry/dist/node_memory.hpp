@@ -8,7 +8,7 @@
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/players.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// What a node holds: its networks, activations in what else it allocates from its backend, and
 /// messages.

@@ -25,7 +25,7 @@
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/worker_report.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 struct output_aggregation {
   static constexpr std::string_view name = "output_aggregation";

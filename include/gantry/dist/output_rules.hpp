@@ -14,7 +14,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 enum class output_rule {
   mean,     ///< of the outputs, in equal parts ("Avg-GAN" of UA-GAN's authors)

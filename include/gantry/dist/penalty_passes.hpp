@@ -12,7 +12,7 @@
 #include "gantry/ops/penalty.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 template <class L>
 concept HasPenalties = requires(const L& l) {

@@ -7,7 +7,7 @@
 
 #include "gantry/concepts/strategy.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Hears of every stretch of time that a stopwatch of its thread books on a phase. The roles of a
 /// strategy use their stopwatches on the thread of their rank, so one listener per rank hears all.

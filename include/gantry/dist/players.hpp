@@ -21,7 +21,7 @@
 #include "gantry/dist/penalty_passes.hpp"
 #include "gantry/ops/labels.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// What conditional topologies ask of their data.
 template <class T, class Source>

@@ -21,7 +21,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 namespace detail {
 

@@ -15,7 +15,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/filter.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// A byte per value and a float per block: x becomes round(x / s) with s = max |x| / 127 over the
 /// finite values of its block. NaN and infinities have a code of their own and arrive as NaN.

@@ -15,7 +15,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/strategy.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Who still takes part, and how many samples each worker n = 1, 2, ... has.
 class roster {

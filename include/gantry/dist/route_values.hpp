@@ -14,7 +14,7 @@
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/filter.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// What a filter remembers of each stream of messages. A stream is the messages of one kind and
 /// length to one receiver: two tensors of one length that go to the same rank share one. All of it

@@ -15,7 +15,7 @@
 #include "gantry/concepts/filter.hpp"
 #include "gantry/dist/route_values.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// What clip_and_noise is made of.
 struct sanitise_settings {

@@ -11,7 +11,7 @@
 #include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// One node with both players and all data: the baseline of every strategy. With `fakes` = 1 both
 /// players see the same generated batch, as in PyTorch's DCGAN example; with 2 each sees its own,

@@ -16,7 +16,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// What a worker does in one round.
 struct worker_steps {

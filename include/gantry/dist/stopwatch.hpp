@@ -7,7 +7,7 @@
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/phase_listener.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Books the time since the last call on a phase, and tells the thread's listener.
 class stopwatch {

@@ -9,7 +9,7 @@
 
 #include "gantry/base/rng.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Who gets whose discriminator.
 enum class swap_rule {

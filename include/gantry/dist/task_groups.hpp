@@ -21,7 +21,7 @@
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/layerwise_overlap.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// One GAN with its workers, one for each source. Any strategy will do whose server can `open` and
 /// `close` a round.

@@ -15,7 +15,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/filter.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// Sends the values of largest magnitude, each with its index; the others arrive as 0. NaN counts
 /// as larger than all else, so it arrives. Of equals the first is sent. Without error_feedback the

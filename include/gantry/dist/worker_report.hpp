@@ -8,7 +8,7 @@
 
 #include "gantry/concepts/strategy.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 /// What a worker tells its server behind its contribution to a round.
 struct worker_report {

@@ -22,7 +22,7 @@
 
 #include "gantry/base/rng.hpp"
 
-namespace gantry::dist {
+namespace gantry::inline v0::dist {
 
 enum class weight_rule : int {
   uniform,         ///< FL-GAN

@@ -21,7 +21,7 @@
 #include "gantry/io/stylegan_labels.hpp"
 #include "gantry/io/zip.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Images of one size in an array [n][h][w], [n][h][w][c] or [n][c][h][w] with c = 1 or 3, read one
 /// at a time from where they are.

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Base64 with padding (RFC 4648, section 4).
 inline std::string base64(std::span<const std::byte> bytes) {

@@ -15,7 +15,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/png.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Rows of a letter from the top down, one octal digit each: 4 is the left pixel, 1 the right one.
 /// Letters have one case; what the font lacks is a small box.

@@ -21,7 +21,7 @@
 #include "gantry/io/image_files.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 namespace detail {
 

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// True for a number that can be drawn. Beyond 1e150 the differences of an axis would overflow.
 inline bool is_drawable(double v) { return std::abs(v) <= 1e150; }
@@ -23,6 +23,14 @@ inline std::string short_number(double v, int digits = 7) {
   char text[40];
   const auto written =
       std::to_chars(text, text + sizeof text, v, std::chars_format::general, digits);
+  return {text, written.ptr};
+}
+
+/// A part of a drawing's extent, which is 1000 units: "0.0" .. "1000.0".
+inline std::string drawing_coordinate(double part) {
+  char text[32];
+  const auto written =
+      std::to_chars(text, text + sizeof text, 1000 * part, std::chars_format::fixed, 1);
   return {text, written.ptr};
 }
 

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 namespace detail {
 

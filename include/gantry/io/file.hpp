@@ -23,7 +23,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/file_calls.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// A descriptor that closes itself.
 class file_handle {

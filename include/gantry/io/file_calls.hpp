@@ -10,7 +10,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 namespace detail {
 

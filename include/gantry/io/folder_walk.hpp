@@ -9,7 +9,7 @@
 
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// What becomes of folders in a folder that may not be read.
 enum class unreadable_folders { refused, skipped };

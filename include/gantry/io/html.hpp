@@ -11,7 +11,7 @@
 #include "gantry/io/json.hpp"
 #include "gantry/io/utf8.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Text for HTML, in elements and in quoted attributes. Bytes that no browser may see become
 /// U+FFFD.

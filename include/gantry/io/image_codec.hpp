@@ -15,7 +15,7 @@
 #include "gantry/concepts/image_source.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Decodes the contents of one image file into 1 or 3 channels of 8 bits. `name` stands in
 /// messages; a header that announces more than `most_pixels` is refused before memory is taken.

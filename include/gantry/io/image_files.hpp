@@ -22,7 +22,7 @@
 #include "gantry/io/refuse.hpp"
 #include "gantry/io/stylegan_labels.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Image files below a folder, with a label each or none at all.
 struct image_files {

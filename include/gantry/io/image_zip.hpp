@@ -18,7 +18,7 @@
 #include "gantry/io/stylegan_labels.hpp"
 #include "gantry/io/zip.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// The images of a zip archive in the order of their names, as StyleGAN has them.
 class image_zip {

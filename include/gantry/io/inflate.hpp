@@ -10,7 +10,7 @@
 
 #include <zlib.h>
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Inflates raw deflate data (RFC 1951) that fill `out` to the last byte; false if they are
 /// damaged, too long or too short.

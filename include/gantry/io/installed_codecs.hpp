@@ -13,7 +13,7 @@
 #include "gantry/io/png_decoder.hpp"
 #endif
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 // No `inline`: translation units that were compiled with and without a library may meet.
 constexpr image_codecs installed_codecs {

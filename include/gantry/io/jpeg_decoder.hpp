@@ -20,7 +20,7 @@
 #include "gantry/concepts/image_source.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// One JPEG file on its way through libjpeg; used through decode_jpeg().
 ///

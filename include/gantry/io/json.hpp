@@ -21,7 +21,7 @@
 #include "gantry/io/json_value.hpp"
 #include "gantry/io/utf8.hpp"
 
-namespace gantry::io::json {
+namespace gantry::inline v0::io::json {
 
 /// Arrays and objects may be nested this deep, so that a hostile file cannot exhaust the stack.
 inline constexpr int max_depth = 64;

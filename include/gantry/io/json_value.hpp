@@ -18,7 +18,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/utf8.hpp"
 
-namespace gantry::io::json {
+namespace gantry::inline v0::io::json {
 
 class value;
 struct member;

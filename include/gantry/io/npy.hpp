@@ -16,7 +16,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/file.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 namespace detail {
 

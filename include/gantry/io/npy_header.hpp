@@ -21,7 +21,7 @@
 #include "gantry/io/random_reader.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// An array in a file or in a part of one, such as a stored entry of an .npz archive.
 struct npy_header {

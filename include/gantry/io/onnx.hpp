@@ -16,7 +16,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/protobuf.hpp"
 
-namespace gantry::io::onnx {
+namespace gantry::inline v0::io::onnx {
 
 /// A setting of a node.
 struct attribute {

@@ -26,7 +26,7 @@
 #include "gantry/io/refuse.hpp"
 #include "gantry/io/webdataset.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// What the formats need beside a path.
 struct open_options {

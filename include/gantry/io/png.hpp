@@ -21,7 +21,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/file.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// 8-bit pixels, row by row, channels innermost: 1 channel is grey, 3 are red, green, blue.
 struct raster {

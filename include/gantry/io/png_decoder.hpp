@@ -19,7 +19,7 @@
 #include "gantry/concepts/image_source.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// One PNG file on its way through libpng; used through decode_png().
 ///

@@ -22,7 +22,7 @@
 
 #include "gantry/io/utf8.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 enum class progress_mode {
   quiet,   ///< nothing at all

@@ -11,7 +11,7 @@
 
 #include "gantry/io/file.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// A message in protobuf's wire format, field by field. Fields of value 0 are written, too.
 class protobuf_message {

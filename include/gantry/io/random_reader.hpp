@@ -20,7 +20,7 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// A file, or its contents in memory, to read from by several threads at once.
 ///

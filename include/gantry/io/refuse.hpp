@@ -9,7 +9,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Text of a stranger for a message: short, and without what could steer a terminal.
 inline std::string printable(std::string_view text) {

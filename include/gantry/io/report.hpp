@@ -21,7 +21,7 @@
 #include "gantry/io/report_chart.hpp"
 #include "gantry/io/report_timeline.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 struct fact {
   std::string key{};

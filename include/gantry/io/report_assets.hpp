@@ -6,7 +6,7 @@
 
 #include <string_view>
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 inline constexpr std::string_view report_style = R"css(
 :root { color-scheme: light dark; --page: #f4f5f7; --card: #fff; --text: #1b1f24; --soft: #5c6570;

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -15,7 +14,7 @@
 #include "gantry/io/chart_axis.hpp"
 #include "gantry/io/html.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// One bar: value p is that of part p, from the bottom up.
 struct bar {
@@ -45,7 +44,7 @@ class bar_chart_writer {
            "preserveAspectRatio=\"none\" role=\"img\" aria-label=\"" +
            title + "\"><path class=\"grid\" d=\"";
     for (const double tick : y_.ticks())
-      out_ += "M0 " + coordinate(1 - y_.position(tick)) + "H1000";
+      out_ += "M0 " + drawing_coordinate(1 - y_.position(tick)) + "H1000";
     out_ += "\"/>";
     for (std::size_t b = 0; b < chart_.bars.size(); ++b) write_bar(b);
     out_ += "</svg>";
@@ -73,13 +72,6 @@ class bar_chart_writer {
     return all;
   }
 
-  static std::string coordinate(double part) {
-    char text[32];
-    const auto written =
-        std::to_chars(text, text + sizeof text, 1000 * part, std::chars_format::fixed, 1);
-    return {text, written.ptr};
-  }
-
   [[nodiscard]] std::string part_style(std::size_t part) const {
     const std::size_t shades = (chart_.parts.size() + colours - 1) / colours;
     std::string style = "class=\"c" + std::to_string(part % colours) + "\"";
@@ -98,15 +90,15 @@ class bar_chart_writer {
   void write_bar(std::size_t b) {
     const bar& all = chart_.bars[b];
     const double slot = 1.0 / static_cast<double>(chart_.bars.size());
-    const std::string where = "x=\"" + coordinate((static_cast<double>(b) + 0.12) * slot) +
-                              "\" width=\"" + coordinate(0.76 * slot) + "\" ";
+    const std::string where = "x=\"" + drawing_coordinate((static_cast<double>(b) + 0.12) * slot) +
+                              "\" width=\"" + drawing_coordinate(0.76 * slot) + "\" ";
     double below = 0;
     for (std::size_t p = 0; p < all.values.size(); ++p) {
       const double value = height(all.values[p]);
       if (value == 0) continue;
       const double top = y_.position(below + value), bottom = y_.position(below);
-      out_ += "<rect " + part_style(p) + " " + where + "y=\"" + coordinate(1 - top) +
-              "\" height=\"" + coordinate(top - bottom) + "\"><title>" +
+      out_ += "<rect " + part_style(p) + " " + where + "y=\"" + drawing_coordinate(1 - top) +
+              "\" height=\"" + drawing_coordinate(top - bottom) + "\"><title>" +
               escape_html(chart_.x_label + " " + all.name + ", " + part_name(p) + ": " +
                           short_number(value)) +
               "</title></rect>";

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -20,7 +19,7 @@
 #include "gantry/io/html.hpp"
 #include "gantry/io/json.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 struct point {
   double x{};
@@ -151,17 +150,11 @@ class chart_writer {
     return "c" + std::to_string(index % 8) + (index / 8 % 2 == 1 ? " dashed" : "");
   }
 
-  void append_coordinate(double part) {
-    char text[32];
-    const auto written =
-        std::to_chars(text, text + sizeof text, 1000 * part, std::chars_format::fixed, 1);
-    out_.append(text, written.ptr);
-  }
   void append_position(char command, double x, double y, const chart_axis& axis) {
     out_ += command;
-    append_coordinate(x_.position(x));
+    out_ += drawing_coordinate(x_.position(x));
     out_ += ' ';
-    append_coordinate(1 - (axis.can_show(y) ? axis.position(y) : 0.0));
+    out_ += drawing_coordinate(1 - (axis.can_show(y) ? axis.position(y) : 0.0));
   }
   void open_path(std::size_t index, const char* kind) {
     out_ += "<path data-line=\"" + std::to_string(index) + "\" class=\"" + line_class(index) +
@@ -172,7 +165,7 @@ class chart_writer {
     out_ += std::string("<g class=\"") + scale + "\"><path class=\"grid\" d=\"";
     for (const double tick : y.ticks()) {
       out_ += "M0 ";
-      append_coordinate(1 - y.position(tick));
+      out_ += drawing_coordinate(1 - y.position(tick));
       out_ += "H1000";
     }
     out_ += "\"/>";

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -16,7 +15,7 @@
 #include "gantry/io/html.hpp"
 #include "gantry/io/json.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// A stretch of one kind. It fills its lane from `low` to `high`: 0 to 1 for something that
 /// happened from begin to end, less for a share of that stretch.
@@ -63,7 +62,8 @@ class timeline_writer {
            "px\"><svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" role=\"img\" "
            "aria-label=\"" +
            title + "\"><path class=\"grid\" d=\"";
-    for (const double tick : x_.ticks()) out_ += "M" + coordinate(x_.position(tick)) + " 0V1000";
+    for (const double tick : x_.ticks())
+      out_ += "M" + drawing_coordinate(x_.position(tick)) + " 0V1000";
     out_ += "\"/>";
     for (std::size_t lane = 0; lane < shown_; ++lane) write_lane(lane);
     out_ += "</svg>";
@@ -93,13 +93,6 @@ class timeline_writer {
     return all;
   }
 
-  static std::string coordinate(double part) {
-    char text[32];
-    const auto written =
-        std::to_chars(text, text + sizeof text, 1000 * part, std::chars_format::fixed, 1);
-    return {text, written.ptr};
-  }
-
   [[nodiscard]] std::string part_class(std::size_t part) const {
     const timeline_part& p = timeline_.parts[part];
     return "c" + std::to_string(p.colour % 10) + (p.faint ? " faint" : "");
@@ -112,10 +105,11 @@ class timeline_writer {
       std::string path;
       for (const timeline_piece& p : timeline_.lanes[lane].pieces) {
         if (p.part != part || !is_shown(p, timeline_.parts.size())) continue;
-        path += "M" + coordinate(x_.position(p.begin)) + " " +
-                coordinate(top + (1 - p.high) * height) + "H" + coordinate(x_.position(p.end)) +
-                "V" + coordinate(top + (1 - p.low) * height) + "H" +
-                coordinate(x_.position(p.begin)) + "Z";
+        path += "M" + drawing_coordinate(x_.position(p.begin)) + " " +
+                drawing_coordinate(top + (1 - p.high) * height) + "H" +
+                drawing_coordinate(x_.position(p.end)) + "V" +
+                drawing_coordinate(top + (1 - p.low) * height) + "H" +
+                drawing_coordinate(x_.position(p.begin)) + "Z";
       }
       if (!path.empty())
         out_ += "<path data-line=\"" + std::to_string(part) + "\" class=\"piece " +

@@ -24,7 +24,7 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/json.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 static_assert(
     std::endian::native == std::endian::little,

@@ -15,7 +15,7 @@
 #include "gantry/base/hex.hpp"
 #include "gantry/io/file.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// SHA-256 (FIPS 180-4) of bytes that arrive in pieces.
 class sha256 {

@@ -19,7 +19,7 @@
 #include "gantry/io/json_value.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// A dataset.json above this is refused before it is read; ImageNet's has half of it.
 inline constexpr std::uint64_t most_label_bytes = std::uint64_t{1} << 26;

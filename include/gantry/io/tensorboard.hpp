@@ -31,7 +31,7 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/protobuf.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// The values of one step. A tag "Loss/G/loss" is shown in the group "Loss".
 class event_summary {

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// Bytes of the code point at the start of `text`; 0 if the text is empty or does not start with
 /// valid UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).

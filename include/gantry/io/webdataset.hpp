@@ -27,7 +27,7 @@
 #include "gantry/io/stylegan_labels.hpp"
 #include "gantry/io/tar.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// The images of tar archives, in the order of the archives and of the entries in them.
 class webdataset {

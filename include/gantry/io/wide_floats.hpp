@@ -17,7 +17,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/io/safetensors.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 constexpr bool is_floating(std::string_view dtype) {
   return dtype == "F32" || dtype == "F64" || dtype == "F16" || dtype == "BF16";

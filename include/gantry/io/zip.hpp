@@ -19,7 +19,7 @@
 #include "gantry/io/random_reader.hpp"
 #include "gantry/io/refuse.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 
 /// One file in a zip archive.
 struct zip_entry {

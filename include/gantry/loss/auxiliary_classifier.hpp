@@ -5,7 +5,7 @@
 #include "gantry/concepts/loss.hpp"
 #include "gantry/ops/labels.hpp"
 
-namespace gantry::loss {
+namespace gantry::inline v0::loss {
 
 /// An objective beside which the discriminator learns to name the class of real and of generated
 /// samples, and the generator to be named right (ACGAN, Odena et al., arXiv 1610.09585, eq. 2 and

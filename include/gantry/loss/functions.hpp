@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-namespace gantry::loss {
+namespace gantry::inline v0::loss {
 
 namespace detail {
 

@@ -16,7 +16,7 @@
 #include "gantry/ops/loss.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::loss {
+namespace gantry::inline v0::loss {
 
 namespace detail {
 

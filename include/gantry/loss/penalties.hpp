@@ -13,7 +13,7 @@
 #include "gantry/concepts/loss.hpp"
 #include "gantry/ops/penalty.hpp"
 
-namespace gantry::loss {
+namespace gantry::inline v0::loss {
 
 /// weight E (|dD/dx| - 1)^2 at points between real and generated samples (Gulrajani et al., arXiv
 /// 1704.00028, Alg. 1).

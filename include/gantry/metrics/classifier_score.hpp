@@ -12,7 +12,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// Mean and population standard deviation over the splits.
 struct score {

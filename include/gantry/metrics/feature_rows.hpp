@@ -9,7 +9,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// Feature vectors of samples, [count][dimension]; the numbers belong to the caller.
 struct feature_rows {

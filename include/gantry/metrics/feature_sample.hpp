@@ -16,7 +16,7 @@
 #include "gantry/metrics/feature_rows.hpp"
 #include "gantry/metrics/state_packet.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// The features (or class probabilities) themselves of numbered samples, for metrics that compare
 /// pairs. Workers add the samples that are theirs under the numbers that these have in the whole;

@@ -5,8 +5,6 @@
 // time-scale update rule", arXiv 1706.08500, equation 6), from features on, in double precision.
 #pragma once
 
-#include <Eigen/Core>
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -16,9 +14,12 @@
 #include <string>
 #include <utility>
 
+#include <Eigen/Core>
+#include <Eigen/Eigenvalues>
+
 #include "gantry/base/error.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// Mean and covariance: what the distance compares.
 struct gaussian {

@@ -19,7 +19,7 @@
 #include "gantry/metrics/frechet.hpp"
 #include "gantry/metrics/state_packet.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// Mean and covariance of the features of numbered samples, to the bit the same however the samples
 /// are split among workers and in whatever order their states are merged.

@@ -21,7 +21,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::metrics::inference {
+namespace gantry::inline v0::metrics::inference {
 
 /// An image in memory, [h][w][c] without gaps.
 struct image_view {

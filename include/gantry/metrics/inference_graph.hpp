@@ -17,7 +17,7 @@
 #include "gantry/metrics/inference.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::metrics::inference {
+namespace gantry::inline v0::metrics::inference {
 
 using step = std::variant<conv2d, pool2d>;
 

@@ -21,7 +21,7 @@
 #include "gantry/metrics/feature_rows.hpp"
 #include "gantry/metrics/pairwise.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// How often and on how many samples the distance is estimated; the defaults are torch-fidelity's.
 struct kid_settings {

@@ -16,7 +16,7 @@
 #include "gantry/concepts/communicator.hpp"
 #include "gantry/concepts/link_model.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// A node and its connection. As constructed it costs nothing and never fails.
 struct node_rates {

@@ -12,7 +12,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// When a sample and when a mode counts.
 struct mode_coverage_rules {

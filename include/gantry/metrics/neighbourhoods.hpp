@@ -14,7 +14,7 @@
 #include "gantry/metrics/feature_rows.hpp"
 #include "gantry/metrics/pairwise.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// k of the k-th nearest neighbours; the defaults are those of the papers.
 struct neighbourhood_settings {

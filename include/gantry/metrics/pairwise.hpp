@@ -14,7 +14,7 @@
 
 #include "gantry/metrics/feature_rows.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// Which pairs are visited: all, or, of a sample with itself, at least those with i <= j.
 enum class pairs { all, upper };

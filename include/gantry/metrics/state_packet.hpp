@@ -18,7 +18,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/communicator.hpp"
 
-namespace gantry::metrics {
+namespace gantry::inline v0::metrics {
 
 /// What one worker has seen of the samples of all; merged, states are exactly what one worker would
 /// have of the whole, in whatever order and parts.

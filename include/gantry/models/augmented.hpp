@@ -4,7 +4,7 @@
 
 #include "gantry/nn/augmented.hpp"
 
-namespace gantry::models {
+namespace gantry::inline v0::models {
 
 /// A preset whose discriminator sees changed images, real and generated ones alike: its name,
 /// objective, settings, weights and checkpoints stay the preset's. discriminator.layer<0>() says

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,7 +16,7 @@
 #include "gantry/models/trained_network.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::models {
+namespace gantry::inline v0::models {
 
 /// Two networks of one list of tensors (Szegedy et al., arXiv 1512.00567).
 ///   fid_2015     the one that FID is defined with, "inception-2015-12-05", as pytorch-fid has it:
@@ -153,7 +152,7 @@ inline int inception_classes(const std::filesystem::path& file) {
 /// bias of the last layer, as the code behind the published Inception scores does (Salimans et al.,
 /// arXiv 1606.03498).
 template <inception_variant Variant = inception_variant::fid_2015>
-class inception_v3 {
+class inception_v3 : public trained_network {
  public:
   static constexpr hwc input_shape{299, 299, 3};
   static constexpr int feature_count = 2048;
@@ -164,30 +163,9 @@ class inception_v3 {
                         infer::resize_rule resize = infer::resize_rule::half_pixel)
       : inception_v3(torch_weights::read(file), threads, resize) {}
 
-  /// Features ([n][2048]) and class probabilities ([n][classes]) of images ([n][299][299][3] in
-  /// [-1, 1]); an empty span is skipped.
-  /// @throws numeric_error if a pixel is not finite, usage_error if the sizes do not fit
-  void evaluate(std::span<const float> images, int n, std::span<float> features,
-                std::span<float> probabilities) {
-    network_.evaluate(images, input_shape, n, features, probabilities);
-  }
-  /// The same for images of other extents, which may be grey.
-  void evaluate(std::span<const float> images, hwc shape, int n, std::span<float> features,
-                std::span<float> probabilities) {
-    network_.evaluate(images, shape, n, features, probabilities);
-  }
-  /// Logits of one feature vector, with the bias.
-  void logits(std::span<const float> features, std::span<float> out) const {
-    network_.logits(features, out);
-  }
-
-  [[nodiscard]] const std::string& name() const { return network_.name(); }
-  /// SHA-256 of the file.
-  [[nodiscard]] const std::string& hash() const { return network_.hash(); }
-
  private:
   inception_v3(torch_weights weights, int threads, infer::resize_rule resize)
-      : network_(make(weights, resize), weights, "fc", threads) {}
+      : trained_network(make(weights, resize), weights, "fc", threads) {}
 
   static trained_network::parts make(torch_weights& weights, infer::resize_rule resize) {
     std::string name = Variant == inception_variant::fid_2015 ? "inception-v3-fid2015"
@@ -203,8 +181,6 @@ class inception_v3 {
             .resize = resize,
             .plain_softmax = true};
   }
-
-  trained_network network_;
 };
 
 static_assert(FeatureNetwork<inception_v3<>>,

@@ -14,7 +14,7 @@
 #include "gantry/models/recommended.hpp"
 #include "gantry/models/resnet.hpp"
 
-namespace gantry::models {
+namespace gantry::inline v0::models {
 
 /// dcgan28 with the auxiliary classifier of ACGAN (Odena et al., arXiv 1610.09585) for ten classes.
 struct acgan28 {

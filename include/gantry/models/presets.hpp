@@ -9,7 +9,7 @@
 
 #include "gantry/nn/layers.hpp"
 
-namespace gantry::models {
+namespace gantry::inline v0::models {
 
 /// The MNIST multi-layer perceptron of MD-GAN (arXiv 1811.03850, section V-A): dense 512, 512, 784
 /// against dense 512, 512. The paper's 11-way head is one logit here.

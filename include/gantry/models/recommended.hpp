@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-namespace gantry::models {
+namespace gantry::inline v0::models {
 
 /// What the source of a preset trains it with: Adam's settings, and discriminator steps per
 /// generator step.

@@ -8,7 +8,7 @@
 
 #include "gantry/nn/layers.hpp"
 
-namespace gantry::models::resnet {
+namespace gantry::inline v0::models::resnet {
 
 /// A generator's block that doubles height and width (Gulrajani et al., arXiv 1704.00028, appendix
 /// F; Miyato et al., arXiv 1802.05957, table 4): Norm is batch_norm or conditional_batch_norm.

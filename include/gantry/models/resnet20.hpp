@@ -3,7 +3,6 @@
 #pragma once
 
 #include <filesystem>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,12 +11,12 @@
 #include "gantry/models/trained_network.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::models {
+namespace gantry::inline v0::models {
 
 /// ResNet-20 for CIFAR-10 (He et al., arXiv 1512.03385, section 4.2; shortcuts of option A) with
 /// the tensors of github.com/akamaster/pytorch_resnet_cifar10: 64 features behind the global
 /// average, 10 classes.
-class resnet20 {
+class resnet20 : public trained_network {
  public:
   static constexpr hwc input_shape{32, 32, 3};
   static constexpr int feature_count = 64;
@@ -27,30 +26,9 @@ class resnet20 {
   explicit resnet20(const std::filesystem::path& file, int threads = 0)
       : resnet20(torch_weights::read(file), threads) {}
 
-  /// Features ([n][64]) and class probabilities ([n][10]) of images ([n][32][32][3] in [-1, 1]); an
-  /// empty span is skipped.
-  /// @throws numeric_error if a pixel is not finite, usage_error if the sizes do not fit
-  void evaluate(std::span<const float> images, int n, std::span<float> features,
-                std::span<float> probabilities) {
-    network_.evaluate(images, input_shape, n, features, probabilities);
-  }
-  /// The same for images of other extents.
-  void evaluate(std::span<const float> images, hwc shape, int n, std::span<float> features,
-                std::span<float> probabilities) {
-    network_.evaluate(images, shape, n, features, probabilities);
-  }
-  /// Logits of one feature vector.
-  void logits(std::span<const float> features, std::span<float> out) const {
-    network_.logits(features, out);
-  }
-
-  [[nodiscard]] const std::string& name() const { return network_.name(); }
-  /// SHA-256 of the file.
-  [[nodiscard]] const std::string& hash() const { return network_.hash(); }
-
  private:
   resnet20(torch_weights weights, int threads)
-      : network_(make(weights), weights, "linear", threads) {}
+      : trained_network(make(weights), weights, "linear", threads) {}
 
   static infer::block residual(torch_weights& weights, const std::string& name, hwc channels,
                                int stride) {
@@ -89,8 +67,6 @@ class resnet20 {
             .shift = std::move(shift),
             .graph = std::move(graph)};
   }
-
-  trained_network network_;
 };
 
 static_assert(FeatureNetwork<resnet20>, "resnet20 must be what metrics compare images in");

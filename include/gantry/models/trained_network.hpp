@@ -27,7 +27,7 @@
 #include "gantry/metrics/inference_graph.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::models {
+namespace gantry::inline v0::models {
 
 namespace infer = metrics::inference;
 
@@ -147,6 +147,12 @@ class trained_network {
         softmax(row);
       }
     });
+  }
+
+  /// The same for images of the network's own extents, as FeatureNetwork has it.
+  void evaluate(std::span<const float> images, int n, std::span<float> features,
+                std::span<float> probabilities) {
+    evaluate(images, parts_.input, n, features, probabilities);
   }
 
   /// Logits of one feature vector. @throws usage_error if the sizes do not fit

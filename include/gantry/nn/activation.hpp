@@ -5,7 +5,7 @@
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 namespace nn {
 

@@ -19,7 +19,7 @@
 #include "gantry/ops/augment.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 namespace nn {
 

@@ -5,7 +5,7 @@
 #include "gantry/nn/augment.hpp"
 #include "gantry/nn/sequential.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 namespace nn {
 

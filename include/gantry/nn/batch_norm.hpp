@@ -5,7 +5,7 @@
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/norm.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Batch normalisation per channel with scale and shift (Ioffe and Szegedy, arXiv 1502.03167).
 /// Training uses the batch's statistics and moves the running ones; evaluation uses the running

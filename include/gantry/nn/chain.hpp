@@ -13,7 +13,7 @@
 #include "gantry/nn/plan.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::nn {
+namespace gantry::inline v0::nn {
 
 template <std::size_t N, class F>
 constexpr void for_each_index(F&& f) {

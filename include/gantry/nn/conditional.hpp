@@ -10,7 +10,7 @@
 #include "gantry/ops/labels.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Puts a learned vector of Dim numbers per class behind the channels of every pixel (Mirza and
 /// Osindero, arXiv 1411.1784, with an embedding). On a latent: label concatenation of a conditional

@@ -5,7 +5,7 @@
 #include "gantry/nn/linear.hpp"
 #include "gantry/ops/conv2d.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Convolution with a Kernel x Kernel window; output extent floor((in + 2 Pad - Kernel) / Stride)
 /// + 1.

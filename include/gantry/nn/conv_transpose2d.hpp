@@ -4,7 +4,7 @@
 
 #include "gantry/nn/conv2d.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Transposed convolution (PyTorch's definition): output extent (in - 1) Stride - 2 Pad + Kernel +
 /// OutputPad. It is the convolution from the output's extents to the input's, read backwards, and

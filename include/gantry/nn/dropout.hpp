@@ -5,7 +5,7 @@
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// In training, sets each value to zero with probability `rate` and scales the others by 1 / (1 -
 /// rate). The mask is a function of the step's random stream, so the backward draws it again

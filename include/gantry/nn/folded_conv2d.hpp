@@ -11,7 +11,7 @@
 #include "gantry/ops/kernel_fold.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::nn {
+namespace gantry::inline v0::nn {
 
 template <fold_kind Kind, int Filters, bias Bias>
 struct folded_conv2d {

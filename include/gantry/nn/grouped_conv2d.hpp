@@ -5,7 +5,7 @@
 #include "gantry/nn/linear.hpp"
 #include "gantry/ops/grouped_conv2d.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Convolution in groups (Xie et al., arXiv 1611.05431): each of Groups runs of filters sees its
 /// own run of channels. PyTorch's Conv2d(..., groups=Groups). The CPU backend has kernels of its

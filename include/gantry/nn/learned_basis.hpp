@@ -5,7 +5,7 @@
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/learned_basis.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Spreads a vector over H x W pixels: channel c times a learned number per pixel and channel. The
 /// first layer of R3GAN's generator (Huang et al., arXiv 2501.05441, "GenerativeBasis" in its

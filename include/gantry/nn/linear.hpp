@@ -6,7 +6,7 @@
 #include "gantry/ops/linear.hpp"
 #include "gantry/ops/norm.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Whether a product adds a bias. Nets with a batch norm behind the product leave it out.
 enum class bias { no, yes };

@@ -5,7 +5,7 @@
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/minibatch_deviation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Mini-batch standard deviation (Karras et al., arXiv 1710.10196, section 3): appends one channel
 /// that tells how much the samples of a group of up to Size differ.

@@ -6,7 +6,7 @@
 #include "gantry/ops/linear.hpp"
 #include "gantry/ops/minibatch.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Mini-batch discrimination (Salimans et al., arXiv 1606.03498, section 3.2): appends to each
 /// sample's features, per kernel, how close the sample is to the others of its batch. Flattens its

@@ -11,7 +11,7 @@
 
 #include "gantry/concepts/layer.hpp"
 
-namespace gantry::nn {
+namespace gantry::inline v0::nn {
 
 /// How a weight tensor starts: N(0, deviation^2) as DCGAN (Radford et al., arXiv 1511.06434,
 /// section 4), N(0, 2 / fan_in) (He et al., arXiv 1502.01852), or N(0, deviation^2 / fan_in).

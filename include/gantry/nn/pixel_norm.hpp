@@ -5,7 +5,7 @@
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/pixel_norm.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Divides each pixel by the root of its channels' mean square (Karras et al., arXiv 1710.10196,
 /// section 4.2).

@@ -12,7 +12,7 @@
 
 #include "gantry/concepts/layer.hpp"
 
-namespace gantry::nn {
+namespace gantry::inline v0::nn {
 
 template <class L>
 inline constexpr bool is_in_place = requires {

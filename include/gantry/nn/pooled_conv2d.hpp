@@ -4,7 +4,7 @@
 
 #include "gantry/nn/folded_conv2d.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// conv2d<Filters, 3, 1, 1, Bias> and average_pool<2> as one layer with the parameters of the
 /// first: height and width are halved (an odd last row or column is in the windows, but in no

@@ -7,7 +7,7 @@
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/resample.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 namespace nn {
 

@@ -9,7 +9,7 @@
 
 #include "gantry/nn/chain.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A list of layers inside of a residual block; path<> passes its input on.
 template <class... Layers>

@@ -10,7 +10,7 @@
 #include "gantry/ops/conv2d.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Self-attention over pixels (Zhang et al., arXiv 1805.08318, eq. 1 to 3): y = x + gamma o(B g(x))
 /// with B_ij = softmax over j of <theta(x_i), phi(x_j)>; theta, phi and g are 1 x 1 convolutions

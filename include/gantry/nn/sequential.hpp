@@ -13,7 +13,7 @@
 #include "gantry/nn/plan.hpp"
 #include "gantry/nn/tape.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A network as a type: an input (image<H, W, C> or latent<N>) and a flat list of layers. Extents,
 /// parameter offsets, bytes and FLOPs are constants of the type; a mistake in the list is a compile

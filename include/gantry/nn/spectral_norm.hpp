@@ -10,7 +10,7 @@
 #include "gantry/ops/pointwise.hpp"
 #include "gantry/ops/spectral_norm.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A linear or conv2d layer whose weight matrix, one row per output, is divided by its largest
 /// singular value (Miyato et al., arXiv 1802.05957). Each forward in training does one step of

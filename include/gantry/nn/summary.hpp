@@ -7,7 +7,7 @@
 
 #include "gantry/nn/chain.hpp"
 
-namespace gantry::nn {
+namespace gantry::inline v0::nn {
 
 namespace detail {
 

@@ -9,7 +9,7 @@
 #include "gantry/concepts/network.hpp"
 #include "gantry/nn/chain.hpp"
 
-namespace gantry::nn {
+namespace gantry::inline v0::nn {
 
 /// What one batch leaves behind for its backward: activations and layer state in one allocation
 /// whose size is known before it is made, plus scratch for the gradients in between.

@@ -10,7 +10,7 @@
 
 #include "gantry/concepts/layer.hpp"
 
-namespace gantry::nn {
+namespace gantry::inline v0::nn {
 
 /// Calls f(offset in PyTorch's order, offset in storage order) for every number of a tensor.
 template <class F>

@@ -4,7 +4,7 @@
 
 #include "gantry/nn/folded_conv2d.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// upsample_nearest<2> and conv2d<Filters, 3, 1, 1, Bias> as one layer with the parameters of the
 /// second: height and width double, for 4/9 of the products and without the enlarged input.

@@ -9,7 +9,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 struct attention_geometry {
   int h{}, w{}, keys{}, values{};

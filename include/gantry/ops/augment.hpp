@@ -16,7 +16,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// What the stream makes of one sample; the same for every backend.
 namespace augmentation {

@@ -5,7 +5,7 @@
 #include "gantry/base/math.hpp"
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A convolution with square kernel, equal stride and zero padding in both axes. Weights are
 /// [filters][kernel][kernel][in.c]. A transposed convolution is the same geometry read backwards:

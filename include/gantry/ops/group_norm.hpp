@@ -11,7 +11,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// y = gamma u + beta per channel; saves mean and r.
 template <hwc Shape, int Groups>

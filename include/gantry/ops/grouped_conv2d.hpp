@@ -4,7 +4,7 @@
 
 #include "gantry/ops/conv2d.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// A convolution whose channels and filters are cut into `groups` equal runs; each run of filters
 /// sees its own run of channels. Weights are [filters][kernel][kernel][channels / groups].

@@ -12,7 +12,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Which neighbour the convolution is fused with.
 enum class fold_kind { upsampled, pooled };

@@ -8,7 +8,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// y = [x, table[label]] in every pixel: Dim channels behind those of x. table null: zeros, for
 /// tangents.

@@ -4,7 +4,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// y[h][w][c] = basis[h][w][c] x[c] for extents Out, x of 1 x 1 x c.
 template <hwc Out>

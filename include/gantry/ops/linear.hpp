@@ -4,7 +4,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Dense product: every output is a weighted sum of all h*w*c inputs. Weights are [out][h][w][c].
 struct linear_geometry {

@@ -7,7 +7,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// One term of an adversarial loss: *sum += scale * sum_i f(x_i), gradient_i = scale * f'(x_i).
 /// Function has value(x) and derivative(x).

@@ -4,7 +4,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Extents of mini-batch discrimination: `in` features, `kernels` rows of `dims` numbers each.
 struct minibatch_geometry {

@@ -4,7 +4,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// How n samples form groups of up to `size`: ceil(n / size) groups, sample i in group i mod
 /// groups, as in the code of Karras et al. where size divides n.

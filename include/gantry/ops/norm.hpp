@@ -4,7 +4,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// Batch normalisation with the batch's own statistics (Ioffe and Szegedy, arXiv 1502.03167, Alg.
 /// 1): y = gamma (x - mean) / sqrt(var + epsilon) + beta per channel, var biased. Stores mean and

@@ -15,7 +15,7 @@
 
 #include "gantry/tensor/view.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 template <class Op, class Storage>
 concept Operation = std::is_empty_v<Op> && requires {

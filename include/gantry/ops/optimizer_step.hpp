@@ -8,7 +8,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// Kingma and Ba, arXiv 1412.6980, Alg. 1, in PyTorch's form:
 /// w -= rate / correction1 * m / (sqrt(v / correction2) + epsilon). If `average` is not null, then

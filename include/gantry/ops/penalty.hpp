@@ -10,7 +10,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Functions of the Euclidean norm of a sample's gradient: value, and the derivative divided by the
 /// norm, which is what the gradient is multiplied by. constexpr, so that device code may call them.

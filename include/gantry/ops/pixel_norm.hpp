@@ -9,7 +9,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// y = u.
 template <hwc Shape>

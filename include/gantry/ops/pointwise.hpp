@@ -11,7 +11,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Activation functions: value(x), and the derivatives written in terms of the output, so that an
 /// activation may overwrite its input. Those without a second derivative are piecewise linear.

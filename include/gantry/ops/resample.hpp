@@ -7,7 +7,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Squares of factor x factor pixels of the larger image, and one pixel each of the smaller one;
 /// what is left at the right and bottom edge belongs to no square.

@@ -4,7 +4,7 @@
 
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::ops {
+namespace gantry::inline v0::ops {
 
 /// Spectral normalisation of a weight matrix W of Rows x Columns (Miyato et al., arXiv 1802.05957,
 /// Alg. 1): if `iterate`, v = W^T u / |W^T u| and u = W v / |W v| first (norms at least epsilon, as

@@ -14,7 +14,7 @@
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::optim {
+namespace gantry::inline v0::optim {
 
 /// A moving average that an optimizer keeps in the pass that writes the weights; none if null.
 template <class Scalar>

@@ -8,7 +8,7 @@
 #include "gantry/base/math.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Layout of the CPU kernels: [h][w][c / 16][n][16], the batch inside the pixel and 16 channels
 /// innermost, so that the scalars of one pixel are already what a product of matrices reads:

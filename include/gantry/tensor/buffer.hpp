@@ -17,7 +17,7 @@
 
 #include "gantry/base/math.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Slices of an arena start at multiples of this many scalars (one cache line of floats).
 inline constexpr std::size_t slice_alignment = 16;

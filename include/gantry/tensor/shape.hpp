@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Extents of one sample: height, width, channels. Structural, so it can be a template argument.
 struct hwc {

@@ -6,7 +6,7 @@
 
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry {
+namespace gantry::inline v0 {
 
 /// Layout [n][h][w][c], channels innermost: the canonical order of messages, images and user code.
 struct nhwc {

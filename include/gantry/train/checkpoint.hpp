@@ -24,7 +24,7 @@
 #include "gantry/train/checkpoint_folder.hpp"
 #include "gantry/train/torch_state.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Parameters and running statistics in PyTorch's names and layouts. @throws error if the file
 /// cannot be written

@@ -26,7 +26,7 @@
 #include "gantry/io/json_value.hpp"
 #include "gantry/io/sha256.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 inline constexpr std::string_view checkpoint_prefix = "network-snapshot-",
                                   manifest_format = "gantry-1";

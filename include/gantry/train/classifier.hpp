@@ -18,7 +18,7 @@
 #include "gantry/train/classifier_training.hpp"
 #include "gantry/train/data_hash.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Where notes for the user go, one sentence each; may be empty.
 using note_sink = std::function<void(const std::string&)>;

@@ -9,7 +9,7 @@
 
 #include "gantry/nn/layers.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// How a classifier is trained.
 struct classifier_settings {

@@ -20,7 +20,7 @@
 #include "gantry/optim/optimizers.hpp"
 #include "gantry/train/classifier_weights.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 namespace detail {
 

@@ -17,7 +17,7 @@
 #include "gantry/nn/torch_layout.hpp"
 #include "gantry/train/classifier_networks.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Parameters of both networks in canonical host memory.
 template <class Networks = grey_classifier>

@@ -8,7 +8,7 @@
 #include "gantry/data/image_set.hpp"
 #include "gantry/io/sha256.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// SHA-256 over the pixels of a set and then its labels: tells data sets apart whose files have the
 /// same names and sizes.

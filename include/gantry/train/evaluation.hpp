@@ -9,7 +9,7 @@
 
 #include "gantry/io/json.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// How good generated images are, with what the two figures depend on. They are comparable only
 /// where counts and hash agree.

@@ -18,7 +18,7 @@
 #include "gantry/train/evaluation.hpp"
 #include "gantry/train/shrink.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 struct evaluator_options {
   int latent{100};                ///< numbers in a latent vector of the generator

@@ -20,7 +20,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/base/rng.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 using latent_vector = std::vector<float>;
 

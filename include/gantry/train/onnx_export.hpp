@@ -23,7 +23,7 @@
 #include "gantry/nn/plan.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Walks over the layers of a network in its evaluation mode and adds the operators of each. Values
 /// are images [n, c, h, w] in between, or rows [n, c] behind a linear layer.

@@ -23,7 +23,7 @@
 #include "gantry/tensor/shape.hpp"
 #include "gantry/train/packed_writer.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Brings a decoded image to the extents that `out` has room for, such as crop_and_resize. Called
 /// by several threads, each with a copy.

@@ -23,7 +23,7 @@
 #include "gantry/io/sha256.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Writes a packed file image by image; memory is that of the labels. The file appears under its
 /// name when `finish` returns and not before: a temporary file beside it, fsync, rename, fsync of

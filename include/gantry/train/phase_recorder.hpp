@@ -22,7 +22,7 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/json.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// The name of a rank's file.
 inline std::string phases_name(rank_t rank) { return "phases-" + std::to_string(rank) + ".jsonl"; }

@@ -21,7 +21,7 @@
 #include "gantry/train/classifier.hpp"
 #include "gantry/train/classifier_weights.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// What features depend on; the manifest of the file, in its metadata.
 struct reference_identity {

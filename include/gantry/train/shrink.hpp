@@ -11,7 +11,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/tensor/shape.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// How a larger image becomes a smaller one: its middle, for images that data::pad_to has made
 /// larger, or averages over areas, for those of data::resize_bilinear.

@@ -21,7 +21,7 @@
 #include "gantry/io/wide_floats.hpp"
 #include "gantry/nn/torch_layout.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 namespace detail {
 

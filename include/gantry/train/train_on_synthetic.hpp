@@ -8,7 +8,7 @@
 #include "gantry/train/classifier_networks.hpp"
 #include "gantry/train/classifier_training.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Share of the real images in `test` that a classifier gets right which has seen generated images
 /// and the labels that they were asked of only: "train on synthetic, test on real" (Esteban et al.,

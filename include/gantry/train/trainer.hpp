@@ -20,7 +20,7 @@
 #include "gantry/train/phase_recorder.hpp"
 #include "gantry/train/weights.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// What callbacks see after a round, on rank 0 between rounds.
 struct round_view {

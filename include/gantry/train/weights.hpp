@@ -11,7 +11,7 @@
 #include "gantry/concepts/layer.hpp"
 #include "gantry/dist/network_state.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 
 /// Called with the name of a tensor and its values as they are stored.
 using tensor_visitor = std::function<void(const std::string&, std::span<const float>)>;

@@ -4,48 +4,29 @@
 // Files, good and bad, for the tests of this folder.
 #pragma once
 
-#include <unistd.h>
-#include <zlib.h>
-
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <initializer_list>
 #include <string>
 #include <vector>
 
-#include "gantry/base/error.hpp"
+#include "support/deflated.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace idx_files {
 
 using bytes = std::vector<std::uint8_t>;
 
-/// A directory of its own that is gone after the test.
-class temporary_directory {
+/// A folder of its own that is gone after the test.
+class temporary_directory : public gantry::test::scratch_folder {
  public:
-  temporary_directory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gantry-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw gantry::error("no temporary directory");
-    path_ = pattern;
-  }
-  ~temporary_directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  temporary_directory(const temporary_directory&) = delete;
-  temporary_directory& operator=(const temporary_directory&) = delete;
-
   std::filesystem::path write(const std::string& name, const bytes& contents) const {
-    std::ofstream(path_ / name, std::ios::binary)
+    std::ofstream(path() / name, std::ios::binary)
         .write(reinterpret_cast<const char*>(contents.data()),
                static_cast<std::streamsize>(contents.size()));
-    return path_ / name;
+    return path() / name;
   }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 /// Big-endian words and then the body.
@@ -73,19 +54,7 @@ inline bytes labels(std::uint32_t n) {
 }
 
 /// One gzip member.
-inline bytes gzip(const bytes& contents) {
-  z_stream z{};
-  deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-  bytes out(deflateBound(&z, static_cast<uLong>(contents.size())) + 64);
-  z.next_in = const_cast<Bytef*>(contents.data());
-  z.avail_in = static_cast<uInt>(contents.size());
-  z.next_out = out.data();
-  z.avail_out = static_cast<uInt>(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
+inline bytes gzip(const bytes& contents) { return gantry::test::deflated(contents, 6, 15 + 16); }
 
 inline bytes operator+(bytes a, const bytes& b) {
   a.insert(a.end(), b.begin(), b.end());

@@ -19,8 +19,9 @@
 #include "gantry/io/image_codec.hpp"
 
 #include "scratch.hpp"
+#include "support/deflated.hpp"
 
-namespace gantry::io::test {
+namespace gantry::inline v0::io::test {
 
 using bytes = std::vector<std::uint8_t>;
 
@@ -87,19 +88,7 @@ struct zip_file {
   bool deflated = false;
 };
 
-inline bytes raw_deflate(const bytes& contents) {
-  z_stream z{};
-  deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
-  bytes out(deflateBound(&z, static_cast<uLong>(contents.size())) + 16);
-  z.next_in = const_cast<Bytef*>(contents.data());
-  z.avail_in = static_cast<uInt>(contents.size());
-  z.next_out = out.data();
-  z.avail_out = static_cast<uInt>(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
+inline bytes raw_deflate(const bytes& contents) { return gantry::test::deflated(contents, 9, -15); }
 
 /// A zip archive; with `zip64` in the form for more than 4 GiB. Its directory begins at
 /// `directory_at`.

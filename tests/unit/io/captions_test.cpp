@@ -10,7 +10,7 @@
 
 #include "gantry/io/captions.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 TEST_CASE("captions: letters differ and are read row by row") {

@@ -10,7 +10,7 @@
 #include "scratch.hpp"
 #include "support/faulty_files.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 using gantry::test::fault;

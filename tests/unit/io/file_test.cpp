@@ -12,7 +12,7 @@
 
 #include "scratch.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 namespace fs = std::filesystem;

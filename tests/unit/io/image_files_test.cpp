@@ -15,7 +15,7 @@
 
 #include "archive_files.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 using namespace test;

@@ -11,7 +11,7 @@
 
 #include "scratch.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 std::string text(const std::vector<std::byte>& bytes) {

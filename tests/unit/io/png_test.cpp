@@ -11,7 +11,7 @@
 
 #include "scratch.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 std::uint32_t number_at(const std::vector<std::uint8_t>& bytes, std::size_t at) {

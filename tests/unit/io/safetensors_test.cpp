@@ -13,7 +13,7 @@
 
 #include "scratch.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 using test::contains;

@@ -9,7 +9,7 @@
 
 #include "scratch.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 TEST_CASE("sha256 gives the known answers of FIPS 180-4 and its examples") {

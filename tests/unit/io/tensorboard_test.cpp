@@ -16,7 +16,7 @@
 #include "scratch.hpp"
 #include "support/faulty_files.hpp"
 
-namespace gantry::io {
+namespace gantry::inline v0::io {
 namespace {
 
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();

@@ -21,7 +21,7 @@
 #include "support/faulty_files.hpp"
 #include "unit/io/scratch.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 namespace {
 
 namespace fs = std::filesystem;

@@ -16,6 +16,8 @@
 #include "gantry/data/image_set.hpp"
 #include "gantry/train/classifier.hpp"
 
+#include "support/scratch_folder.hpp"
+
 namespace class_images {
 
 /// n images of 28 x 28 whose class i % 10 is the place of a bright square on a dark, noisy ground.
@@ -52,24 +54,6 @@ inline std::vector<float> floats(const gantry::data::image_set& set) {
   return all;
 }
 
-/// A directory of its own that is gone after the test.
-class temporary_directory {
- public:
-  temporary_directory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gantry-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw gantry::error("no temporary directory");
-    path_ = pattern;
-  }
-  ~temporary_directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  temporary_directory(const temporary_directory&) = delete;
-  temporary_directory& operator=(const temporary_directory&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using temporary_directory = gantry::test::scratch_folder;
 
 }  // namespace class_images

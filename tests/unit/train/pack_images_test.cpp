@@ -10,12 +10,13 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include "gantry/data/image_fitter.hpp"
 #include "gantry/data/packed.hpp"
 #include "gantry/io/sha256.hpp"
 #include "gantry/train/pack_images.hpp"
+
+#include "support/scratch_folder.hpp"
 
 namespace fs = std::filesystem;
 using namespace gantry;
@@ -43,25 +44,13 @@ struct plain_pictures {
 };
 static_assert(ImageSource<plain_pictures>);
 
-struct folder {
-  folder() {
-    std::string pattern = (fs::temp_directory_path() / "gantry-pack-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~folder() { fs::remove_all(path); }
-  folder(const folder&) = delete;
-  folder& operator=(const folder&) = delete;
-  fs::path path;
-};
-
 }  // namespace
 
 TEST_CASE("packing images: every image at its place, the same file for any number of threads") {
-  const folder f;
+  const gantry::test::scratch_folder f;
   std::string first;
   for (const int threads : {1, 2, 5}) {
-    const fs::path file = f.path / (std::to_string(threads) + ".gpack");
+    const fs::path file = f.path() / (std::to_string(threads) + ".gpack");
     std::size_t last = 0;
     const auto report =
         train::pack_images(plain_pictures{}, data::image_fitter{}, file, {},
@@ -90,22 +79,22 @@ TEST_CASE("packing images: every image at its place, the same file for any numbe
 }
 
 TEST_CASE("packing images: no labels, and more classes than a byte has") {
-  const folder f;
+  const gantry::test::scratch_folder f;
   for (const std::size_t classes : {std::size_t{0}, std::size_t{257}}) {
     const auto report = train::pack_images(plain_pictures{.labels = classes}, data::image_fitter{},
-                                           f.path / "a.gpack", {}, {.image = {2, 2, 1}});
+                                           f.path() / "a.gpack", {}, {.image = {2, 2, 1}});
     CHECK(report.classes == 0);
-    CHECK(data::open_packed(f.path / "a.gpack").images->labels.empty());
+    CHECK(data::open_packed(f.path() / "a.gpack").images->labels.empty());
   }
 }
 
 TEST_CASE("packing images: the first damaged one is named and no file is left") {
-  const folder f;
+  const gantry::test::scratch_folder f;
   CHECK_THROWS_WITH_AS((void)train::pack_images(plain_pictures{.damaged = 17}, data::image_fitter{},
-                                                f.path / "a.gpack", {},
+                                                f.path() / "a.gpack", {},
                                                 {.image = {2, 2, 1}, .queue = {.threads = 4}}),
                        "17.jpg: expected an image, found noise; remove it", data_error);
-  CHECK(fs::is_empty(f.path));
+  CHECK(fs::is_empty(f.path()));
 }
 
 TEST_CASE("fitting an image: crop, grey and colour") {

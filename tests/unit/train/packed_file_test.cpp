@@ -26,6 +26,8 @@
 #include "gantry/train/data_hash.hpp"
 #include "gantry/train/packed_writer.hpp"
 
+#include "support/scratch_folder.hpp"
+
 namespace fs = std::filesystem;
 using gantry::data_error;
 using gantry::hwc;
@@ -34,18 +36,6 @@ using namespace gantry::data;
 using gantry::train::packed_writer;
 
 namespace {
-
-struct folder {
-  folder() {
-    std::string pattern = (fs::temp_directory_path() / "gantry-packed-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~folder() { fs::remove_all(path); }
-  folder(const folder&) = delete;
-  folder& operator=(const folder&) = delete;
-  fs::path path;
-};
 
 using bytes = std::vector<std::uint8_t>;
 
@@ -93,8 +83,8 @@ void sign_tail(bytes& file, std::size_t tail) {
 }  // namespace
 
 TEST_CASE("packed file: what was written is mapped, with labels, names and index") {
-  const folder f;
-  const fs::path file = f.path / "pets.gpack";
+  const gantry::test::scratch_folder f;
+  const fs::path file = f.path() / "pets.gpack";
   const std::string hash = pack(file);
   CHECK(is_packed(file));
   CHECK(fs::file_size(file) == 2 * packed_page + 4 * 257 + 4 * 5 + 5 + 18);
@@ -115,33 +105,33 @@ TEST_CASE("packed file: what was written is mapped, with labels, names and index
   CHECK(opened.contents() == hash);
   CHECK(hash == gantry::train::data_sha256(set));
   CHECK(opened.key() == std::string(62, '0') + "ab");
-  CHECK(std::distance(fs::directory_iterator(f.path), fs::directory_iterator()) == 1);
+  CHECK(std::distance(fs::directory_iterator(f.path()), fs::directory_iterator()) == 1);
 }
 
 TEST_CASE("packed file: writes that are short or interrupted are continued") {
-  const folder f;
-  pack(f.path / "whole.gpack");
+  const gantry::test::scratch_folder f;
+  pack(f.path() / "whole.gpack");
   const gantry::io::file_calls usual = gantry::io::file_system;
   gantry::io::file_system.write = [](int file, const void* from, std::size_t size) -> ssize_t {
     static int call = 0;
     errno = EINTR;
     return ++call % 2 == 0 ? -1 : ::write(file, from, std::min<std::size_t>(size, 1000));
   };
-  pack(f.path / "pieces.gpack");
+  pack(f.path() / "pieces.gpack");
   gantry::io::file_system = usual;
-  CHECK(read(f.path / "pieces.gpack") == read(f.path / "whole.gpack"));
+  CHECK(read(f.path() / "pieces.gpack") == read(f.path() / "whole.gpack"));
 }
 
 TEST_CASE("packed file: shards and batches look at the mapping, which outlives its opener") {
-  const folder f;
-  pack(f.path / "pets.gpack");
-  auto opened = std::make_unique<packed_images>(open_packed(f.path / "pets.gpack"));
+  const gantry::test::scratch_folder f;
+  pack(f.path() / "pets.gpack");
+  auto opened = std::make_unique<packed_images>(open_packed(f.path() / "pets.gpack"));
   const std::uint8_t* mapped = opened->images->all_pixels().data();
   shuffled_source source(shard_of_label(opened->images, *opened->labels, 2), 1, 0);
   const auto halves = partition(opened->images, iid{}, 2, 7);
   const label_index index = *opened->labels;
   opened.reset();
-  fs::remove(f.path / "pets.gpack");
+  fs::remove(f.path() / "pets.gpack");
   CHECK(source.samples().image(1).data() == mapped + 3 * 18);
   std::vector<float> batch(4 * 18);
   source.read(0, batch, 4);
@@ -151,36 +141,36 @@ TEST_CASE("packed file: shards and batches look at the mapping, which outlives i
 }
 
 TEST_CASE("packed file: without labels") {
-  const folder f;
-  pack(f.path / "plain.gpack", false);
-  const packed_images opened = open_packed(f.path / "plain.gpack");
+  const gantry::test::scratch_folder f;
+  pack(f.path() / "plain.gpack", false);
+  const packed_images opened = open_packed(f.path() / "plain.gpack");
   CHECK(opened.images->labels.empty());
   CHECK_FALSE(opened.labels);
   CHECK(opened.class_names.empty());
-  CHECK(fs::file_size(f.path / "plain.gpack") == 2 * packed_page);
+  CHECK(fs::file_size(f.path() / "plain.gpack") == 2 * packed_page);
   CHECK_THROWS_AS((void)labels_of(*opened.images), usage_error);
 }
 
 TEST_CASE("packed file: an unfinished or wrong one leaves nothing") {
-  const folder f;
+  const gantry::test::scratch_folder f;
   {
-    packed_writer writer(f.path / "a.gpack", hwc{2, 3, 3}, 2);
+    packed_writer writer(f.path() / "a.gpack", hwc{2, 3, 3}, 2);
     writer.append(image(0), 1);
     CHECK_THROWS_AS(writer.append(bytes(17), 1), usage_error);
     CHECK_THROWS_AS(writer.append(image(0), 2), usage_error);
     CHECK_THROWS_AS((void)writer.finish(names, {}), usage_error);
   }
-  CHECK(fs::is_empty(f.path));
-  CHECK_THROWS_AS(packed_writer(f.path / "a", hwc{2, 3, 2}, 0), usage_error);
-  CHECK_THROWS_AS(packed_writer(f.path / "a", hwc{2, 3, 1}, 257), usage_error);
-  CHECK_THROWS_AS((void)packed_writer(f.path / "a", hwc{2, 3, 1}, 0).finish({}, {}), usage_error);
-  CHECK_THROWS_WITH_AS(packed_writer(f.path / "no" / "a", hwc{2, 3, 1}, 0),
+  CHECK(fs::is_empty(f.path()));
+  CHECK_THROWS_AS(packed_writer(f.path() / "a", hwc{2, 3, 2}, 0), usage_error);
+  CHECK_THROWS_AS(packed_writer(f.path() / "a", hwc{2, 3, 1}, 257), usage_error);
+  CHECK_THROWS_AS((void)packed_writer(f.path() / "a", hwc{2, 3, 1}, 0).finish({}, {}), usage_error);
+  CHECK_THROWS_WITH_AS(packed_writer(f.path() / "no" / "a", hwc{2, 3, 1}, 0),
                        doctest::Contains("No such file"), gantry::error);
 }
 
 TEST_CASE("packed file: damaged ones are refused in one sentence") {
-  const folder f;
-  const fs::path file = f.path / "pets.gpack", bad = f.path / "bad.gpack";
+  const gantry::test::scratch_folder f;
+  const fs::path file = f.path() / "pets.gpack", bad = f.path() / "bad.gpack";
   pack(file);
   const bytes good = read(file);
   const std::size_t tail = 2 * packed_page, order = tail + 4 * 257, first_label = order + 4 * 5;
@@ -212,11 +202,11 @@ TEST_CASE("packed file: damaged ones are refused in one sentence") {
   refused([&](bytes& b) { b[tail] = 1, sign_tail(b, tail); }, "an index that fits");
   refused([&](bytes& b) { b.back() = 'x', sign_tail(b, tail); }, "3 names of classes");
   refused([&](bytes& b) { b[first_label + 6] = '\n', sign_tail(b, tail); }, "3 names of classes");
-  CHECK_THROWS_WITH_AS((void)open_packed(f.path / "none"), doctest::Contains("No such file"),
+  CHECK_THROWS_WITH_AS((void)open_packed(f.path() / "none"), doctest::Contains("No such file"),
                        data_error);
-  CHECK_THROWS_AS((void)open_packed(f.path), data_error);
-  CHECK_FALSE(is_packed(f.path / "none"));
-  CHECK_FALSE(is_packed(f.path));
+  CHECK_THROWS_AS((void)open_packed(f.path()), data_error);
+  CHECK_FALSE(is_packed(f.path() / "none"));
+  CHECK_FALSE(is_packed(f.path()));
   // The pixels' check sum is the only thing that may be left out.
   bytes contents = good;
   contents[packed_page + 5] ^= 1;
@@ -225,8 +215,8 @@ TEST_CASE("packed file: damaged ones are refused in one sentence") {
 }
 
 TEST_CASE("packed file: sizes in a header that overflow or are out of range") {
-  const folder f;
-  const fs::path file = f.path / "pets.gpack", bad = f.path / "bad.gpack";
+  const gantry::test::scratch_folder f;
+  const fs::path file = f.path() / "pets.gpack", bad = f.path() / "bad.gpack";
   pack(file);
   const bytes good = read(file);
   struct change {

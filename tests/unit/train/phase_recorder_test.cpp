@@ -16,7 +16,7 @@
 
 #include "unit/io/scratch.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 namespace {
 
 using io::test::scratch_folder;

@@ -15,7 +15,7 @@
 
 #include "unit/io/scratch.hpp"
 
-namespace gantry::train {
+namespace gantry::inline v0::train {
 namespace {
 
 using io::tensor_entry;

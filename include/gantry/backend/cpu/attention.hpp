@@ -7,7 +7,7 @@
 
 #include "gantry/backend/cpu/attention_panels.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

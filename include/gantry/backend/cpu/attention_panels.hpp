@@ -16,7 +16,7 @@
 #include "gantry/backend/cpu/transpose.hpp"
 #include "gantry/ops/attention.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 /// A matrix as [column / 16][row][16]: at once a left operand, a packed right operand, the left
 /// operand of a transposed product and a target. What lies behind the last column is unspecified.

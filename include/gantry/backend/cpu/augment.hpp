@@ -10,7 +10,7 @@
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/augment.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

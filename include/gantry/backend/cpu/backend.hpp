@@ -16,7 +16,7 @@
 #include "gantry/concepts/backend.hpp"
 #include "gantry/tensor/blocked.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 /// Who computes the products: hand-written kernels on the blocked layout, or Eigen on unfolded
 /// patches in canonical order, which is the plain path that the gain is measured against.

@@ -15,7 +15,7 @@
 #include "gantry/backend/cpu/transpose.hpp"
 #include "gantry/ops/conv2d.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 /// Parts of a pixel's channels that are multiplied at once, so that the packed weights of a run
 /// stay in the first-level cache: all of them, or the fewest equal parts of at most 256.

@@ -12,7 +12,7 @@
 #include "gantry/backend/cpu/transpose.hpp"
 #include "gantry/ops/conv2d.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 /// dx = the adjoint applied to dy, for a thin input and 16 or more filters. First each row of dy
 /// becomes `kernel` rows of partial images, [ky][n][w][c] with room for the windows that stick out;

@@ -14,7 +14,7 @@
 #include "gantry/ops/conv2d.hpp"
 #include "gantry/ops/linear.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -12,7 +12,7 @@
 #include "gantry/backend/cpu/slots.hpp"
 #include "gantry/ops/group_norm.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -14,7 +14,7 @@
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/grouped_conv2d.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -11,7 +11,7 @@
 #include "gantry/backend/cpu/transpose.hpp"
 #include "gantry/ops/kernel_fold.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

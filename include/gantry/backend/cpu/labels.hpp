@@ -13,7 +13,7 @@
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/labels.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <kernel_set K, hwc In, int Classes, int Dim>
 void launch(basic_cpu<K>& b, ops::concat_label<In, Classes, Dim>,

@@ -5,7 +5,7 @@
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/learned_basis.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <kernel_set K, hwc Out>
 void launch(

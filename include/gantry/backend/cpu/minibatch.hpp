@@ -8,7 +8,7 @@
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/minibatch.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -11,7 +11,7 @@
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/minibatch_deviation.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -12,7 +12,7 @@
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/norm.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

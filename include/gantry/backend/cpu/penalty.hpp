@@ -13,7 +13,7 @@
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/penalty.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -12,7 +12,7 @@
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/pixel_norm.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

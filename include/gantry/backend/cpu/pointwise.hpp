@@ -13,7 +13,7 @@
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

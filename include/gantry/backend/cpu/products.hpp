@@ -12,7 +12,7 @@
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/backend/cpu/winograd.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -11,7 +11,7 @@
 #include "gantry/backend/cpu/slots.hpp"
 #include "gantry/ops/resample.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace gantry::backend::simd {
+namespace gantry::inline v0::backend::simd {
 
 /// Floats of a vector, and the tile of a product that stays in the registers: rows x blocks of 16
 /// columns.

@@ -15,7 +15,7 @@
 
 #include "gantry/backend/cpu/backend.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 template <class Layout, hwc Shape>
 struct slot_walk {

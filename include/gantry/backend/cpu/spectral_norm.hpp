@@ -11,7 +11,7 @@
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/spectral_norm.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -14,7 +14,7 @@
 #include "gantry/backend/cpu/simd.hpp"
 #include "gantry/base/math.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 /// One run of a reduction: where row 0 of the left operand and column 0 of the right one start.
 struct reduction_run {

@@ -13,7 +13,7 @@
 
 #include "gantry/backend/cpu/simd.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 /// Exchanges the off-diagonal halves of all 2 Step x 2 Step squares of two rows that are Step apart
 /// (Eklundh's transposition, one stage).

@@ -15,7 +15,7 @@
 
 #include "gantry/backend/cpu/conv2d.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 /// True where the transforms pay: even maps of at least 4 x 4 results, 64 channels or more.
 constexpr bool fits_winograd(const conv_geometry& g) {

@@ -17,7 +17,7 @@
 #include "gantry/concepts/backend.hpp"
 #include "gantry/kernels/common/launch.cuh"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 using kernels::gemm_math;
 

@@ -20,7 +20,7 @@
 #include "gantry/kernels/spectral_norm/launch.cuh"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 /// True if kernels/ can start Op in the given arithmetic.
 template <class Op, gemm_math Math>

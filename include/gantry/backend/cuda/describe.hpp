@@ -11,7 +11,7 @@
 #include "gantry/ops/linear.hpp"
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::backend::detail {
+namespace gantry::inline v0::backend::detail {
 
 inline std::string words(hwc shape) {
   return std::to_string(shape.h) + " x " + std::to_string(shape.w) + " x " +

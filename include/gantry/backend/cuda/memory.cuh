@@ -17,7 +17,7 @@
 #include "gantry/backend/cuda/runtime.cuh"
 #include "gantry/tensor/buffer.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 /// What a pool does with memory that comes back: keeps it for the next request of its size, or
 /// frees it, so that a memory checker sees every use of it.

@@ -11,7 +11,7 @@
 
 #include "gantry/kernels/common/launch.cuh"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 /// Devices that this process sees; 0 also where there is no driver.
 inline int device_count() {

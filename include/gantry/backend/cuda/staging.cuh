@@ -14,7 +14,7 @@
 
 #include "gantry/backend/cuda/runtime.cuh"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 /// Pinned host memory: a device copies from it while the host goes on.
 class pinned_buffer {

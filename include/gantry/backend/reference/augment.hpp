@@ -9,7 +9,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/augment.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

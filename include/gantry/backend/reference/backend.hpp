@@ -9,7 +9,7 @@
 
 #include "gantry/concepts/backend.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 /// The oracle: plain loops, sums in double, one thread. T is float or double (the gradient checker
 /// uses double).

@@ -7,7 +7,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/group_norm.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -8,7 +8,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/grouped_conv2d.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

@@ -5,7 +5,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/kernel_fold.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <class T, fold_geometry G>
 void launch(

@@ -8,7 +8,7 @@
 #include "gantry/backend/reference/pointwise.hpp"
 #include "gantry/ops/labels.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <class T, hwc In, int Classes, int Dim>
 void launch(reference<T>&, ops::concat_label<In, Classes, Dim>,

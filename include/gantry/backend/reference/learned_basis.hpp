@@ -7,7 +7,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/learned_basis.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <class T, hwc Out>
 void launch(

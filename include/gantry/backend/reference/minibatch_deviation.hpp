@@ -8,7 +8,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/minibatch_deviation.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

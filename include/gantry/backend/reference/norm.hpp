@@ -8,7 +8,7 @@
 #include "gantry/ops/minibatch.hpp"
 #include "gantry/ops/norm.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 namespace detail {
 

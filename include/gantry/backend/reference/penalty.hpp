@@ -7,7 +7,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/penalty.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <class T, hwc Shape, class Function>
 void launch(reference<T>&, ops::gradient_penalty<Shape, Function>,

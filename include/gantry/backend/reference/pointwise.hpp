@@ -10,7 +10,7 @@
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <class T, class Function>
 void launch(reference<T>&, ops::activation_forward<Function>,

@@ -8,7 +8,7 @@
 #include "gantry/ops/conv2d.hpp"
 #include "gantry/ops/linear.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <class T, linear_geometry G>
 void launch(

@@ -8,7 +8,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/spectral_norm.hpp"
 
-namespace gantry::backend {
+namespace gantry::inline v0::backend {
 
 template <class T, int Rows, int Columns>
 void launch(reference<T>&, ops::spectral_normalise<Rows, Columns>,

@@ -4,7 +4,7 @@
 
 #include "gantry/kernels/batch_norm/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <class Selector, class Body>
 __global__ void __launch_bounds__(Selector{}().threads)

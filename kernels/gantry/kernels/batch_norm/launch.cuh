@@ -5,7 +5,7 @@
 #include "gantry/kernels/batch_norm/kernel.cuh"
 #include "gantry/ops/norm.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 namespace detail {
 

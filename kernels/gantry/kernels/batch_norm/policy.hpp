@@ -6,7 +6,7 @@
 
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A kernel that adds up per channel over samples and pixels.
 struct channel_policy {

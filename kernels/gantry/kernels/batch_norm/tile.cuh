@@ -8,7 +8,7 @@
 #include "gantry/kernels/common/reduce.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Two sums of a channel.
 struct channel_terms {

@@ -6,7 +6,7 @@
 
 #include "gantry/base/error.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// @throws device_error that names the call
 inline void check(cudaError_t status, const char* call) {

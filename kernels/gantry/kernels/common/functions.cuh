@@ -9,7 +9,7 @@
 
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// f(x) = x, for epilogues without an activation.
 struct identity {

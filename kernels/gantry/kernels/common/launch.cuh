@@ -18,7 +18,7 @@
 #include "gantry/kernels/common/recorder.cuh"
 #include "gantry/ops/operation.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Activations are fp32, [n][h][w][c].
 using device_storage = storage<float, nhwc>;

@@ -10,7 +10,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <int Width, class T = float>
 struct __align__(Width * sizeof(T)) pack {

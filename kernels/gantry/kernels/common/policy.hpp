@@ -5,7 +5,7 @@
 // returns one; kernels are templates on the selector's type.
 #pragma once
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A kernel that touches every number of some arrays once.
 struct stream_policy {

@@ -12,7 +12,7 @@
 #include <cuda_runtime.h>
 
 #if defined(__CUDACC__)
-namespace gantry::kernels::ptx {
+namespace gantry::inline v0::kernels::ptx {
 
 /// d[16][8] += a[16][16] b[16][8] in bf16. d: rows group and group + 8, columns 2 member + {0, 1}.
 __device__ __forceinline__ void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4],

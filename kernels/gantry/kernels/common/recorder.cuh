@@ -16,7 +16,7 @@
 
 #include "gantry/kernels/common/check.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Grid, threads of a block, bytes of dynamic shared memory.
 struct launch_size {

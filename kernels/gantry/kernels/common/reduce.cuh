@@ -6,7 +6,7 @@
 
 #include <cuda_runtime.h>
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// The sum over a block whose threads all call it; valid in thread 0. Lanes are added as a tree,
 /// warps one after the other.

@@ -11,7 +11,7 @@
 #include "gantry/kernels/common/pack.cuh"
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <int Width>
 struct stream_tile {

@@ -5,7 +5,7 @@
 #include "gantry/kernels/common/launch.cuh"
 #include "gantry/kernels/conv2d/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <class Spec, class Function>
 using conv_forward_problem =

@@ -5,7 +5,7 @@
 #include "gantry/kernels/conv2d/kernel.cuh"
 #include "gantry/kernels/gemm/launch.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// y = f(conv(x, weight) + bias) in one launch.
 template <conv_geometry G, class Function>

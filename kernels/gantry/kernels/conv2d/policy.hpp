@@ -8,7 +8,7 @@
 #include "gantry/kernels/gemm/policy.hpp"
 #include "gantry/ops/conv2d.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A geometry as a type whose arguments are integers (see gemm_selector for the reason).
 template <int H, int W, int C, int Filters, int Kernel, int Stride, int Pad>

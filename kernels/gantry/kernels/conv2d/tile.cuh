@@ -8,7 +8,7 @@
 #include "gantry/kernels/conv2d/policy.hpp"
 #include "gantry/kernels/gemm/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A pack of four depth steps, or lines, whose addresses `at(k)` may all differ; -1: outside.
 /// Together: they lie in one run of channels, so that the first address is enough.

@@ -11,7 +11,7 @@
 #include "gantry/kernels/common/ptx.cuh"
 #include "gantry/kernels/gemm/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Where a warp's tile begins in the block's.
 template <gemm_policy P>

@@ -5,7 +5,7 @@
 #include "gantry/kernels/common/launch.cuh"
 #include "gantry/kernels/gemm/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <class Selector, class Problem>
 __global__ void __launch_bounds__(Selector::policy.threads(), Selector::policy.blocks)

@@ -5,7 +5,7 @@
 #include "gantry/kernels/gemm/kernel.cuh"
 #include "gantry/ops/linear.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// y = f(x W^T + bias): a dense layer and its activation in one launch.
 template <linear_geometry G, class Function>

@@ -9,7 +9,7 @@
 #include "gantry/kernels/common/functions.cuh"
 #include "gantry/kernels/common/pack.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A matrix in memory: [lines][depth] if AlongDepth, else [depth][lines].
 template <bool AlongDepth>

@@ -10,7 +10,7 @@
 #include "gantry/base/math.hpp"
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Parts that a number is split into.
 constexpr int gemm_parts(gemm_math m) {

@@ -10,7 +10,7 @@
 #include "gantry/kernels/gemm/core.cuh"
 #include "gantry/kernels/gemm/operand.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// The packs of one operand that a thread moves per step.
 template <class Operand, int Lines, int Depth, int Threads>

@@ -7,7 +7,7 @@
 #include "gantry/kernels/optimizer/kernel.cuh"
 #include "gantry/ops/optimizer_step.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Adam and all that rides with it: one launch for a network.
 struct adam_and_copies {

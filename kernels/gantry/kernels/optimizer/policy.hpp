@@ -4,7 +4,7 @@
 
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Adam with an average holds five packs and their results: 128 registers a thread are enough, and
 /// four blocks a multiprocessor keep more bytes in flight than memory can deliver.

@@ -7,7 +7,7 @@
 
 #include "gantry/kernels/common/stream.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// The moving average and the bf16 copy of the weights that an update may write on its way.
 struct weight_copies {

@@ -5,7 +5,7 @@
 #include "gantry/kernels/penalty/policy.hpp"
 #include "gantry/kernels/penalty/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <class Selector, class Function>
 __global__ void __launch_bounds__(Selector{}().threads)

@@ -5,7 +5,7 @@
 #include "gantry/kernels/penalty/kernel.cuh"
 #include "gantry/ops/penalty.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 namespace detail {
 

@@ -4,7 +4,7 @@
 
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A kernel with a block per sample, or with few blocks over all numbers of a batch.
 struct penalty_policy {

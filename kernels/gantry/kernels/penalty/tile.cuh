@@ -9,7 +9,7 @@
 #include "gantry/kernels/common/stream.cuh"
 #include "gantry/kernels/penalty/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// *sum += share sum_i f(|g_i|^2), v_i = share f.factor(|g_i|^2) g_i.
 template <class Function>

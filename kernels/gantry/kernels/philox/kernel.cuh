@@ -5,7 +5,7 @@
 #include "gantry/kernels/philox/policy.hpp"
 #include "gantry/kernels/philox/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <class Selector, bool Aligned, class Body>
 __global__ void __launch_bounds__(Selector{}(Aligned).threads)

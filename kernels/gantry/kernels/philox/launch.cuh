@@ -5,7 +5,7 @@
 #include "gantry/kernels/philox/kernel.cuh"
 #include "gantry/ops/pointwise.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Numbers to draw: y[0 .. count - 1] from the beginning of a stream.
 struct draw {

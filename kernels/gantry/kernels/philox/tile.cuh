@@ -9,7 +9,7 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/kernels/common/stream.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A stream whose step may lie in device memory, so that a graph that is launched again draws
 /// other numbers.

@@ -5,7 +5,7 @@
 #include "gantry/kernels/pointwise/kernel.cuh"
 #include "gantry/ops/loss.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 namespace detail {
 

@@ -4,7 +4,7 @@
 
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 using pointwise_policy_selector = stream_policy_selector;
 

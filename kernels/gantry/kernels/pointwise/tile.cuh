@@ -6,7 +6,7 @@
 #include "gantry/kernels/common/reduce.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <class Function>
 struct activation_forward_body {

@@ -5,7 +5,7 @@
 #include "gantry/kernels/resample/policy.hpp"
 #include "gantry/kernels/resample/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 template <class Selector, class Body>
 __global__ void __launch_bounds__(Selector{}().threads)

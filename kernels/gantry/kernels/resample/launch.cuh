@@ -5,7 +5,7 @@
 #include "gantry/kernels/resample/kernel.cuh"
 #include "gantry/ops/resample.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 namespace detail {
 

@@ -4,7 +4,7 @@
 
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// A number per thread and turn: neighbouring threads have neighbouring channels, so that lines of
 /// memory are read whole although addresses jump from pixel to pixel.

@@ -9,7 +9,7 @@
 #include "gantry/kernels/resample/policy.hpp"
 #include "gantry/ops/kernel_fold.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Images of H x W x C, squares of Factor x Factor. Results are the small images'.
 template <int H, int W, int C, int Factor>

@@ -5,7 +5,7 @@
 #include "gantry/kernels/spectral_norm/policy.hpp"
 #include "gantry/kernels/spectral_norm/tile.cuh"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Tile: one of those of tile.cuh, Args: what it takes.
 template <class Selector, template <int> class Tile, class Args>

@@ -5,7 +5,7 @@
 #include "gantry/kernels/spectral_norm/kernel.cuh"
 #include "gantry/ops/spectral_norm.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 namespace detail {
 

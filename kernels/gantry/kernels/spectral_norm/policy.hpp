@@ -4,7 +4,7 @@
 
 #include "gantry/kernels/common/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 /// Blocks of the products with u and v, and of the passes over the matrix, all of one size because
 /// each of them adds up a vector first.

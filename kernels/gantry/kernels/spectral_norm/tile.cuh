@@ -10,7 +10,7 @@
 #include "gantry/kernels/common/stream.cuh"
 #include "gantry/kernels/spectral_norm/policy.hpp"
 
-namespace gantry::kernels {
+namespace gantry::inline v0::kernels {
 
 struct spectral_args {
   const float* weight;
