@@ -1,5 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <utility>
+
 #include "gantry/comm/in_process.hpp"
 
 #include "transport.hpp"
@@ -10,7 +13,11 @@ namespace {
 class threads final : public transport {
  public:
   gantry::comm::any_world world(const program_options& o) override {
-    return gantry::comm::in_process(ranks_of(o), o.threads);
+    auto health = patience_of(o.health);
+    // A round over threads may be long; who wants to hear of it says so.
+    if (!o.health.is_given) health.warn_after = 0;
+    return gantry::comm::in_process_world(
+        ranks_of(o), std::make_shared<gantry::thread_pool>(o.threads), std::move(health));
   }
 };
 

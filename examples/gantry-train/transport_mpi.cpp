@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <functional>
+#include <memory>
+#include <utility>
 
 #include "gantry/comm/launcher.hpp"
 #include "gantry/comm/mpi.hpp"
@@ -29,8 +31,9 @@ class mpi_transport final : public transport {
     const int cores = thread_pool(0).threads();
     const int threads = o.threads > 0 ? o.threads : std::max(1, cores / mpi_.local_size());
     // Workers wait while the server draws and scores; who waits for a worker is the server.
-    comm::mpi_patience patience{.warn_after = leads() ? 5.0 : 300.0};
-    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), patience);
+    comm::patience health = patience_of(o.health);
+    if (!leads()) health.warn_after = std::max(300.0, 2 * health.warn_after);
+    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), std::move(health));
   }
   int nodes_here(const program_options&) const override { return mpi_.local_size(); }
   void in_turns(const std::function<void()>& work) override {
