@@ -453,6 +453,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(turn - 60, 100)));
       if (!gone_) look_for_failures();
       look_for_losses();
+      if (gone_ && pulse_ != nullptr) pulse_->listen();  // its thread has ended
       const double late = seconds_now() - started;
       if (patience_->give_up_after > 0 && late > patience_->give_up_after)
         throw error(describe_late(what, late).sentence() +

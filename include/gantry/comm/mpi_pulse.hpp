@@ -51,7 +51,16 @@ class mpi_pulse {
   }
   mpi_pulse(const mpi_pulse&) = delete;
   mpi_pulse& operator=(const mpi_pulse&) = delete;
-  ~mpi_pulse() { stop(); }
+  /// What has not left by then is left to MPI.
+  ~mpi_pulse() {
+    stop();
+    const std::lock_guard calls(mpi_calls());
+    for (auto& w : way_) {
+      int is_done = 1;
+      if (w->request != MPI_REQUEST_NULL) MPI_Test(&w->request, &is_done, MPI_STATUS_IGNORE);
+      if (is_done == 0) static_cast<void>(w.release());
+    }
+  }
 
   /// Where this rank is; on its own thread.
   void enter_iteration(std::uint32_t iteration) {
@@ -91,7 +100,7 @@ class mpi_pulse {
     const std::lock_guard lock(mutex_);
     way_[static_cast<std::size_t>(rank)]->is_closed = true;
   }
-  /// Says nothing more. What has not left by then is left to MPI.
+  /// Says nothing more, and hears only by listen().
   void stop() {
     {
       const std::lock_guard lock(mutex_);
@@ -99,15 +108,6 @@ class mpi_pulse {
     }
     wake_.notify_one();
     if (thread_.joinable()) thread_.join();
-    const std::lock_guard calls(mpi_calls());
-    for (auto& w : way_) {
-      if (w && w->request != MPI_REQUEST_NULL) {
-        int is_done = 0;
-        MPI_Test(&w->request, &is_done, MPI_STATUS_IGNORE);
-        if (is_done == 0) static_cast<void>(w.release());
-      }
-    }
-    way_.clear();
   }
   /// Takes what has come; also after stop().
   void listen() {
