@@ -83,6 +83,8 @@ comm::patience patience_of(const health_options& o) {
   return {.warn_after = o.patience,
           .signs_every = std::min(o.patience / 8, 1.0),
           .then = o.when_late == "wait" ? comm::when_late::wait : comm::when_late::drop,
+          // --when-late save ends the whole job.
+          .end_silent = o.when_late == "drop",
           .on_lost = [](rank_t) { ++lost_ranks; }};
 }
 

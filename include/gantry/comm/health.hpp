@@ -31,6 +31,9 @@ struct patience {
   double give_up_after{0};  ///< seconds until the wait ends in an error; 0: never
   double signs_every{0.6};  ///< seconds between signs of life where ranks are processes
   when_late then{when_late::wait};  ///< on rank 0, `warn_after` seconds after the last sign of work
+  /// Over MPI, whose end waits for all processes: at last kill those of ranks that are lost and
+  /// have stayed silent, if they are on the machine of rank 0.
+  bool end_silent{false};
   /// Gets the sentence of a warning.
   std::function<void(const std::string&)> warn = [](const std::string& sentence) {
     std::fprintf(stderr, "gantry: %s\n", sentence.c_str());

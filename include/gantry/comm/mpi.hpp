@@ -27,8 +27,7 @@ using mpi_patience = patience;
 
 /// The first `size` processes of MPI_COMM_WORLD; every process of it makes the same worlds in the
 /// same order. run() calls f on the calling thread, once per process; processes outside return at
-/// once. Where `health` says that late ranks are dropped, rank 0 ends at last those that have
-/// stayed silent on its own machine.
+/// once.
 class mpi_world {
  public:
   using communicator_type = mpi_communicator;
@@ -103,7 +102,7 @@ class mpi_world {
     }
     if (comm.is_lost() || !comm.lost_ranks().empty()) {
       for (detail::mpi_group* group : {&data, &notices, &signs}) group->forget();
-      if (comm.rank() == 0) end_silent(comm.lost_ranks(), *pulse);
+      if (comm.rank() == 0 && patience_.end_silent) end_silent(comm.lost_ranks(), *pulse);
     }
     // Nobody waits for what a lost rank did.
     if (failure && !comm.is_lost()) std::rethrow_exception(failure);
