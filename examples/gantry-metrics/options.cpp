@@ -8,8 +8,10 @@
 #include "gantry/base/error.hpp"
 
 #include "features/feature_networks.hpp"
+#include "gantry-data/published_sets.hpp"
 #include "gantry-train/checks.hpp"
 #include "gantry-train/settings.hpp"
+#include "gantry-train/transport.hpp"
 #include "options.hpp"
 
 namespace {
@@ -41,7 +43,7 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
   app.add_option("--images", o.images,
                  "score images: a folder, .zip, .tar, .npz, .npy, or .bin as CIFAR-10 has them");
   app.add_option("--data", o.data,
-                 "real images: fashion-mnist, mnist, cifar10, cifar100, or a path as for --images")
+                 "real images: " + published_names(", ") + ", or a path as for --images")
       ->required();
   app.add_option("--data-dir", o.data_dir, "folder of the published files of --data");
   app.add_option("--split", o.split, "part of a published set")
@@ -58,8 +60,10 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
       ->check(from_to(std::size_t{0}, most));
   app.add_option("--reference", o.reference, "real images, from the first on; 0: all")
       ->check(from_to(std::size_t{0}, most));
-  app.add_option("--is-splits", o.is_splits, "parts of the Inception score")
-      ->check(from_to(1, 1 << 20));
+  app.add_option("--is-splits", o.is_splits,
+                 "parts of the Inception score; 0: 10 of images, 1 of a generator as gantry-train "
+                 "logs it")
+      ->check(from_to(0, 1 << 20));
   app.add_option("--kid-subsets", o.kid_subsets, "subsets of KID")->check(from_to(1, 1 << 20));
   app.add_option("--kid-size", o.kid_size, "samples in a subset of KID")
       ->check(from_to(std::size_t{2}, most));
@@ -68,6 +72,14 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
   app.add_option("--json", o.json, "file for all figures and what they depend on");
   app.add_option("--cache", o.cache,
                  "folder for features of real images; default: the user's cache, none: keep none");
+  app.add_option("--transport", o.transport,
+                 "what carries the shares of the workers: threads of this process, or mpi between "
+                 "those that mpirun has started")
+      ->envname("GANTRY_METRICS_TRANSPORT")  // a run may need another one than its scores
+      ->check(one_of(transport::names()));
+  app.add_option("--workers", o.workers, "nodes of --transport threads, each with a share")
+      ->envname("GANTRY_METRICS_WORKERS")
+      ->check(from_to(1, 1024));
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
   app.add_flag("--quiet", o.quiet, "no table and no notes");
   add_config_flag(app);
@@ -75,6 +87,10 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
   if (!given) return std::nullopt;
   o.given = std::move(*given);
   require_one_source(app);
+  if (o.transport != "threads" && app.count("--workers") > 0)
+    throw usage_error("--workers was expected with --transport threads and came with " +
+                      o.transport + "; leave it out, there are as many as mpirun starts with -n");
+  if (o.is_splits == 0) o.is_splits = o.images.empty() ? 1 : 10;
   check_feature_network(o.features);
   if (o.wants("tstr") && o.checkpoint.empty())
     throw usage_error(
