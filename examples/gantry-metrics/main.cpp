@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -15,8 +17,8 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/any.hpp"
 #include "gantry/io/file.hpp"
-#include "gantry/train/data_hash.hpp"
 
+#include "comparison.hpp"
 #include "figures.hpp"
 #include "gantry-train/job.hpp"
 #include "gantry-train/scores.hpp"
@@ -29,63 +31,6 @@
 namespace {
 
 using namespace gantry;
-
-/// What is scored, and what against.
-struct comparison {
-  program_options program;  ///< as gantry-train would have it, for a published set
-  bool published{false};
-  image_stream scored, real;
-  std::string real_hash;
-  data_sets sets;  ///< both parts of a published set, if a classifier of it is needed
-};
-
-void require_published(const metrics_options& o, const comparison& c, const char* what) {
-  if (!c.published)
-    throw usage_error(std::string(what) +
-                      " was expected with a published set with labels as --data (" +
-                      published_names(", ") + ") and came with " + o.data +
-                      "; name such a set or other --features and --metrics");
-}
-
-std::shared_ptr<const data::image_set> real_images(const metrics_options& o, comparison& c) {
-  if (!c.published) return std::make_shared<const data::image_set>(read_image_path(o.data));
-  const bool train = o.split == "train";
-  if (o.features != "lenet" && !o.wants("tstr"))
-    return std::make_shared<const data::image_set>(
-        chosen_data(c.program).read(o.data_dir, train ? data::split::train : data::split::test));
-  // As gantry-train scores: real images go the same way as generated ones.
-  const hwc shape = o.checkpoint.empty() ? chosen_data(c.program).image : c.scored.shape;
-  require_fitting_images(c.program, shape);
-  c.sets = load_data(c.program, shape);
-  return train ? c.sets.train : c.sets.test;
-}
-
-/// As one node computes, with so many threads.
-comparison read_images(const metrics_options& o, int threads) {
-  metrics_options own = o;
-  own.threads = threads;
-  comparison c;
-  c.program.data = o.data;
-  c.program.data_dir = o.data_dir;
-  c.program.threads = threads;
-  c.program.outdir.clear();
-  c.published = is_published(c.program);
-  if (o.features == "lenet") require_published(o, c, "--features lenet");
-  if (o.wants("tstr")) require_published(o, c, "--metrics tstr");
-  c.scored = o.checkpoint.empty()
-                 ? stream_of(std::make_shared<const data::image_set>(read_image_path(o.images)),
-                             o.samples, "--samples")
-                 : generated_stream(own);
-  if (o.wants("tstr") && c.scored.classes == 0)
-    throw usage_error(
-        "--metrics tstr was expected with a generator that is asked for labels and "
-        "came with " +
-        c.scored.description + "; leave it out");
-  const auto set = real_images(o, c);
-  c.real_hash = train::data_sha256(*set);
-  c.real = stream_of(set, o.reference, "--reference");
-  return c;
-}
 
 double train_on_synthetic(const comparison& c, const std::vector<float>& images) {
   std::vector<std::uint8_t> labels;
@@ -159,6 +104,15 @@ figures score_share(const metrics_options& o, const comparison& c, const scoring
   return f;
 }
 
+/// Before the work and not after it. A cache that is there may be one to read only.
+void require_places(const metrics_options& o) {
+  if (o.json.has_parent_path()) io::require_writable_directory(o.json.parent_path(), "--json");
+  std::error_code unreadable;
+  if (o.cache != "none" && o.cache != "default" &&
+      !std::filesystem::is_directory(o.cache, unreadable))
+    io::require_writable_directory(o.cache, "--cache");
+}
+
 int run(const metrics_options& o, transport& job) {
   const auto begin = std::chrono::steady_clock::now();
   const bool speaks = job.leads() && !o.quiet;
@@ -167,13 +121,12 @@ int run(const metrics_options& o, transport& job) {
   };
   for (const setting& s : o.given)
     if (s.from != "the command line") note("setting: " + described(s));
-  if (job.leads() && o.json.has_parent_path())
-    io::require_writable_directory(o.json.parent_path(), "--json");
+  if (job.leads()) require_places(o);
   const int nodes_here = o.transport == "threads" ? o.workers : 1;
   comm::any_world world = job.world_of(nodes_here, o.threads);
   const int threads =
       o.transport == "threads" ? threads_of(o, nodes_here) : world.pool()->threads();
-  comparison c = read_images(o, threads);
+  comparison c = read_comparison(o, threads);
   std::vector<scoring_node> nodes;
   job.in_turns([&] { nodes = make_nodes(o, c, nodes_here, note); });  // who comes first trains
   figures f;

@@ -18,26 +18,8 @@ namespace {
 
 using gantry::usage_error;
 
-void require_one_source(const CLI::App& app) {
-  const std::size_t sources = app.count("--run") + app.count("--images");
-  if (sources != 1)
-    throw usage_error("one of --run, --checkpoint and --images was expected and " +
-                      std::to_string(sources) + " found; name what is to be scored");
-}
-
-}  // namespace
-
-bool metrics_options::wants(const char* metric) const {
-  return std::ranges::find(metrics, metric) != metrics.end();
-}
-
-std::optional<metrics_options> parse_options(int argc, const char* const* argv) {
-  metrics_options o;
-  CLI::App app{"Scores generated images against a data set in the features of a network.",
-               "gantry-metrics"};
-  app.get_formatter()->column_width(30);
-  app.option_defaults()->always_capture_default();
-  app.set_version_flag("--version", "gantry-metrics 0.1.0");
+/// Images that are scored, and those that they are compared with.
+void add_source_flags(CLI::App& app, metrics_options& o) {
   app.add_option("--run,--checkpoint", o.checkpoint,
                  "score the generator of a run of gantry-train, or of one of its checkpoints");
   app.add_option("--images", o.images,
@@ -49,6 +31,9 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
   app.add_option("--split", o.split, "part of a published set")
       ->envname("GANTRY_METRICS_SPLIT")  // gantry-train's is about workers
       ->check(one_of({"train", "test"}));
+}
+
+void add_figure_flags(CLI::App& app, metrics_options& o) {
   app.add_option("--features", o.features, std::string("network: ") + feature_network_texts);
   app.add_option("--metrics", o.metrics, "figures, with commas between them")
       ->envname("GANTRY_METRICS_FIGURES")  // gantry-train's is what it computes on the way
@@ -69,6 +54,9 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
       ->check(from_to(std::size_t{2}, most));
   app.add_option("--seed", o.seed, "of latents")
       ->check(from_to(std::uint64_t{0}, std::uint64_t{1} << 62));
+}
+
+void add_machine_flags(CLI::App& app, metrics_options& o) {
   app.add_option("--json", o.json, "file for all figures and what they depend on");
   app.add_option("--cache", o.cache,
                  "folder for features of real images; default: the user's cache, none: keep none");
@@ -82,6 +70,31 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
       ->check(from_to(1, 1024));
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
   app.add_flag("--quiet", o.quiet, "no table and no notes");
+}
+
+void require_one_source(const CLI::App& app) {
+  const std::size_t sources = app.count("--run") + app.count("--images");
+  if (sources != 1)
+    throw usage_error("one of --run, --checkpoint and --images was expected and " +
+                      std::to_string(sources) + " found; name what is to be scored");
+}
+
+}  // namespace
+
+bool metrics_options::wants(const char* metric) const {
+  return std::ranges::find(metrics, metric) != metrics.end();
+}
+
+std::optional<metrics_options> parse_options(int argc, const char* const* argv) {
+  metrics_options o;
+  CLI::App app{"Scores generated images against a data set in the features of a network.",
+               "gantry-metrics"};
+  app.get_formatter()->column_width(30);
+  app.option_defaults()->always_capture_default();
+  app.set_version_flag("--version", "gantry-metrics 0.1.0");
+  add_source_flags(app, o);
+  add_figure_flags(app, o);
+  add_machine_flags(app, o);
   add_config_flag(app);
   auto given = parse_or_print_help(app, argc, argv, "gantry-metrics");
   if (!given) return std::nullopt;
