@@ -5,8 +5,6 @@
 #include <filesystem>
 #include <string_view>
 
-#include "gantry/data/cifar.hpp"
-#include "gantry/data/mnist.hpp"
 #include "gantry/data/transform.hpp"
 #include "gantry/train/data_hash.hpp"
 
@@ -16,21 +14,6 @@
 namespace {
 
 using namespace gantry;
-
-const std::array<data_choice, 4>& choices() {
-  static const std::array<data_choice, 4> all{
-      {{"fashion-mnist", {28, 28, 1}, 10, data::fashion_mnist, data::debian_fashion_mnist},
-       {"mnist", {28, 28, 1}, 10, data::mnist, ""},
-       {"cifar10", {32, 32, 3}, 10, data::cifar10, ""},
-       {"cifar100",
-        {32, 32, 3},
-        100,
-        [](const std::filesystem::path& dir, data::split part) {
-          return data::cifar100(dir, part);
-        },
-        ""}}};
-  return all;
-}
 
 /// Published files that have the names and sizes of others', by data_sha256.
 struct published {
@@ -88,23 +71,12 @@ data_sets load_own(const program_options& o, hwc image) {
 
 }  // namespace
 
-bool is_published(const program_options& o) {
-  return std::ranges::find(choices(), o.data, &data_choice::name) != choices().end();
-}
+bool is_published(const program_options& o) { return find_published(o.data) != nullptr; }
 
-const data_choice& chosen_data(const program_options& o) {
-  return *std::ranges::find(choices(), o.data, &data_choice::name);
-}
-
-std::string published_names(const char* between) {
-  std::string names;
-  for (const data_choice& choice : choices()) names += (names.empty() ? "" : between) + choice.name;
-  return names;
-}
+const published_set& chosen_data(const program_options& o) { return *find_published(o.data); }
 
 std::string data_complaint(const std::string& text) {
-  if (std::ranges::find(choices(), text, &data_choice::name) != choices().end() || is_there(text))
-    return {};
+  if (find_published(text) || is_there(text)) return {};
   return "expected one of " + published_names(", ") +
          " or the path of a folder or file of images, found \"" + text + "\"";
 }
@@ -142,7 +114,7 @@ void require_fitting_images(const program_options& o, hwc image) {
 
 data_sets load_data(const program_options& o, hwc image) {
   if (!is_published(o)) return load_own(o, image);
-  const data_choice& choice = chosen_data(o);
+  const published_set& choice = chosen_data(o);
   const auto read = [&](data::split part) {
     return std::make_shared<const data::image_set>(choice.read(o.data_dir, part));
   };

@@ -282,15 +282,11 @@ void add_output_flags(CLI::App& app, program_options& o) {
 }
 
 /// One sentence for a command line that cannot be read.
-std::string explanation(const CLI::App& app, const CLI::ParseError& e) {
+std::string explanation(const CLI::ParseError& e) {
   const std::string text = e.what();
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&e))
     return text.substr(0, text.find(':')) + " was expected to come once, with one value";
-  if (!dynamic_cast<const CLI::ExtrasError*>(&e))
-    return text + "; gantry-train --help describes the flags";
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app.get_options()) flags.push_back(option->get_name());
-  return text + "; valid flags: " + joined(flags, " ");
+  return text + "; gantry-train --help describes the flags";
 }
 
 }  // namespace
@@ -314,7 +310,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   try {
     o.given = parse_layers(app, argc, argv);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0) throw usage_error(explanation(app, e));
+    if (e.get_exit_code() != 0) throw usage_error(explanation(e));
     app.exit(e);
     return std::nullopt;
   }

@@ -24,6 +24,9 @@ class transport {
   [[nodiscard]] virtual bool leads() const { return true; }
   /// @throws gantry::usage_error if there are not as many ranks as the strategy needs
   [[nodiscard]] virtual gantry::comm::any_world world(const program_options& o) = 0;
+  /// For programs without strategies: all processes of the job, or `nodes` of this one.
+  /// @throws gantry::usage_error for less than 1
+  [[nodiscard]] virtual gantry::comm::any_world world_of(int nodes, int threads) = 0;
   /// How many nodes of the run share this machine's memory.
   [[nodiscard]] virtual int nodes_here(const program_options& o) const { return ranks_of(o); }
   /// Does `work` in each process: first in the one that leads, then in one of each machine, then in
