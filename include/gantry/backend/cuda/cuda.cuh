@@ -12,6 +12,7 @@
 #include "gantry/kernels/batch_norm/launch.cuh"
 #include "gantry/kernels/conv2d/launch.cuh"
 #include "gantry/kernels/gemm/launch.cuh"
+#include "gantry/kernels/labels/launch.cuh"
 #include "gantry/kernels/optimizer/launch.cuh"
 #include "gantry/kernels/penalty/launch.cuh"
 #include "gantry/kernels/philox/launch.cuh"
