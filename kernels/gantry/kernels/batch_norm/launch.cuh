@@ -15,23 +15,8 @@ template <hwc Shape, class Body>
 void start_channel_sums(const context& c, int n, const Body& body,
                         std::size_t reserved = 2 * Shape.c) {
   using selector = channel_policy_selector<Shape.c>;
-  constexpr channel_policy policy = selector{}();
-  constexpr int groups = ceil_div(Shape.c, policy.channels);
-  constexpr std::size_t of_block = Body::sums * groups * policy.channels;
-  const int rows = n * Shape.pixels();
-  if (rows == 0) return;
-  expects(c.partial_count >= reserved + of_block && c.ticket_count >= groups,
-          "Sums per channel need scratch for two numbers per sum and channel, found less; make the "
-          "context's scratch larger.");
-  const int wanted = ceil_div(rows, policy.lines() * policy.rows);
-  const int allowed = c.multiprocessors * policy.blocks_per_multiprocessor / groups;
-  const auto room = static_cast<int>(
-      std::min<std::size_t>((c.partial_count - reserved) / of_block, std::size_t{1} << 16));
-  const int blocks = std::max(1, std::min({wanted, allowed, room}));
-  start(c, channel_sums_kernel<selector, Body>,
-        {dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(groups)),
-         static_cast<unsigned>(policy.threads)},
-        {body, rows, Shape.c, c.partials + reserved, c.tickets});
+  start_columns<selector>(c, channel_sums_kernel<selector, Body>, body, n * Shape.pixels(), Shape.c,
+                          reserved);
 }
 
 template <class Body>

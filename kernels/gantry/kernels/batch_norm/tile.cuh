@@ -1,64 +1,14 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sums per channel in two stages of fixed order, and the passes that use them.
+// Sums per channel (common/columns.cuh), and the passes that use them.
 #pragma once
 
 #include "gantry/kernels/batch_norm/policy.hpp"
 #include "gantry/kernels/common/columns.cuh"
-#include "gantry/kernels/common/reduce.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
 namespace gantry::inline v0::kernels {
-
-/// A body has the number of its `sums`, add(row, channel, sums), which adds to as many floats, and
-/// finish(channel, terms).
-template <class Body>
-struct channel_args {
-  Body body;
-  int rows, channels;
-  float* partials;    ///< [group of channels][block][sums][channels of a block]
-  unsigned* tickets;  ///< [group of channels]
-};
-
-/// A block adds up its rows, the last block of a group of channels the blocks' sums.
-template <int Threads, int Channels, int Sums>
-struct channel_tile {
-  static constexpr int lines = Threads / Channels;
-
-  struct shared_storage {
-    channel_terms<Sums> sums[lines][Channels];
-    bool is_last;
-  };
-
-  template <class Body>
-  __device__ void operator()(const channel_args<Body>& a, shared_storage& shared) const {
-    const int lane = static_cast<int>(threadIdx.x) % Channels;
-    const int line = static_cast<int>(threadIdx.x) / Channels;
-    const int channel = static_cast<int>(blockIdx.y) * Channels + lane;
-    const bool is_channel = channel < a.channels;
-    const int blocks = static_cast<int>(gridDim.x);
-    float sums[Sums] = {};
-    if (is_channel)
-      for (int row = static_cast<int>(blockIdx.x) * lines + line; row < a.rows;
-           row += blocks * lines)
-        a.body.add(row, channel, sums);
-    const auto mine = over_lines(terms_of(sums), lane, line, shared.sums);
-    const auto partial = [&](int block, int which) -> float& {
-      const int group = static_cast<int>(blockIdx.y) * blocks + block;
-      return a.partials[(group * Sums + which) * Channels + lane];
-    };
-    if (line == 0)
-      for (int k = 0; k < Sums; ++k)
-        partial(static_cast<int>(blockIdx.x), k) = static_cast<float>(mine.v[k]);
-    if (!is_last_block(a.tickets + blockIdx.y, gridDim.x, shared.is_last)) return;
-    channel_terms<Sums> some{};
-    for (int block = line; block < blocks; block += lines)
-      for (int k = 0; k < Sums; ++k) some.v[k] += partial(block, k);
-    const auto all = over_lines(some, lane, line, shared.sums);
-    if (line == 0 && is_channel) a.body.finish(channel, all);
-  }
-};
 
 /// Mean and variance of the batch. Numbers are taken relative to the channel's first one, so that
 /// a large mean does not swallow a small variance.
