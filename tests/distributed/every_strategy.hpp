@@ -19,6 +19,7 @@
 #include "gantry/dist/label_parallel.hpp"
 #include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/output_aggregation.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/nn/layers.hpp"
@@ -50,6 +51,7 @@ struct run_settings {
   std::map<int, int> stops{};  ///< worker -> round
   observed::observer seen{};
   std::function<void(int, std::uint32_t, std::span<float>)> draw{};  ///< of worker n = 1, 2, ...
+  std::function<void(rank_t, const arena_bytes&)> measured{};        ///< called by all ranks
 };
 
 /// All networks of all ranks that came to the end, by rank and name.
@@ -66,6 +68,7 @@ outcome train(const typename S::config& config, const run_settings& s) {
     oracle b;
     const auto keep = [&](auto& role) {
       const std::lock_guard lock(guard);
+      if (s.measured) s.measured(comm.rank(), dist::measured_memory(b.meter()));
       role.visit_networks([&](const std::string& name, auto& state) {
         const auto values = state.values();
         auto& kept = out[std::to_string(comm.rank()) + "/" + name];
