@@ -9,6 +9,7 @@
 
 #include "checks.hpp"
 #include "data_sets.hpp"
+#include "device_options.hpp"
 #include "options.hpp"
 #include "settings.hpp"
 #include "transport.hpp"
@@ -227,7 +228,7 @@ void add_machine_flags(CLI::App& app, program_options& o) {
                  "WORKER@ITERATION: this worker stops for good (may be repeated)");
   app.add_option("--transport", o.transport, "what carries messages")
       ->check(one_of(transport::names()));
-  app.add_option("--device", o.device, "where networks run")->check(one_of({"cpu"}));
+  add_device_flags(app, o);
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
 }
 
@@ -318,7 +319,10 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
       config_text(app, o.given, {"resume", "sample", "from", "overwrite", "dry-run", "npy"});
   o.model_given = app.count("--model") > 0;
   for (const model_info& m : models)
-    if (m.name == o.model) use_model(app, m, o);
+    if (m.name == o.model) {
+      use_model(app, m, o);
+      resolve_device(m, o);
+    }
   resolve_data(app, o);
   require_effect(app, o);
   require_origin(o);
@@ -343,6 +347,7 @@ gantry::io::json::object configuration(const program_options& o) {
                              {"ema", shortest(o.ema)}};
   if (!o.attribute.empty()) c.set("attribute", o.attribute);
   if (o.strategy.has_server()) c.set("partition", o.partition);
+  if (o.precision != "fp32") c.set("precision", o.precision);
   if (o.penalty) c.set("penalty", shortest(*o.penalty));
   if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
   if (!o.init_generator.empty()) c.set("init_generator", gantry::io::sha256_file(o.init_generator));

@@ -24,6 +24,7 @@ struct model_info {
   std::string objective;  ///< its own, or empty: chosen by --loss
   gantry::models::recommended settings;
   bool has_settings{false}, has_penalties{false};
+  bool on_cuda{false};  ///< this build has it for --device cuda, too
 };
 
 /// What the flags of gantry-train say, checked and resolved.
@@ -39,7 +40,7 @@ struct program_options {
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
   std::string metrics{"fid"};
-  std::string device{"cpu"};
+  std::string device{"cpu"}, precision{"fp32"};
   std::string transport{"threads"};
   std::string resume;
   std::string from;  ///< where --sample finds a checkpoint
@@ -64,6 +65,7 @@ struct program_options {
   gantry::data::partition_spec split;   ///< what `partition` says
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
+  std::optional<int> local_rank;      ///< of a process with one rank, among those of its machine
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 
   std::vector<std::string> scores{"fid", "is"};  ///< figures of a score

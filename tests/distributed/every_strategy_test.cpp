@@ -103,7 +103,7 @@ TEST_CASE("every strategy: what nodes take from their backend is planned, part b
   for (const every::strategy_run& run : every::all()) {
     INFO(run.name);
     int nodes = 0;
-    run_settings s{.draw = draw_noise};
+    run_settings s{.draw = canary::draw};
     s.measured = [&](rank_t rank, const arena_bytes& found) {
       const arena_bytes& plan = rank == 0 ? run.plan.lead_arenas : run.plan.worker_arenas;
       CHECK(found.parameters == plan.parameters);
