@@ -10,6 +10,7 @@
 #include "gantry/dist/label_parallel.hpp"
 #include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/output_aggregation.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/nn/layers.hpp"
@@ -53,6 +54,10 @@ class keeper {
       keep(rank, name, values.buffers);
     });
   }
+  void tell_memory(const run_settings& s, rank_t rank, const memory_meter& meter) {
+    const std::lock_guard lock(guard_);
+    if (s.measured) s.measured(rank, dist::measured_memory(meter));
+  }
   outcome take() { return std::move(kept_); }
 
  private:
@@ -76,6 +81,7 @@ outcome train(const typename S::config& config, const run_settings& s) {
       std::vector<float> images(2 * image_values);
       server.sample(std::vector<float>(2 * 4, 0.5f), images);
       kept.keep_networks(0, server);
+      kept.tell_memory(s, 0, b.meter());
       return kept.keep(0, "images", images);
     }
     const rank_t n = comm.rank();
@@ -90,6 +96,7 @@ outcome train(const typename S::config& config, const run_settings& s) {
       if (worker.round(comm, static_cast<std::uint32_t>(i)) != order::train) break;
     }
     kept.keep_networks(n, worker);
+    kept.tell_memory(s, n, b.meter());
   });
   return kept.take();
 }

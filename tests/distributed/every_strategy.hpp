@@ -16,6 +16,7 @@
 #include "gantry/comm/any.hpp"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/node_memory.hpp"
 
 #include "support/observed_world.hpp"
 
@@ -35,6 +36,7 @@ struct run_settings {
   observed::observer seen{};
   std::function<void(int, std::uint32_t, std::span<float>)> draw{};  ///< of worker n = 1, 2, ...
   std::function<comm::any_world(int ranks, int threads)> make = make_in_process;
+  std::function<void(rank_t, const arena_bytes&)> measured{};  ///< called by all ranks
 };
 
 /// Bits of all networks of all ranks of this process that came to the end, as "rank/name", and of

@@ -99,6 +99,25 @@ TEST_CASE("every strategy: planned memory in parts") {
   }
 }
 
+TEST_CASE("every strategy: what nodes take from their backend is planned, part by part") {
+  for (const every::strategy_run& run : every::all()) {
+    INFO(run.name);
+    int nodes = 0;
+    run_settings s{.draw = canary::draw};
+    s.measured = [&](rank_t rank, const arena_bytes& found) {
+      const arena_bytes& plan = rank == 0 ? run.plan.lead_arenas : run.plan.worker_arenas;
+      CHECK(found.parameters == plan.parameters);
+      CHECK(found.gradients == plan.gradients);
+      CHECK(found.optimizer_state == plan.optimizer_state);
+      CHECK(found.activations == plan.activations);
+      CHECK(found.messages == 0);
+      ++nodes;
+    };
+    (void)run.train(s);
+    CHECK(nodes == 1 + s.workers);
+  }
+}
+
 TEST_CASE("a private sample that is in a message is found, however it is written") {
   using canary::constant;
   using canary::pattern;
