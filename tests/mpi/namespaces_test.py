@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 # pylint: disable=wrong-import-position
 from delayed_link import DelayedLink  # noqa: E402
-from gantry_train_mpi_test import MISSING  # noqa: E402
+from gantry_train_mpi_support import MISSING  # noqa: E402
 from gantry_train_support import (PATIENCE, ProgramTest, command, lines,  # noqa: E402
                                   manifest_hash)
 

@@ -29,10 +29,11 @@ if REPETITIONS < 1:
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 # pylint: disable=wrong-import-position
-from gantry_train_mpi_test import MISSING, descendants, rank_of  # noqa: E402
+from gantry_train_mpi_support import MISSING, descendants, rank_of  # noqa: E402
 from gantry_train_support import MODEL, PROGRAM, lines, write_data  # noqa: E402
 
 RANKS = 4
+PATIENCE = 3  # seconds of --patience
 HANGS = 120  # seconds after which a job is said to hang
 SLICE = 0.1  # seconds, of which a slow rank may use a tenth
 KILLED, STOPPED, SLOW = "killed", "stopped", "slow"
@@ -44,7 +45,7 @@ class Job:
     def __init__(self, folder: Path, outdir: Path, **given):
         settings = {"data-dir": folder / "data", "model": MODEL, "workers": RANKS - 1, "batch": 4,
                     "threads": 1, "metrics": "none", "log-every": 1, "swap-every": "2it", "k": 2,
-                    "transport": "mpi", "outdir": outdir, **given}
+                    "transport": "mpi", "patience": PATIENCE, "outdir": outdir, **given}
         words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith("GANTRY_")}
@@ -193,6 +194,8 @@ def main() -> int:
     if MISSING:
         print(f"skipped: {MISSING}")
         return SKIPPED
+    for stop in (signal.SIGINT, signal.SIGTERM):  # ends with what is known so far
+        signal.signal(stop, signal.default_int_handler)
     draw, seconds = random.Random(1), {KILLED: [], STOPPED: [], SLOW: []}
     failures = []
     with tempfile.TemporaryDirectory(prefix="gantry-faults-") as name:
