@@ -19,6 +19,7 @@
 #include "data_sets.hpp"
 #include "folder_lock.hpp"
 #include "guarded.hpp"
+#include "job.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
 #include "run_folder.hpp"
@@ -194,7 +195,8 @@ int run(program_options o, transport& nodes) {
   data_sets sets = load_here(o, networks, nodes);
   std::vector<data::shard> shards =
       data::partition(sets.train, o.split, o.strategy.workers, o.seed);
-  io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
+  // Last, so that a refusal leaves no empty folder.
+  io::require_writable_directory(o.outdir, "--outdir");
   std::optional<folder_lock> alone;
   if (leads) alone.emplace(o.outdir);
 
@@ -247,17 +249,7 @@ int start(const program_options& o) {
     return static_cast<int>(exit_code::done);
   }
   const std::unique_ptr<transport> nodes = make_transport(o.transport);
-  bool ends_with_another = false;
-  const int code = guarded(program, [&] {
-    try {
-      return run(o, *nodes);
-    } catch (const rank_failed&) {
-      ends_with_another = true;  // which prints its reason and ends the job
-      return static_cast<int>(exit_code::failure);
-    }
-  });
-  if (code != static_cast<int>(exit_code::done) && !ends_with_another) nodes->end_all(code);
-  return code;
+  return guarded_job(program, *nodes, [&] { return run(o, *nodes); });
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct model_info {
 struct program_options {
   std::string data{"fashion-mnist"};
   std::filesystem::path data_dir, data_cache;
+  std::string attribute;  ///< of CelebA, which becomes the label
   std::string model{"dcgan28"};
   strategy_options strategy;
   std::string partition{"iid"};

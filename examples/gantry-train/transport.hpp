@@ -25,6 +25,9 @@ class transport {
   [[nodiscard]] virtual bool leads() const { return true; }
   /// @throws gantry::usage_error if there are not as many ranks as the strategy needs
   [[nodiscard]] virtual gantry::comm::any_world world(const program_options& o) = 0;
+  /// For programs without strategies: all processes of the job, or `nodes` of this one.
+  /// @throws gantry::usage_error for less than 1
+  [[nodiscard]] virtual gantry::comm::any_world world_of(int nodes, int threads) = 0;
   /// How many nodes of the run share this machine's memory.
   [[nodiscard]] virtual int nodes_here(const program_options& o) const { return ranks_of(o); }
   /// Of a process with one rank, among the ranks of its machine; nothing if all are in this

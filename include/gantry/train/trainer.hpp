@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -15,6 +16,7 @@
 
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/node_memory.hpp"
 #include "gantry/train/checkpoint.hpp"
 #include "gantry/train/checkpoint_folder.hpp"
 #include "gantry/train/phase_recorder.hpp"
@@ -69,6 +71,9 @@ struct run_result {
   std::string
       checkpoint_hash;  ///< SHA-256 of the last checkpoint's manifest; empty if none was written
   std::optional<scored_checkpoint> best;  ///< of the checkpoints with a score
+  /// Peaks of the nodes of this process by their backends' meters, so without messages; worker: of
+  /// the one with most.
+  arena_bytes lead_memory{}, worker_memory{};
 };
 
 /// Makes the backend of a rank on the thread that will use it; empty: on the world's thread pool,
@@ -120,6 +125,25 @@ class session {
       return B();
   }
 
+  /// Reads the meter of a node's backend when the node ends, however it does.
+  class memory_record {
+   public:
+    memory_record(session& all, arena_bytes& most, const B& b)
+        : all_(&all), most_(&most), backend_(&b) {}
+    memory_record(const memory_record&) = delete;
+    memory_record& operator=(const memory_record&) = delete;
+    ~memory_record() {
+      const arena_bytes found = dist::measured_memory(backend_->meter());
+      const std::lock_guard lock(all_->memory_guard_);
+      if (found.total() > most_->total()) *most_ = found;
+    }
+
+   private:
+    session* all_;
+    arena_bytes* most_;
+    const B* backend_;
+  };
+
   auto make_lead(B& b) {
     if constexpr (S::has_server)
       return typename S::template server<T, B>(b, common_, settings_, workers_);
@@ -130,6 +154,7 @@ class session {
   template <class C>
   void lead(C& comm) {
     B b = make_backend(0);
+    const memory_record memory(*this, result_.lead_memory, b);
     auto role = make_lead(b);
     set_up(b, comm, role, "");
     if constexpr (S::has_server)
@@ -185,6 +210,7 @@ class session {
     worker_type::begin(comm, sources_[index]);
     if (!live_.empty() && !live_[index]) return comm.leave();
     B b = make_backend(worker);
+    const memory_record memory(*this, result_.worker_memory, b);
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     const std::string suffix = "-" + std::to_string(worker);
     set_up(b, comm, role, suffix);
@@ -388,6 +414,7 @@ class session {
   std::int64_t images_{};  ///< real samples that workers have seen so far
   std::vector<bool> live_;
   run_result result_;
+  std::mutex memory_guard_;  ///< of the measured memory in it
   /// Outlives the ranks: if one fails, its folder goes only when no other writes into it any more.
   std::optional<checkpoint_writer> unfinished_;
 };

@@ -44,6 +44,7 @@ void instantiate(const context& c) {
   launch(c, ops::dropout<shape>{}, {});
   launch(c, ops::batch_norm_forward<shape>{}, {});
   launch(c, ops::batch_norm_backward<shape>{}, {});
+  launch(c, ops::batch_norm_second_order<shape>{}, {});
   launch(c, ops::channel_sum<shape>{}, {});
   launch(c, ops::image_batch<hwc{32, 32, 3}>{}, {});
   launch(c, ops::scaled_channel_sum<shape>{}, {});
