@@ -267,7 +267,7 @@ void run_experiment(const experiment_settings& settings, const std::string& mach
                       settings.key + "\"");
   }
   const experiment& e = *found;
-  io::require_writable_directory(settings.out);
+  io::require_writable_directory(settings.out, "--out");
   laboratory all(settings);
   for (const experiment_run& run : e.runs) all.options(e, run, 0);  // flags are checked first
   std::vector<measured_run> runs;

@@ -19,6 +19,9 @@ class threads final : public transport {
     return gantry::comm::in_process_world(
         ranks_of(o), std::make_shared<gantry::thread_pool>(o.threads), std::move(health));
   }
+  gantry::comm::any_world world_of(int nodes, int cores) override {
+    return gantry::comm::in_process(nodes, cores);
+  }
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "gantry/comm/launcher.hpp"
@@ -27,15 +28,13 @@ class mpi_transport final : public transport {
                         " processes, one for the server and one for each of --workers, found " +
                         std::to_string(mpi_.size()) + "; start mpirun with -n " +
                         std::to_string(ranks_of(o)));
-    // The processes of a machine share its cores.
-    const int cores = thread_pool(0).threads();
-    const int threads = o.threads > 0 ? o.threads : std::max(1, cores / mpi_.local_size());
-    // Workers wait while the server draws and scores; who waits for a worker is the server.
-    comm::patience health = patience_of(o.health);
-    if (!leads()) health.warn_after = std::max(300.0, 2 * health.warn_after);
-    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), std::move(health));
+    return make_world(o.threads, patience_of(o.health));
+  }
+  comm::any_world world_of(int, int wanted) override {
+    return make_world(wanted, comm::patience{});
   }
   int nodes_here(const program_options&) const override { return mpi_.local_size(); }
+  std::optional<int> local_rank() const override { return mpi_.local_rank(); }
   void in_turns(const std::function<void()>& work) override {
     const int place = mpi_.local_rank();
     const int own = leads() ? 0 : place == 0 ? 1 : 2;
@@ -47,6 +46,15 @@ class mpi_transport final : public transport {
   void end_all(int code) override { comm::mpi_environment::abort(code); }
 
  private:
+  comm::any_world make_world(int wanted, comm::patience health) {
+    // The processes of a machine share its cores.
+    const int cores = thread_pool(0).threads();
+    const int threads = wanted > 0 ? wanted : std::max(1, cores / mpi_.local_size());
+    // Workers wait while the server draws and scores; who waits for a worker is the server.
+    if (!leads()) health.warn_after = std::max(300.0, 2 * health.warn_after);
+    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), std::move(health));
+  }
+
   comm::mpi_environment mpi_;
 };
 

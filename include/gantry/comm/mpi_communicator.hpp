@@ -396,8 +396,8 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     if (gone_) return;
     gone_ = true;
     const std::vector<float> text(failure.begin(), failure.end());
-    for (rank_t r = 0; r < size_; ++r)
-      if (r != rank_) post(has_left_tag, text, r);
+    for (rank_t r = 0; r < size_; ++r)  // who is lost has been told, and may read nothing more
+      if (r != rank_ && !peer(r).is_lost) post(has_left_tag, text, r);
   }
   /// The last message of a rank carries the reason if it failed.
   void note_farewell(rank_t from, int count) {
