@@ -54,8 +54,9 @@ data_sets load_own(const program_options& o, hwc image) {
   require_elsewhere(o.outdir, o.data);
   std::filesystem::path cache = o.data_cache.empty() ? user_cache() : o.data_cache;
   if (cache.empty()) cache = o.outdir;
-  fitted_pictures own =
-      fit_pictures(o.data, {.image = image, .threads = o.threads, .quiet = o.quiet}, cache);
+  fitted_pictures own = fit_pictures(
+      o.data, {.image = image, .attribute = o.attribute, .threads = o.threads, .quiet = o.quiet},
+      cache);
   const data::packed_images& packed = own.packed;
   data_sets sets{.train = packed.images,
                  .classes = static_cast<int>(packed.header.classes),
@@ -81,11 +82,25 @@ std::string data_complaint(const std::string& text) {
 }
 
 void require_labels(const program_options& o, const data_sets& sets, int classes_of_networks) {
-  if (classes_of_networks == 0 || sets.classes > 0) return;
-  throw usage_error("--data was expected to have labels for " + o.model +
-                    ", which reads them, and " + o.data +
-                    " has none; put the images of each class into a folder of their own or use "
-                    "another --model");
+  const auto refuse = [&](const std::string& expected, const std::string& remedy) {
+    throw usage_error("--data was expected to have " + expected + ", and " + o.data + " has " +
+                      (sets.classes > 0 ? std::to_string(sets.classes) + " classes" : "none") +
+                      "; " + remedy);
+  };
+  const bool by_label = o.strategy.is<dist::label_parallel>();
+  if ((classes_of_networks > 0 || by_label) && sets.classes == 0)
+    refuse(
+        "labels for " + (by_label ? "--strategy label_parallel" : o.model) + ", which reads them",
+        "put the images of each class into a folder of their own or use another --" +
+            std::string(by_label ? "strategy" : "model"));
+  if (classes_of_networks > 0 && sets.classes != classes_of_networks)
+    refuse(std::to_string(classes_of_networks) + " classes for " + o.model +
+               ", which draws labels among so many",
+           "use a data set of as many classes or a --model without labels");
+  if (by_label && !is_published(o) && o.strategy.workers != sets.classes)
+    refuse("a class for each of " + std::to_string(o.strategy.workers) +
+               " workers of --strategy label_parallel",
+           "give --workers " + std::to_string(sets.classes));
 }
 
 void require_fitting_images(const program_options& o, hwc image) {

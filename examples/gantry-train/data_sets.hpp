@@ -42,5 +42,6 @@ void require_fitting_images(const program_options& o, gantry::hwc image);
 /// @throws gantry::data_error for files that are missing, damaged or those of another set
 data_sets load_data(const program_options& o, gantry::hwc image);
 
-/// @throws gantry::usage_error if networks that read labels are to train on a set without
+/// @throws gantry::usage_error if networks that read labels are to train on a set without, or on
+/// one of other classes, or a pair for each label on a set of more or fewer labels than workers
 void require_labels(const program_options& o, const data_sets& sets, int classes_of_networks);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "gantry/comm/launcher.hpp"
 #include "gantry/comm/mpi.hpp"
@@ -36,6 +37,7 @@ class mpi_transport final : public transport {
     return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), patience);
   }
   int nodes_here(const program_options&) const override { return mpi_.local_size(); }
+  std::optional<int> local_rank() const override { return mpi_.local_rank(); }
   void in_turns(const std::function<void()>& work) override {
     const int place = mpi_.local_rank();
     const int own = leads() ? 0 : place == 0 ? 1 : 2;

@@ -111,6 +111,21 @@ TEST_CASE("a run resumes without the worker that had stopped") {
   CHECK(part(9, "parts", true).checkpoint_hash == whole.checkpoint_hash);
 }
 
+TEST_CASE("a run says what its nodes held, and MD-GAN's server needs no more for more workers") {
+  const auto train_with = [](int workers) {
+    return train_toy({.iterations = 2}, workers, {.k = 2}, toy::noise_sources(8, 12));
+  };
+  const auto two = train_with(2), eight = train_with(8);
+  const strategy_plan plan =
+      md_gan::plan<toy::adam_gan, cpu, toy::noise_source>({.batch = 4}, {.k = 2}, 8);
+  for (const auto& run : {two, eight}) {
+    CHECK(run.lead_memory.total() == plan.lead_bytes - plan.lead_arenas.messages);
+    CHECK(run.worker_memory.total() == plan.worker_bytes - plan.worker_arenas.messages);
+    CHECK(run.lead_memory.parameters == plan.lead_arenas.parameters);
+    CHECK(run.worker_memory.optimizer_state == plan.worker_arenas.optimizer_state);
+  }
+}
+
 TEST_CASE("a requested stop saves what is done, and callbacks see every round") {
   const scratch_folder root;
   std::vector<std::uint32_t> seen;

@@ -9,9 +9,11 @@
 #include "gantry/concepts/augmentation.hpp"
 #include "gantry/concepts/loss.hpp"
 #include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/network_state.hpp"
 #include "gantry/ops/labels.hpp"
 #include "gantry/ops/loss.hpp"
 #include "gantry/ops/pointwise.hpp"
+#include "gantry/tensor/buffer.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -36,8 +38,8 @@ class judge {
         seed_(common.seed),
         loss_(common.topology.loss),
         network_(common.topology.discriminator),
-        params_(b.allocate(network_type::param_count)),
-        buffers_(b.allocate(network_type::buffer_count)),
+        params_(allocate_for(b, memory_use::parameters, network_type::param_count)),
+        buffers_(allocate_for(b, memory_use::parameters, network_type::buffer_count)),
         tape_(b, common.batch),
         loss_sum_(b.allocate(1)),
         heads_(b.allocate(head_elements(common.batch))) {

@@ -5,14 +5,26 @@
 #include <algorithm>
 #include <vector>
 
+#include "gantry/concepts/backend.hpp"
 #include "gantry/concepts/network.hpp"
 #include "gantry/concepts/optimizer.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/layer_slices.hpp"
 #include "gantry/ops/optimizer_step.hpp"
 #include "gantry/ops/pointwise.hpp"
+#include "gantry/tensor/buffer.hpp"
 
 namespace gantry::inline v0::dist {
+
+/// Memory whose use the backend's meter notes. By what it has counted and not by what was planned,
+/// so that one can be checked against the other.
+template <Backend B>
+typename B::buffer_type allocate_for(B& b, memory_use use, std::size_t count) {
+  const std::size_t before = b.meter().bytes();
+  typename B::buffer_type buffer = b.allocate(count);
+  b.meter().note(use, b.meter().bytes() - before);
+  return buffer;
+}
 
 /// A network with everything that training changes, one flat arena each: parameters, gradients,
 /// optimizer state, running statistics, and the average of the running statistics where the
@@ -35,11 +47,11 @@ class network_state {
   network_state(B& b, Net net, Opt opt)
       : network(std::move(net)),
         optimizer(std::move(opt)),
-        params_(b.allocate(Net::param_count)),
-        gradients_(b.allocate(Net::param_count)),
-        optimizer_state_(b.allocate(optimizer_count)),
-        buffers_(b.allocate(Net::buffer_count)),
-        average_buffers_(b.allocate(average_count)) {}
+        params_(allocate_for(b, memory_use::parameters, Net::param_count)),
+        gradients_(allocate_for(b, memory_use::gradients, Net::param_count)),
+        optimizer_state_(allocate_for(b, memory_use::optimizer_state, optimizer_count)),
+        buffers_(allocate_for(b, memory_use::parameters, Net::buffer_count)),
+        average_buffers_(allocate_for(b, memory_use::parameters, average_count)) {}
 
   /// Bytes that an object allocates.
   static constexpr std::size_t bytes() {

@@ -7,6 +7,7 @@
 
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/players.hpp"
+#include "gantry/tensor/buffer.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -23,6 +24,14 @@ constexpr arena_bytes node_memory(std::initializer_list<arena_bytes> networks,
   }
   all.activations = allocated;
   return all;
+}
+
+/// What a node has had from its backend at most. Messages lie on the host and are on no meter.
+inline arena_bytes measured_memory(const memory_meter& meter) {
+  const arena_bytes networks{.parameters = meter.noted(memory_use::parameters),
+                             .gradients = meter.noted(memory_use::gradients),
+                             .optimizer_state = meter.noted(memory_use::optimizer_state)};
+  return node_memory({networks}, meter.peak(), 0);
 }
 
 template <Topology T, Backend B>

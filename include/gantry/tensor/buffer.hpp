@@ -7,6 +7,7 @@
 #endif
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
@@ -31,6 +32,9 @@ constexpr std::size_t allocation_bytes(std::size_t count) {
   return round_up(count * sizeof(T), std::size_t{64});
 }
 
+/// What memory of a node is for, where its owner says so.
+enum class memory_use : std::size_t { parameters, gradients, optimizer_state };
+
 /// Counts what a backend has allocated; shared by the backend and its buffers.
 class memory_meter {
  public:
@@ -45,8 +49,18 @@ class memory_meter {
   [[nodiscard]] std::size_t peak() const { return peak_.load(); }
   [[nodiscard]] std::size_t allocations() const { return allocations_.load(); }
 
+  /// Notes what counted bytes are for. A note stays when they are freed: networks live as long as
+  /// their node.
+  void note(memory_use use, std::size_t bytes) const {
+    noted_[static_cast<std::size_t>(use)].fetch_add(bytes);
+  }
+  [[nodiscard]] std::size_t noted(memory_use use) const {
+    return noted_[static_cast<std::size_t>(use)].load();
+  }
+
  private:
   std::atomic<std::size_t> bytes_{0}, peak_{0}, allocations_{0};
+  mutable std::array<std::atomic<std::size_t>, 3> noted_{};
 };
 
 /// Zero-filled host memory on a cache-line boundary; move-only. From 2 MiB on it lies on a huge
