@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -97,6 +98,24 @@ TEST_CASE("cuda: an error names the op and its shapes") {
   const device_error e("cudaMalloc", "cudaErrorX", "no reason");
   CHECK(e.during("fill of 9 numbers").what() ==
         std::string("cudaMalloc failed in fill of 9 numbers: no reason (cudaErrorX)."));
+}
+
+TEST_CASE("cuda: a recorded step takes new labels, which the host may change at once") {
+  cuda b;
+  constexpr int n = 3;
+  const auto x = b.allocate(n), y = b.allocate(2 * n), table = b.allocate(2);
+  b.upload(std::vector<float>{5, 7}, table.data());
+  std::vector<std::uint8_t> labels(n);
+  for (const std::uint8_t first : {0, 1, 1, 0}) {
+    b.step([&] {
+      labels = {first, 1, 0};
+      launch(b, ops::concat_label<hwc{1, 1, 1}, 2, 1>{},
+             {{x.data(), n}, table.data(), labels.data(), {y.data(), n}});
+      labels.assign(n, 0);
+    });
+    CHECK(read(b, y) == std::vector<float>{0, first ? 7.0f : 5.0f, 0, 7, 0, 5});
+    CHECK(b.graphs() == 1);
+  }
 }
 
 TEST_CASE("cuda: a recorded step takes new arguments and new samples, and follows other ways") {
