@@ -55,6 +55,7 @@ struct strategy_run {
   std::function<outcome(const run_settings&)> train;
   /// In floats, control messages apart, of so many workers and rounds; rounds are even.
   std::function<payload(std::uint64_t, std::uint64_t)> expected;
+  int least_workers{1}, least_workers_to_stop{2};  ///< and go on when the second stops
 };
 
 /// Every strategy, with what makes its messages differ.

@@ -55,6 +55,7 @@ inline outcome part_of(const transport& t, outcome whole) {
 /// Every strategy with so many workers, on private samples that no message may hold.
 inline void runs_as_in_process(const transport& t, int workers) {
   for (const strategy_run& run : all()) {
+    if (workers < run.least_workers) continue;
     run_settings s{.workers = workers, .draw = canary::draw};
     const outcome expected = part_of(t, run.train(s));
     std::atomic<std::uint64_t> down = 0, up = 0, between = 0;
@@ -79,6 +80,7 @@ inline void runs_as_in_process(const transport& t, int workers) {
 /// Every strategy goes on without a worker that stops on the way, the same way everywhere.
 inline void goes_on_without_a_worker(const transport& t, int workers) {
   for (const strategy_run& run : all()) {
+    if (workers < run.least_workers_to_stop) continue;
     run_settings s{.workers = workers, .stops = {{2, 2}}, .draw = canary::draw};
     const outcome whole = run.train(s), expected = part_of(t, whole);
     s.seen = delays(static_cast<std::uint64_t>(workers));

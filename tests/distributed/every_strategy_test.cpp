@@ -25,17 +25,21 @@ using every::run_settings;
 
 namespace {
 
-/// A run under the delays of a seed; with every other seed the second worker stops on the way.
+/// Two workers, of which the second stops on the way if the strategy can go on then.
+run_settings undisturbed_settings(const every::strategy_run& run, bool stops) {
+  run_settings s{.workers = 2, .rounds = 2, .draw = canary::draw};
+  if (stops && s.workers >= run.least_workers_to_stop) s.stops = {{2, 1}};
+  return s;
+}
+
+/// A run under the delays of a seed; with every other seed the second worker stops.
 /// Returns what is wrong with it, or nothing.
 std::string disturbed(const every::strategy_run& run, std::uint64_t seed,
                       const std::array<outcome, 2>& undisturbed) {
   const bool stops = seed % 2 == 1;
-  run_settings s{.threads = 1 + static_cast<int>(seed / 2 % 4),
-                 .workers = 2,
-                 .rounds = 2,
-                 .seen = every::delays(seed),
-                 .draw = canary::draw};
-  if (stops) s.stops = {{2, 1}};
+  run_settings s = undisturbed_settings(run, stops);
+  s.threads = 1 + static_cast<int>(seed / 2 % 4);
+  s.seen = every::delays(seed);
   const std::string what = run.name + ", seed " + std::to_string(seed) + ": ";
   try {
     return run.train(s) == undisturbed[stops] ? "" : what + "another result";
@@ -50,11 +54,8 @@ TEST_CASE("every strategy: delays and schedules of threads neither stop it nor c
   constexpr std::uint64_t seeds = 200;
   for (const every::strategy_run& run : every::all()) {
     std::array<outcome, 2> undisturbed;
-    for (const bool stops : {false, true}) {
-      run_settings s{.workers = 2, .rounds = 2, .draw = canary::draw};
-      if (stops) s.stops = {{2, 1}};
-      undisturbed[stops] = run.train(s);
-    }
+    for (const bool stops : {false, true})
+      undisturbed[stops] = run.train(undisturbed_settings(run, stops));
     // Worlds beside each other: most of a run is delay.
     std::atomic<std::uint64_t> next = 0;
     std::mutex guard;

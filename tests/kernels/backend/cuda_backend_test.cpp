@@ -146,6 +146,12 @@ TEST_CASE("cuda: a recorded step takes new arguments and new samples, and follow
   CHECK(step(6, 4, true) == all(20));
   CHECK(b.graphs() == 2);
   CHECK(step(7, 1, false) == all(8));  // shorter
+  for (int i = 0; i < 64; ++i) CHECK(step(7, 1, false) == all(8));
+  b.step([] {});  // a round that only saves
+  CHECK(b.graphs() == 2);
+  for (int i = 0; i < 7; ++i) CHECK(step(1, 1, i % 2 == 0) == all(i % 2 == 0 ? 4 : 2));
+  CHECK(step(1, 1, false) == all(2));
+  CHECK(b.graphs() == 2);  // earlier changes are forgotten
   for (int i = 0; i < 20; ++i) CHECK(step(1, 1, i % 2 == 0) == all(i % 2 == 0 ? 4 : 2));
   CHECK(b.graphs() == 0);  // it has given up
 

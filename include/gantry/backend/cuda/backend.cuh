@@ -27,6 +27,8 @@ struct cuda_options {
   pool_mode pool{pool_mode::caching};
   /// Waits for each op, so that an error of a kernel names its op and shapes; slow.
   bool wait_for_each_op{false};
+  /// Data sets stay on the device where they fit; else, and without this, batches are sent.
+  bool hold_images{true};
 };
 
 constexpr std::string_view cuda_name(gemm_math math) {
@@ -74,7 +76,7 @@ class basic_cuda {
   /// little. Like the scratch it is no part of a plan.
   device_buffer<std::uint8_t> hold(std::size_t bytes) {
     recorder_->flush();
-    if (bytes > unused_memory() / 2) return {};
+    if (!options_.hold_images || bytes > unused_memory() / 2) return {};
     return {bytes, memory_, false};
   }
   device_buffer<std::uint32_t> hold_positions(std::size_t count) {
