@@ -1,5 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <mutex>
+
+#include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/in_process.hpp"
 
 #include "transport.hpp"
@@ -9,9 +12,20 @@ namespace {
 
 class threads final : public transport {
  public:
+  /// All worlds of a process, those of several tasks, share its cores.
   gantry::comm::any_world world(const program_options& o) override {
-    return gantry::comm::in_process(ranks_of(o), o.threads);
+    const std::lock_guard lock(mutex_);
+    if (!pool_) pool_ = std::make_shared<gantry::thread_pool>(o.threads);
+    return gantry::comm::in_process_world(ranks_of(o), pool_);
   }
+  void in_turns(const std::function<void()>& work) override {
+    const std::lock_guard lock(mutex_);
+    work();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<gantry::thread_pool> pool_;
 };
 
 }  // namespace
