@@ -10,3 +10,8 @@ endif()
 enable_language(CUDA)
 # CMake before 3.25.2 does not know that nvcc has C++20, so CMAKE_CUDA_STANDARD cannot say it.
 target_compile_options(gantry_house INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")
+# Kernels call constexpr functions of the library; the notes are about branches
+# that a template's arguments decide.
+target_compile_options(
+  gantry_house
+  INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-diag-suppress=177,554,3189>")

@@ -30,6 +30,19 @@ function(gantry_add_simt_test)
   endforeach()
 endfunction()
 
+# gantry_add_emulated_program(<name> <sources>...): a program in bin/ whose CUDA sources the host's
+# compiler builds.
+function(gantry_add_emulated_program name)
+  add_executable(${name} ${ARGN})
+  target_include_directories(${name} BEFORE PRIVATE "${GANTRY_SIMT_DIR}/cuda")
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests"
+                                             "${PROJECT_SOURCE_DIR}/kernels"
+                                             "${PROJECT_SOURCE_DIR}/examples")
+  target_compile_options(${name} PRIVATE -Wno-unknown-pragmas -O1)
+  target_link_libraries(${name} PRIVATE gantry::gantry gantry_house)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+endfunction()
+
 # What nvcc makes of the kernels (skipped where there is none), and, on request, whether the tests
 # notice when a barrier, a fence or a mask is taken away.
 function(gantry_add_kernel_gates)

@@ -2,21 +2,25 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Everything that has to pass before a change lands. scripts/test.sh [--quick]
+# Everything that has to pass before a change lands. scripts/test.sh [--quick | --fuzz]
 #   release: all of the tree, all tests (lints and examples among them)
 #   clang:   every header alone and every refused mistake, with clang++ where it is installed
 #   asan:    the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan:    the tests that start threads under ThreadSanitizer
-# --quick stops after the release stage.
+# --quick stops after the release stage. --fuzz is an optional job that runs none of these:
+#   fuzz:    every reader of files under libFuzzer, GANTRY_FUZZ_SECONDS (60) each; skipped without
+#            clang++ and libFuzzer. GANTRY_FUZZ_PARSERS names some of the readers instead of all.
 set -uo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 jobs="$(nproc)"
 quick=no
+fuzz=no
 case "${1:-}" in
   "") ;;
   --quick) quick=yes ;;
-  -h | --help) echo "usage: scripts/test.sh [--quick]"; exit 0 ;;
-  *) echo "test.sh knows only --quick, found \"$1\"." >&2; exit 2 ;;
+  --fuzz) fuzz=yes ;;
+  -h | --help) echo "usage: scripts/test.sh [--quick | --fuzz]"; exit 0 ;;
+  *) echo "test.sh knows only --quick and --fuzz, found \"$1\"." >&2; exit 2 ;;
 esac
 
 summary=()
@@ -50,6 +54,60 @@ stage() {
   fi
   echo
 }
+
+# finish: one line for each stage; ends with 1 if one has failed.
+finish() {
+  printf '%s\n' "${summary[@]}"
+  echo "$((${#summary[@]} - failed)) of ${#summary[@]} stages without a failure, $SECONDS s in all"
+  [ $failed -eq 0 ]
+  exit
+}
+
+# has_libfuzzer <compiler>: its run-time library is a package of its own.
+has_libfuzzer() {
+  local probe status
+  probe="$(mktemp)"
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
+    "$1" -x c++ -fsanitize=fuzzer,address,undefined - -o "$probe" > /dev/null 2>&1
+  status=$?
+  rm -f "$probe"
+  return $status
+}
+
+# fuzz_stage: builds the harnesses and runs each for a while; a finding ends the stage.
+fuzz_stage() {
+  local begin=$SECONDS build="$root/build/test-fuzz" clang="" name targets=fuzz_minute
+  for name in clang++ clang++-{19..14}; do
+    if command -v "$name" > /dev/null && has_libfuzzer "$name"; then
+      clang="$name"
+      break
+    fi
+  done
+  if [ -z "$clang" ]; then
+    echo "fuzz is skipped: it needs clang++ with libFuzzer (Debian: clang-14, libclang-rt-14-dev)."
+    note fuzz skipped "$begin"
+    return
+  fi
+  # shellcheck disable=SC2086 # parsers and targets are lists of words
+  if [ -n "${GANTRY_FUZZ_PARSERS:-}" ]; then
+    targets="$(printf 'fuzz_minute_%s ' $GANTRY_FUZZ_PARSERS)"
+  fi
+  # shellcheck disable=SC2086
+  if cmake -S "$root" -B "$build" -G Ninja -Wno-dev "-DCMAKE_CXX_COMPILER=$clang" \
+    -DGANTRY_FUZZ=ON -DGANTRY_NATIVE=OFF -DGANTRY_BUILD_EXAMPLES=OFF \
+    -DGANTRY_BUILD_BENCHMARKS=OFF "-DGANTRY_FUZZ_SECONDS=${GANTRY_FUZZ_SECONDS:-60}" &&
+    cmake --build "$build" --parallel "$jobs" --target $targets; then
+    note fuzz passed "$begin"
+  else
+    note fuzz FAILED "$begin"
+    echo "A finding lies in $build/tests/fuzz; docs/08_testing.md says what to do with it."
+  fi
+}
+
+if [ $fuzz = yes ]; then
+  fuzz_stage
+  finish
+fi
 
 "$root/scripts/setup.sh" --tests || exit $?
 
@@ -89,6 +147,4 @@ if [ $quick = no ]; then
   }
 fi
 
-printf '%s\n' "${summary[@]}"
-echo "$((${#summary[@]} - failed)) of ${#summary[@]} stages without a failure, $SECONDS s in all"
-[ $failed -eq 0 ]
+finish

@@ -49,7 +49,7 @@ double seconds_since(timer::time_point begin) {
   return std::chrono::duration<double>(timer::now() - begin).count();
 }
 
-/// Three batches by turns: drawing new ones would be timed instead of the step.
+/// Three batches by turns, classes in turn: drawing new ones would be timed instead of the step.
 struct batches {
   explicit batches(int batch) {
     for (std::uint32_t i = 0; i < 3; ++i) {
@@ -58,12 +58,16 @@ struct batches {
       fill_normal(std::span<float>(numbers), {.seed = 7, .step = i});
       for (float& v : numbers) v = std::tanh(v);
     }
+    for (int i = 0; i < batch; ++i)
+      classes.push_back(static_cast<std::uint8_t>(i % std::max(1, topology::classes)));
   }
   void read(std::uint32_t step, std::span<float> out, int) const {
     std::ranges::copy(held[step % 3], out.begin());
   }
+  [[nodiscard]] std::span<const std::uint8_t> labels(std::uint32_t, int) const { return classes; }
   [[nodiscard]] std::int64_t size() const { return 60000; }
   std::vector<std::vector<float>> held;
+  std::vector<std::uint8_t> classes;
 };
 
 struct measurement {

@@ -6,11 +6,14 @@
 1. probe: GPU, driver, nvcc, PyTorch
 2. build with ninja: all kernel and backend tests, the training step per preset and arithmetic
 3. tests on the GPU
-4. compute-sanitizer (memcheck, racecheck, initcheck, synccheck) over the backend's ops
-5. the training step beside PyTorch's (benchmarks/peer/torch_gan_step_gpu.py), by turns
+4. gantry-train, configured with GANTRY_CUDA=ON: some iterations with --device cuda per preset and
+   precision, and of md_gan, whose fp32 losses are those of --device cpu
+5. compute-sanitizer (memcheck, racecheck, initcheck, synccheck) over the backend's ops
+6. the training step beside PyTorch's (benchmarks/peer/torch_gan_step_gpu.py), by turns
 
 No network is used. doctest's headers are looked for in --deps (default: $GANTRY_DEPS, then
-/usr/include): the folder that has doctest/doctest.h. Results are written after every phase and
+/usr/include): the folder that has doctest/doctest.h. CMake looks for Eigen, zlib and CLI11 there,
+too; without them phase 4 is left out and says so. Results are written after every phase and
 every benchmark, as results.json and table.md in --out. --dry-run compiles and measures nothing: it
 prints the commands and lets ninja check that every source is there (ninja -n).
 
@@ -18,12 +21,16 @@ Exit code: 0 all passed, 1 something failed, 2 a bad call, 77 no GPU or no nvcc.
 """
 import argparse
 import json
+import math
 import os
+import random
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +41,8 @@ MATHS = ("fp32", "tf32", "bf16", "bf16x3")
 # Most wanted first: what the time does not allow is left out and said so.
 WORKLOADS = (("mlp28", 64), ("dcgan32", 64), ("dcgan64", 128), ("dcgan32", 128), ("mlp28", 512),
              ("dcgan64", 64), ("dcgan32", 1024), ("dcgan64", 1024))
+PRECISIONS = ("fp32", "tf32", "bf16")
+CLOSE = 1e-3  # of the first iteration's losses, in fp32 on both devices
 SYSTEM = (Path("/usr/include"), Path("/usr/local/include"))
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
@@ -148,6 +157,73 @@ def test_all(s, build):
            done.returncode != 0)
 
 
+def configure_program(deps, build, workloads) -> list:
+    """The program alone, for this GPU, with the presets that are timed."""
+    return ["cmake", "-S", ROOT, "-B", build / "program", "-G", "Ninja", "-DGANTRY_CUDA=ON",
+            "-DGANTRY_BUILD_TESTS=OFF", "-DGANTRY_BUILD_BENCHMARKS=OFF",
+            "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CUDA_ARCHITECTURES=90a",
+            f"-DGANTRY_PRESETS={','.join(presets(workloads))}", f"-DCMAKE_PREFIX_PATH={deps}"]
+
+
+def write_images(path: Path, side: int, channels: int, count: int = 256) -> None:
+    """Noise as an .npz of [count][side][side][channels] bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = str({"descr": "|u1", "fortran_order": False,
+                  "shape": (count, side, side, channels)}).encode()
+    header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
+    pixels = random.Random(1).randbytes(count * side * side * channels)
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("images.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) +
+                        header + pixels)
+
+
+def train(s, program, model, *more) -> dict | None:
+    """The first line of a run's log, None if the run failed."""
+    side, channels = (28, 1) if model.endswith("28") else (64, 3)
+    data, outdir = program / f"images{side}.npz", program / "run"
+    if not s.options.dry_run:
+        write_images(data, side, channels)
+    done = s.run([program / "bin/gantry-train", "--model", model, "--data", data, "--data-cache",
+                  program / "cache", "--iterations", 5, "--batch", 16, "--log-every", 1, "--seed",
+                  1, "--quiet", "--overwrite", "--outdir", outdir, *more], timeout=60)
+    if s.options.dry_run:
+        return None
+    if done.returncode:
+        return {"error": done.stderr.strip()[-300:]}
+    return json.loads((outdir / "stats.jsonl").read_text(encoding="utf-8").splitlines()[0])
+
+
+def complaint_about(line: dict, expected: dict | None) -> str:
+    """What is wrong with a run's first line; expected: the CPU's, None where sums differ."""
+    if "error" in line:
+        return line["error"]
+    losses = [line["loss_d"], line["loss_g"]]
+    if not all(math.isfinite(loss) for loss in losses):
+        return f"the losses are {losses}"
+    if expected and not all(abs(line[k] - expected[k]) < CLOSE for k in ("loss_d", "loss_g")):
+        return f"the losses are {losses} and not {expected['loss_d']}, {expected['loss_g']}"
+    return "passed"
+
+
+def train_all(s, deps, build):
+    program, found = build / "program", {}
+    if s.run(configure_program(deps, build, s.options.workloads)).returncode:
+        return s.note("gantry-train", "left out: CMake did not find what the program needs")
+    done = s.run(["cmake", "--build", program, "--target", "gantry-train"], timeout=240)
+    if done.returncode:
+        return s.note("gantry-train", done.stdout[-3000:], True)
+    for model in presets(s.options.workloads):
+        for strategy in (["standalone"], ["md_gan", "--workers", 2]):
+            own = ["--strategy", *strategy]
+            expected = train(s, program, model, *own, "--device", "cpu")
+            for precision in PRECISIONS if strategy == ["standalone"] else PRECISIONS[:1]:
+                line = train(s, program, model, *own, "--device", "cuda", "--precision", precision)
+                if line and expected:
+                    found[f"{model} {strategy[0]} {precision}"] = complaint_about(
+                        line, expected if precision == "fp32" else None)
+    s.note("gantry-train", found, any(v != "passed" for v in found.values()))
+
+
 def sanitize(s, build):
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not s.options.dry_run and not Path(tool).exists():
@@ -253,6 +329,7 @@ def main() -> int:
     probe(s, nvcc)
     build_all(s, nvcc, deps, build)
     test_all(s, build)
+    train_all(s, deps, build)
     sanitize(s, build)
     benchmark(s, build)
     if not s.options.dry_run:

@@ -326,8 +326,8 @@ void run_experiment(const experiment_settings& settings, const std::string& mach
                       settings.key + "\"");
   }
   const experiment& e = *found;
-  io::require_writable_directory(settings.out);
   if (settings.stragglers || settings.slow_down || settings.drop_out) require_modelled(e);
+  io::require_writable_directory(settings.out, "--out");
   laboratory all(settings);
   for (const experiment_run& run : e.runs)  // flags are checked first
     for (const std::uint64_t seed : settings.seeds) all.options(e, run, seed);

@@ -21,6 +21,8 @@
 #include "bench.hpp"
 #include "communication.hpp"
 #include "experiments.hpp"
+#include "gantry-train/checks.hpp"
+#include "gantry-train/settings.hpp"
 #include "guarded.hpp"
 #include "lines.hpp"
 #include "scaling.hpp"
@@ -142,16 +144,6 @@ void run_peak(const bench_settings& s) {
   print_line(line);
 }
 
-CLI::Validator one_of(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
-  return {[names, list](std::string& found) {
-            if (std::ranges::find(names, found) != names.end()) return std::string();
-            return "expected one of " + list + ", found \"" + found + "\"";
-          },
-          "{" + list + "}"};
-}
-
 void add_options(CLI::App& app, bench_settings& s) {
   app.add_option("--model", s.model, "networks")->check(one_of(model_names()));
   app.add_option("--batch", s.batch, "samples per batch")->check(CLI::Range(1, 65536));
@@ -225,7 +217,8 @@ void add_options(CLI::App& app, scaling_settings& s) {
   app.add_option("--out", s.out, "folder for lines, table and picture");
 }
 
-/// What a shell sets for gantry-train must not change what is measured.
+/// What a shell sets for gantry-train must not change what is measured: the variables of this
+/// program are others, GANTRY_BENCH_BATCH for --batch, and runs of gantry-train in here see none.
 void forget_environment() {
   std::vector<std::string> names;
   for (char** v = environ; *v; ++v)
@@ -235,8 +228,8 @@ void forget_environment() {
 }
 
 int run(int argc, char** argv) {
-  forget_environment();
-  CLI::App app{"times training steps and layers; one JSON line per result"};
+  CLI::App app{"times training steps and layers; one JSON line per result", "gantry-bench"};
+  app.set_version_flag("--version", "gantry-bench 0.1.0");
   app.require_subcommand(1);
   bench_settings s;
   CLI::App* step = app.add_subcommand("step", "a full training step of a GAN");
@@ -258,14 +251,16 @@ int run(int argc, char** argv) {
   CLI::App* scale = app.add_subcommand("scaling", "weak and strong scaling over workers");
   scaling_settings scaling;
   add_options(*scale, scaling);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::printf("%s", app.help().c_str());
-    return static_cast<int>(exit_code::done);
-  } catch (const CLI::ParseError& e) {
-    throw usage_error(std::string(e.what()) + "; gantry-bench <command> --help lists all");
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    add_config_flag(*command);
+    use_variables(*command, "GANTRY_BENCH_");
   }
+  const auto given = parse_or_print_help(app, argc, argv, "gantry-bench");
+  if (!given) return static_cast<int>(exit_code::done);
+  for (const setting& found : *given)  // lines of results alone are on the standard output
+    if (found.from != "the command line")
+      std::fprintf(stderr, "setting: %s\n", described(found).c_str());
+  forget_environment();
   if (*peak) {
     run_peak(s);
     return static_cast<int>(exit_code::done);

@@ -248,7 +248,7 @@ void run_scaling(const scaling_settings& settings, const std::string& machine) {
         "held against; write 1,2,4");
   std::vector<network_rates> networks(std::begin(known_networks), std::end(known_networks));
   if (!settings.links.empty()) networks.push_back(network_in(settings.links));
-  io::require_writable_directory(settings.out);
+  io::require_writable_directory(settings.out, "--out");
   study all(settings);
   std::vector<scaled_run> runs;
   const auto keep = [&](scaled_run r) {

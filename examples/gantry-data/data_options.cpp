@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
-#include <string_view>
+#include <algorithm>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -10,6 +10,7 @@
 
 #include "data_options.hpp"
 #include "gantry-train/checks.hpp"
+#include "published_sets.hpp"
 
 namespace {
 
@@ -17,12 +18,17 @@ using gantry::usage_error;
 
 /// What all commands take.
 void add_common(CLI::App& app, data_options& o) {
-  app.add_option("path", o.path,
-                 "folder of images, .zip, .tar, .npz, packed file, or folder of the published "
-                 "files of MNIST or CIFAR")
+  app.add_option("path,--data", o.path,
+                 "folder of images, .zip, .tar, .npz, packed file, folder of the published files "
+                 "of MNIST or CIFAR, or for their training images one of " +
+                     published_names(", "))
       ->required();
+  app.add_option("--data-dir", o.data_dir,
+                 "folder of the files of " + published_names(", ") +
+                     "; fashion-mnist defaults to the Debian package's");
   app.add_option("--attribute", o.settings.attribute, "of CelebA, which becomes the label");
   app.add_flag("--quiet", o.settings.quiet, "no progress, and no more than the results");
+  add_config_flag(app);
 }
 
 void add_outdir(CLI::App& app, data_options& o, const std::string& file) {
@@ -71,6 +77,20 @@ void resolve_size(const std::string& text, gantry::hwc& image) {
   image.w = *width;
 }
 
+/// A published set is the folder that its files are in. @throws usage_error if nobody says which
+void resolve_path(data_options& o) {
+  const published_set* set = find_published(o.path.string());
+  if (!set && !o.data_dir.empty())
+    throw usage_error("--data-dir was expected with one of " + published_names(", ") +
+                      " and came with " + o.path.string() + "; leave it out");
+  if (!set) return;
+  if (o.data_dir.empty()) o.data_dir = set->default_folder;
+  if (o.data_dir.empty())
+    throw usage_error(set->name + " was expected with --data-dir and came without; name the " +
+                      "folder of its files");
+  o.path = o.data_dir;
+}
+
 }  // namespace
 
 std::optional<data_options> parse_data_options(int argc, const char* const* argv) {
@@ -91,17 +111,13 @@ std::optional<data_options> parse_data_options(int argc, const char* const* argv
   add_pack(*pack, o, size);
   CLI::App* partition = app.add_subcommand("partition", "which worker would get what");
   add_partition(*partition, o);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0)
-      throw usage_error(std::string(e.what()) + "; gantry-data --help describes the commands");
-    app.exit(e);
-    return std::nullopt;
-  }
+  auto given = parse_or_print_help(app, argc, argv, "gantry-data");
+  if (!given) return std::nullopt;
+  o.given = std::move(*given);
   o.what = inspect->parsed() ? data_options::command::inspect
            : pack->parsed()  ? data_options::command::pack
                              : data_options::command::partition;
   resolve_size(size, o.settings.image);
+  resolve_path(o);
   return o;
 }

@@ -98,7 +98,7 @@ void inspect(const data_options& o) {
   require_elsewhere(o.outdir, o.path);
   const picture_set pictures = open_pictures(o.path, o.settings.attribute);
   const findings all = look_at_all(pictures, o.settings);
-  io::require_writable_directory(o.outdir);
+  io::require_writable_directory(o.outdir, "--outdir");
   const io::raster sheet = io::image_grid(all.sheet, {.count = all.on_sheet,
                                                       .height = sheet_image.h,
                                                       .width = sheet_image.w,

@@ -46,6 +46,9 @@ void pack_into_file(const data_options& o) {
 int run(const data_options& o) {
   if (const std::string missing = missing_decoders(); !missing.empty() && !o.settings.quiet)
     std::fprintf(stderr, "gantry-data: %s\n", missing.c_str());
+  for (const setting& s : o.given)
+    if (!o.settings.quiet && s.from != "the command line")
+      std::fprintf(stderr, "setting: %s\n", described(s).c_str());
   switch (o.what) {
     case data_options::command::inspect:
       inspect(o);

@@ -117,7 +117,7 @@ fitted_pictures fit_pictures(const fs::path& path, const pack_settings& settings
                                     decimals(took.count(), 2) + " s"};
   }
   const picture_set pictures = open_pictures(path, settings.attribute);
-  io::require_writable_directory(cache);
+  io::require_writable_directory(cache, "--data-cache");
   const train::pack_report report = pack(pictures, settings, file, key);
   return {data::open_packed(file, data::packed_check::all_but_pixels),
           pack_text(report, settings.image) + ", kept as " + file.string()};

@@ -124,7 +124,7 @@ void preview_partition(const data_options& o) {
   for (std::size_t w = 0; w < counts.size(); ++w)
     chart.bars.push_back({std::to_string(w + 1), {counts[w].begin(), counts[w].end()}});
   page.data.push_back(std::move(chart));
-  io::require_writable_directory(o.outdir);
+  io::require_writable_directory(o.outdir, "--outdir");
   io::write_report(o.outdir / "partition.html", page);
   print(page.tables.front());
   std::printf("page: %s\n", (o.outdir / "partition.html").c_str());

@@ -101,7 +101,7 @@ std::string write_images(const drawing_options& o, std::span<const std::uint8_t>
                          hwc image) {
   const std::string kind = o.interpolate.empty() ? "image" : "frame";
   const std::filesystem::path folder = o.outdir / (kind + "s");
-  io::require_writable_directory(folder);
+  io::require_writable_directory(folder, "--out");
   for (const auto& entry : std::filesystem::directory_iterator(folder))
     if (entry.path().extension() == ".png" && entry.path().stem().string().starts_with(kind))
       std::filesystem::remove(entry.path());

@@ -126,7 +126,7 @@ int run(const generate_options& o) {
   if (o.raw) generator.use_raw_weights();
   require_label(o.drawing, generator);
   const inputs in = inputs_of(o.drawing, generator);
-  io::require_writable_directory(o.drawing.outdir);
+  io::require_writable_directory(o.drawing.outdir, "--out");
   if (!o.quiet)
     for (const setting& s : o.given) std::printf("setting: %s\n", described(s).c_str());
   const std::string written = draw(o.drawing, generator, in);

@@ -119,7 +119,7 @@ int run(const latent_options& o) {
   program.threads = o.threads;
   const checkpoint_generator generator(o.from, program);
   require_label(o, generator);
-  io::require_writable_directory(o.outdir);
+  io::require_writable_directory(o.outdir, "--outdir");
   const auto size = static_cast<std::size_t>(generator.latent().size());
   const latent_grid grid =
       o.c.empty() ? path_grid(operands, size, o.rescale, static_cast<std::size_t>(o.steps))

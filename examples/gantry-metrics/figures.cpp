@@ -1,12 +1,17 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <span>
 
 #include "gantry/base/error.hpp"
+#include "gantry/io/sha256.hpp"
+#include "gantry/metrics/feature_sample.hpp"
 #include "gantry/metrics/frechet.hpp"
 #include "gantry/metrics/kernel_distance.hpp"
+#include "gantry/metrics/state_packet.hpp"
 #include "gantry/train/classifier.hpp"
 #include "gantry/train/reference_features.hpp"
 
@@ -52,41 +57,84 @@ std::string line(const char* name, const metrics::score& s, const std::string& m
 
 }  // namespace
 
-seen_images look_at(const image_stream& stream, feature_extractor& network, kept_results kept) {
+seen_images look_at(const image_stream& stream, feature_extractor& network, kept_results kept,
+                    comm::any_communicator& comm) {
   const auto d = static_cast<std::size_t>(network.feature_count()),
              c = static_cast<std::size_t>(network.classes()),
              size = static_cast<std::size_t>(stream.shape.size());
-  seen_images seen;
-  seen.features.resize(stream.count * d);
-  if (kept.probabilities) seen.probabilities.resize(stream.count * c);
-  std::vector<float> images;
-  for (std::size_t first = 0; first < stream.count; first += chunk) {
+  metrics::feature_sample features(static_cast<int>(d)),
+      probabilities(std::max(1, static_cast<int>(c))), pixels(stream.shape.size());
+  std::vector<float> images, seen, classified;
+  const auto step = static_cast<std::size_t>(comm.size()) * chunk;
+  for (auto first = static_cast<std::size_t>(comm.rank()) * chunk; first < stream.count;
+       first += step) {
     const std::size_t n = std::min(chunk, stream.count - first);
+    const auto number = static_cast<std::int64_t>(first);
     images.resize(n * size);
+    seen.resize(n * d);
+    classified.resize(kept.probabilities ? n * c : 0);
     stream.read(first, images);
-    std::span<float> probabilities(seen.probabilities);
-    if (kept.probabilities) probabilities = probabilities.subspan(first * c, n * c);
-    network.evaluate(images, stream.shape, std::span(seen.features).subspan(first * d, n * d),
-                     probabilities);
-    if (kept.images) seen.images.insert(seen.images.end(), images.begin(), images.end());
+    network.evaluate(images, stream.shape, seen, classified);
+    features.update(seen, number);
+    if (kept.probabilities) probabilities.update(classified, number);
+    if (kept.images) pixels.update(images, number);
   }
-  return seen;
+  metrics::gather_states(comm, features, 0);
+  if (kept.probabilities) metrics::gather_states(comm, probabilities, 0);
+  if (kept.images) metrics::gather_states(comm, pixels, 0);
+  if (comm.rank() != 0) return {};
+  const auto all = [](const metrics::feature_sample& sample) {
+    const auto rows = sample.rows().values;
+    return std::vector<float>(rows.begin(), rows.end());
+  };
+  return {all(features), all(probabilities), all(pixels)};
 }
 
 std::vector<float> reference_features(const metrics_options& o, const image_stream& real,
                                       const std::string& set_hash, feature_extractor& network,
-                                      const note_sink& note) {
+                                      comm::any_communicator& comm, const note_sink& note) {
+  std::array<float, 1> needed{0};  // whether the cache of rank 0 has none
+  const auto announce = [&] {
+    if (!comm.broadcast(message::control, needed, 0))
+      throw rank_failed("rank 0 has stopped before the real images were compared");
+  };
+  if (comm.rank() != 0) {
+    announce();
+    if (needed[0] != 0) look_at(real, network, {}, comm);
+    return {};
+  }
   const train::reference_identity identity{.data_sha256 = set_hash,
                                            .resize = network.resize(),
                                            .network = network.name(),
                                            .network_sha256 = network.hash(),
                                            .images = real.count};
-  return train::load_or_compute_reference(
+  std::vector<float> found = train::load_or_compute_reference(
       cache_file(o, set_hash, network), identity, network.feature_count(),
       [&](std::span<float> features) {
-        std::ranges::copy(look_at(real, network, {}).features, features.begin());
+        needed[0] = 1;
+        announce();
+        std::ranges::copy(look_at(real, network, {}, comm).features, features.begin());
       },
       note);
+  if (needed[0] == 0) announce();
+  return found;
+}
+
+void require_agreement(comm::any_communicator& comm, const std::string& text) {
+  io::sha256 hash;
+  hash.update(io::text_bytes(text));
+  const auto digest = hash.digest();
+  std::vector<float> own, all;
+  for (const auto byte : digest) own.push_back(static_cast<float>(byte));
+  all.resize(own.size() * static_cast<std::size_t>(comm.size()));
+  comm.gather(message::control, own, all, 0);
+  for (rank_t r = 1; comm.rank() == 0 && r < comm.size(); ++r)
+    if (!std::ranges::equal(
+            own, std::span(all).subspan(static_cast<std::size_t>(r) * own.size(), own.size())))
+      throw data_error(
+          "all ranks were expected to score the same images with the same network as "
+          "rank 0, and rank " +
+          std::to_string(r) + " has others; give all of them the same files and the same build");
 }
 
 figures compute_figures(const metrics_options& o, const seen_images& scored,
@@ -108,11 +156,14 @@ figures compute_figures(const metrics_options& o, const seen_images& scored,
   return f;
 }
 
-std::string table_of(const figures& f) {
+std::string table_of(const figures& f, int is_splits) {
   std::string text;
   if (f.fid) text += line("FID", *f.fid, "0 is best");
   if (f.kid) text += line("KID", *f.kid, "0 is best");
-  if (f.is) text += line("IS", *f.is, "higher is better");
+  if (f.is)
+    text += line("IS", *f.is,
+                 (is_splits == 1 ? "all as one part" : std::to_string(is_splits) + " parts") +
+                     std::string(", higher is better"));
   if (f.prdc)
     text += line("precision", f.prdc->precision, "1 is best") +
             line("recall", f.prdc->recall, "1 is best") +

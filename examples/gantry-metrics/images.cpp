@@ -38,7 +38,9 @@ data::image_set read_source(const std::string& path) {
     if (shape != first)
       throw data_error(source.name(i) + " was expected to be an image of " + text(first) +
                        " as the first one is and is one of " + text(shape) +
-                       "; bring all images to one size");
+                       "; bring all to one size, for example with gantry-data pack " + path +
+                       " --size " + std::to_string(std::min(first.h, first.w)) +
+                       " --out images.gpack");
     pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
   }
   set.height = first.h;

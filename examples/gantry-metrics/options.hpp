@@ -20,11 +20,12 @@ struct metrics_options {
   std::string features{"lenet"};
   std::vector<std::string> metrics{"fid", "kid", "is", "prdc"};
   std::size_t samples{0}, reference{0};
-  int is_splits{10}, kid_subsets{100};
+  int is_splits{0}, kid_subsets{100};
   std::size_t kid_size{1000};
   std::uint64_t seed{0};
   std::filesystem::path json, cache{"default"};
-  int threads{0};
+  int threads{0}, workers{1};
+  std::string transport{"threads"};
   bool quiet{false};
   std::vector<setting> given;
 

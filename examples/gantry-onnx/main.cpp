@@ -16,17 +16,12 @@
 #include "gantry/train/onnx_export.hpp"
 
 #include "guarded.hpp"
+#include "options.hpp"
 
 namespace {
 
 using namespace gantry;
 namespace fs = std::filesystem;
-
-constexpr const char* help =
-    "gantry-onnx CHECKPOINT MODEL.onnx\n\n"
-    "Writes the averaged generator of a checkpoint of gantry-train (its folder, or that of the "
-    "run) as an ONNX\nmodel from latents [n, latent] to images [n, channels, height, width] in "
-    "[-1, 1].\n";
 
 struct exporter {
   std::string_view name;
@@ -42,7 +37,10 @@ constexpr auto exporters =
                  models::wgan_gp32, models::wgan_gp32_narrow, models::sngan32,
                  models::sngan32_narrow>();
 
-int run(const fs::path& from, const fs::path& model) {
+int run(const onnx_options& o) {
+  const auto& [from, model, quiet, given] = o;
+  for (const setting& s : given)
+    if (!quiet) std::printf("setting: %s\n", described(s).c_str());
   const auto latest =
       train::is_complete_checkpoint(from) ? std::optional(from) : train::latest_checkpoint(from);
   const fs::path folder = latest.value_or(from);
@@ -52,7 +50,8 @@ int run(const fs::path& from, const fs::path& model) {
   for (const exporter& e : exporters) {
     if (e.name == name) {
       e.write(folder / "generator_ema.safetensors", model);
-      std::printf("generator of %s from %s: %s\n", name.c_str(), folder.c_str(), model.c_str());
+      if (!quiet)
+        std::printf("generator of %s from %s: %s\n", name.c_str(), folder.c_str(), model.c_str());
       return static_cast<int>(exit_code::done);
     }
     known += (known.empty() ? "" : ", ") + std::string(e.name);
@@ -67,15 +66,7 @@ int run(const fs::path& from, const fs::path& model) {
 
 int main(int argc, char** argv) {
   return guarded({"gantry-onnx", "end other programs"}, [&] {
-    const std::string_view first = argc > 1 ? argv[1] : "";
-    if (first == "--help" || first == "-h") {
-      std::fputs(help, stdout);
-      return static_cast<int>(exit_code::done);
-    }
-    if (argc != 3 || first.starts_with("-"))
-      throw usage_error(
-          "expected a checkpoint and the name of the model to write; gantry-onnx "
-          "--help says more");
-    return run(argv[1], argv[2]);
+    const auto options = parse_options(argc, argv);
+    return options ? run(*options) : static_cast<int>(exit_code::done);
   });
 }

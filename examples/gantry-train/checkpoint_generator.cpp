@@ -19,12 +19,13 @@ const preset& preset_of(const std::filesystem::path& checkpoint, const io::json:
     throw data_error("the checkpoint " + checkpoint.string() +
                      " was expected to have been made with model = \"" + o.model +
                      "\" and was made with \"" + name + "\"; leave out --model");
-  const auto found =
-      std::ranges::find_if(presets(), [&](const preset& p) { return name == p.about.name; });
-  if (found == presets().end())
-    throw data_error("the checkpoint " + checkpoint.string() +
-                     " was expected to be of a model that this build has and is of " + name +
-                     "; add it to GANTRY_PRESETS and build again");
+  const preset* found = find_preset(o, name);
+  if (!found)
+    throw data_error(
+        "the checkpoint " + checkpoint.string() +
+        " was expected to be of a model that this build has for --device " + o.device +
+        " and is of " + name + "; " +
+        (o.device == "cuda" ? "use --device cpu" : "add it to GANTRY_PRESETS and build again"));
   return *found;
 }
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,12 +34,17 @@ std::optional<Number> number_in(std::string_view text) {
   return number;
 }
 
+/// The fewest digits that read back as the same number.
 template <class Number>
 std::string text_of(Number number) {
-  if constexpr (std::is_integral_v<Number>) return std::to_string(number);
-  char text[32];
-  std::snprintf(text, sizeof text, "%.10g", static_cast<double>(number));
-  return text;
+  if constexpr (std::is_integral_v<Number>) {
+    return std::to_string(number);
+  } else {
+    char text[32];
+    const auto written =
+        std::to_chars(text, text + sizeof text, number, std::chars_format::general);
+    return {text, written.ptr};
+  }
 }
 
 inline std::string joined(const std::vector<std::string>& names, const char* between) {

@@ -193,7 +193,8 @@ std::string config_line(const std::string& key, const std::vector<std::string>& 
 
 std::string near_match(std::string_view name, const std::vector<std::string>& names) {
   std::string best;
-  std::size_t least = std::max<std::size_t>(2, name.size() / 3) + 1;
+  // Of a short name one letter has to stay.
+  std::size_t least = std::min(std::max<std::size_t>(2, name.size() / 3) + 1, name.size());
   for (const std::string& n : names)
     if (const std::size_t d = distance(name, n); d < least) {
       least = d;

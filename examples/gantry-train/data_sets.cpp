@@ -5,8 +5,6 @@
 #include <filesystem>
 #include <string_view>
 
-#include "gantry/data/cifar.hpp"
-#include "gantry/data/mnist.hpp"
 #include "gantry/data/transform.hpp"
 #include "gantry/train/data_hash.hpp"
 
@@ -16,21 +14,6 @@
 namespace {
 
 using namespace gantry;
-
-const std::array<data_choice, 4>& choices() {
-  static const std::array<data_choice, 4> all{
-      {{"fashion-mnist", {28, 28, 1}, 10, data::fashion_mnist, data::debian_fashion_mnist},
-       {"mnist", {28, 28, 1}, 10, data::mnist, ""},
-       {"cifar10", {32, 32, 3}, 10, data::cifar10, ""},
-       {"cifar100",
-        {32, 32, 3},
-        100,
-        [](const std::filesystem::path& dir, data::split part) {
-          return data::cifar100(dir, part);
-        },
-        ""}}};
-  return all;
-}
 
 /// Published files that have the names and sizes of others', by data_sha256.
 struct published {
@@ -71,8 +54,9 @@ data_sets load_own(const program_options& o, hwc image) {
   require_elsewhere(o.outdir, o.data);
   std::filesystem::path cache = o.data_cache.empty() ? user_cache() : o.data_cache;
   if (cache.empty()) cache = o.outdir;
-  fitted_pictures own =
-      fit_pictures(o.data, {.image = image, .threads = o.threads, .quiet = o.quiet}, cache);
+  fitted_pictures own = fit_pictures(
+      o.data, {.image = image, .attribute = o.attribute, .threads = o.threads, .quiet = o.quiet},
+      cache);
   const data::packed_images& packed = own.packed;
   data_sets sets{.train = packed.images,
                  .classes = static_cast<int>(packed.header.classes),
@@ -87,33 +71,36 @@ data_sets load_own(const program_options& o, hwc image) {
 
 }  // namespace
 
-bool is_published(const program_options& o) {
-  return std::ranges::find(choices(), o.data, &data_choice::name) != choices().end();
-}
+bool is_published(const program_options& o) { return find_published(o.data) != nullptr; }
 
-const data_choice& chosen_data(const program_options& o) {
-  return *std::ranges::find(choices(), o.data, &data_choice::name);
-}
-
-std::string published_names(const char* between) {
-  std::string names;
-  for (const data_choice& choice : choices()) names += (names.empty() ? "" : between) + choice.name;
-  return names;
-}
+const published_set& chosen_data(const program_options& o) { return *find_published(o.data); }
 
 std::string data_complaint(const std::string& text) {
-  if (std::ranges::find(choices(), text, &data_choice::name) != choices().end() || is_there(text))
-    return {};
+  if (find_published(text) || is_there(text)) return {};
   return "expected one of " + published_names(", ") +
          " or the path of a folder or file of images, found \"" + text + "\"";
 }
 
 void require_labels(const program_options& o, const data_sets& sets, int classes_of_networks) {
-  if (classes_of_networks == 0 || sets.classes > 0) return;
-  throw usage_error("--data was expected to have labels for " + o.model +
-                    ", which reads them, and " + o.data +
-                    " has none; put the images of each class into a folder of their own or use "
-                    "another --model");
+  const auto refuse = [&](const std::string& expected, const std::string& remedy) {
+    throw usage_error("--data was expected to have " + expected + ", and " + o.data + " has " +
+                      (sets.classes > 0 ? std::to_string(sets.classes) + " classes" : "none") +
+                      "; " + remedy);
+  };
+  const bool by_label = o.strategy.is<dist::label_parallel>();
+  if ((classes_of_networks > 0 || by_label) && sets.classes == 0)
+    refuse(
+        "labels for " + (by_label ? "--strategy label_parallel" : o.model) + ", which reads them",
+        "put the images of each class into a folder of their own or use another --" +
+            std::string(by_label ? "strategy" : "model"));
+  if (classes_of_networks > 0 && sets.classes != classes_of_networks)
+    refuse(std::to_string(classes_of_networks) + " classes for " + o.model +
+               ", which draws labels among so many",
+           "use a data set of as many classes or a --model without labels");
+  if (by_label && !is_published(o) && o.strategy.workers != sets.classes)
+    refuse("a class for each of " + std::to_string(o.strategy.workers) +
+               " workers of --strategy label_parallel",
+           "give --workers " + std::to_string(sets.classes));
 }
 
 void require_fitting_images(const program_options& o, hwc image) {
@@ -127,7 +114,7 @@ void require_fitting_images(const program_options& o, hwc image) {
 
 data_sets load_data(const program_options& o, hwc image) {
   if (!is_published(o)) return load_own(o, image);
-  const data_choice& choice = chosen_data(o);
+  const published_set& choice = chosen_data(o);
   const auto read = [&](data::split part) {
     return std::make_shared<const data::image_set>(choice.read(o.data_dir, part));
   };

@@ -12,28 +12,17 @@
 #include "gantry/data/image_set.hpp"
 #include "gantry/tensor/shape.hpp"
 
+#include "gantry-data/published_sets.hpp"
 #include "options.hpp"
-
-/// What is known about a data set before it is read.
-struct data_choice {
-  std::string name;
-  gantry::hwc image;
-  int classes{};
-  gantry::data::image_set (*read)(const std::filesystem::path&, gantry::data::split);
-  std::filesystem::path default_folder;  ///< where it is without --data-dir; empty: nowhere
-};
 
 /// Whether --data names a published set; else it is the path of somebody's own images.
 bool is_published(const program_options& o);
 
 /// The published set that --data names.
-const data_choice& chosen_data(const program_options& o);
+const published_set& chosen_data(const program_options& o);
 
 /// What --data may be: the name of a published set, or a path. Returns what is wrong, or nothing.
 std::string data_complaint(const std::string& text);
-
-/// "fashion-mnist,mnist,..."
-std::string published_names(const char* between);
 
 /// A set as published, which the classifier reads, and in the extents of the networks; the same
 /// object where the extents agree. Own images have no test set.
@@ -53,5 +42,6 @@ void require_fitting_images(const program_options& o, gantry::hwc image);
 /// @throws gantry::data_error for files that are missing, damaged or those of another set
 data_sets load_data(const program_options& o, gantry::hwc image);
 
-/// @throws gantry::usage_error if networks that read labels are to train on a set without
+/// @throws gantry::usage_error if networks that read labels are to train on a set without, or on
+/// one of other classes, or a pair for each label on a set of more or fewer labels than workers
 void require_labels(const program_options& o, const data_sets& sets, int classes_of_networks);

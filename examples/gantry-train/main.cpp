@@ -6,6 +6,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <unistd.h>
@@ -14,9 +15,11 @@
 #include "gantry/data/partition_spec.hpp"
 #include "gantry/train/checkpoint_folder.hpp"
 
+#include "cuda_machine.hpp"
 #include "data_sets.hpp"
 #include "folder_lock.hpp"
 #include "guarded.hpp"
+#include "job.hpp"
 #include "preset.hpp"
 #include "recorder.hpp"
 #include "run_folder.hpp"
@@ -40,6 +43,7 @@ void print_plan(const program_options& o, const run_plan& p) {
   all.set("sources", std::move(sources));
   all.set("threads", o.threads);
   all.set("device", o.device);
+  all.set("precision", o.precision);
   all.set("transport", o.transport);
   all.set("image", io::json::array{p.image.h, p.image.w, p.image.c});
   all.set("latent", p.latent.size());
@@ -87,19 +91,32 @@ void require_no_checkpoints(const program_options& o) {
                       "; give another --outdir, --resume latest or --overwrite");
 }
 
-/// @throws usage_error if the nodes of a run need more memory than this machine has
-void require_memory(const program_options& o, const run_plan& p, int nodes_here) {
-  const int workers = std::min(o.strategy.workers, nodes_here);
-  const std::size_t needed =
-      p.costs.lead_bytes + static_cast<std::size_t>(workers) * p.costs.worker_bytes;
-  const std::size_t present = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
-                              static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+/// @throws usage_error if the nodes of a run need more memory than `present`
+void require_room(int workers, std::size_t needed, std::size_t present, const char* where) {
   const auto mebibytes = [](std::size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
   if (needed > present)
-    throw usage_error("expected a run that fits into the " + mebibytes(present) +
-                      " of this machine, found " + std::to_string(workers) +
+    throw usage_error("expected a run that fits into the " + mebibytes(present) + " of " + where +
+                      ", found " + std::to_string(workers) +
                       " workers and their server in need of " + mebibytes(needed) +
                       "; take fewer workers or a smaller batch");
+}
+
+/// @throws usage_error if this machine, or a device that its ranks share, has too little memory
+void require_memory(const program_options& o, const run_plan& p, int nodes_here) {
+  const int workers = std::min(o.strategy.workers, nodes_here);
+  if (o.device == "cuda") {
+    const cuda_machine devices = find_cuda_machine();
+    // The server's device, which has the first of each round of ranks.
+    const int beside = workers / devices.devices;
+    return require_room(
+        beside, p.costs.lead_bytes + static_cast<std::size_t>(beside) * p.costs.worker_bytes,
+        devices.memory, "a device");
+  }
+  const std::size_t present = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+                              static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  require_room(workers,
+               p.costs.lead_bytes + static_cast<std::size_t>(workers) * p.costs.worker_bytes,
+               present, "this machine");
 }
 
 /// What the leading process prints and keeps, and nobody else.
@@ -107,6 +124,9 @@ void announce(const program_options& o) {
   std::printf("gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",
               o.strategy.name.c_str(), o.model.c_str(), o.data.c_str(), o.strategy.workers,
               o.strategy.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
+  if (o.device == "cuda")
+    std::printf("device: cuda, %d of them, products in %s\n", find_cuda_machine().devices,
+                o.precision.c_str());
   if (const auto privacy = privacy_of(o.messages, o.iterations, o.batch))
     std::printf("privacy: a worker's feedbacks of the whole run: %s; %s\n", privacy->text().c_str(),
                 "losses and swapped discriminators are not covered (docs/06_filters.md)");
@@ -147,6 +167,19 @@ data_sets load_here(const program_options& o, const preset& networks, transport&
   return sets;
 }
 
+/// Out of memory, a device says what was planned. @throws what the training throws
+train::run_result train_as_planned(const std::function<train::run_result()>& training,
+                                   const strategy_plan& costs) {
+  try {
+    return training();
+  } catch (const device_error& e) {
+    if (e.name() != "cudaErrorMemoryAllocation") throw;
+    throw e.during((e.work().empty() ? "" : e.work() + ", ") + "a run that was planned to take " +
+                   std::to_string(costs.lead_bytes >> 20) + " MiB for the server and " +
+                   std::to_string(costs.worker_bytes >> 20) + " MiB for each worker");
+  }
+}
+
 int run(program_options o, transport& nodes) {
   const preset& networks = chosen_preset(o);
   require_fitting_images(o, networks.image);
@@ -155,6 +188,7 @@ int run(program_options o, transport& nodes) {
       with_filters(nodes.world(o), o.messages, static_cast<std::size_t>(networks.image.size()));
   const bool leads = nodes.leads();
   if (!leads) o.quiet = true;
+  o.local_rank = nodes.local_rank();
   require_memory(o, plan, nodes.nodes_here(o));
   if (leads) require_no_checkpoints(o);
   if (!o.quiet) announce(o);
@@ -162,7 +196,8 @@ int run(program_options o, transport& nodes) {
   data_sets sets = load_here(o, networks, nodes);
   std::vector<data::shard> shards =
       data::partition(sets.train, o.split, o.strategy.workers, o.seed);
-  io::require_writable_directory(o.outdir);  // last, so that a refusal leaves no empty folder
+  // Last, so that a refusal leaves no empty folder.
+  io::require_writable_directory(o.outdir, "--outdir");
   std::optional<folder_lock> alone;
   if (leads) alone.emplace(o.outdir);
 
@@ -186,7 +221,8 @@ int run(program_options o, transport& nodes) {
                              .phases = o.outdir};
   if (o.keep_best)
     options.score = [&](std::uint32_t iteration) { return record->score_of(iteration); };
-  const train::run_result result = networks.train(o, world, std::move(shards), options);
+  const train::run_result result = train_as_planned(
+      [&] { return networks.train(o, world, std::move(shards), options); }, plan.costs);
   if (!leads) return static_cast<int>(exit_code::done);
   record->finish(result);
   if (!result.stopped_early) return static_cast<int>(exit_code::done);
@@ -214,17 +250,7 @@ int start(const program_options& o) {
     return static_cast<int>(exit_code::done);
   }
   const std::unique_ptr<transport> nodes = make_transport(o.transport);
-  bool ends_with_another = false;
-  const int code = guarded(program, [&] {
-    try {
-      return run(o, *nodes);
-    } catch (const rank_failed&) {
-      ends_with_another = true;  // which prints its reason and ends the job
-      return static_cast<int>(exit_code::failure);
-    }
-  });
-  if (code != static_cast<int>(exit_code::done) && !ends_with_another) nodes->end_all(code);
-  return code;
+  return guarded_job(program, *nodes, [&] { return run(o, *nodes); });
 }
 
 /// Every task as a run of its own, all on the cores of this process.

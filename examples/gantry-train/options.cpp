@@ -9,6 +9,7 @@
 
 #include "checks.hpp"
 #include "data_sets.hpp"
+#include "device_options.hpp"
 #include "options.hpp"
 #include "settings.hpp"
 #include "transport.hpp"
@@ -143,12 +144,13 @@ void resolve_augmentation(const CLI::App& app, program_options& o) {
 /// Scores and folders belong to published sets. @throws usage_error
 void resolve_data(const CLI::App& app, program_options& o) {
   const bool published = is_published(o);
-  const char* stray = published ? "--data-cache" : "--data-dir";
-  if (app.count(stray) > 0)
+  for (const char* stray : {"--data-cache", "--attribute", "--data-dir"}) {
+    if (app.count(stray) == 0 || (stray == std::string_view("--data-dir")) == published) continue;
     throw usage_error(std::string(stray) + " was expected with " +
                       (published ? "the path of your own images in --data"
                                  : "the name of a published set in --data") +
                       " and came with " + o.data + "; leave it out");
+  }
   if (published) return;
   for (const char* flag : {"--metrics", "--scores"})
     if (app.count(flag) > 0 && o.metrics != "none")
@@ -193,6 +195,8 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
   app.add_option("--data-cache", o.data_cache,
                  "where your own images are kept at the size of the networks; empty: the user's "
                  "cache");
+  app.add_option("--attribute", o.attribute,
+                 "attribute of CelebA's images that becomes their label, such as Smiling");
   app.add_option("--data-dir", o.data_dir,
                  "folder of the published files; fashion-mnist defaults to the Debian package's");
   app.add_option("--partition", o.partition,
@@ -241,7 +245,7 @@ void add_machine_flags(CLI::App& app, program_options& o) {
                  "WORKER@ITERATION: this worker stops for good (may be repeated)");
   app.add_option("--transport", o.transport, "what carries messages")
       ->check(one_of(transport::names()));
-  app.add_option("--device", o.device, "where networks run")->check(one_of({"cpu"}));
+  add_device_flags(app, o);
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
 }
 
@@ -296,15 +300,11 @@ void add_output_flags(CLI::App& app, program_options& o) {
 }
 
 /// One sentence for a command line that cannot be read.
-std::string explanation(const CLI::App& app, const CLI::ParseError& e) {
+std::string explanation(const CLI::ParseError& e) {
   const std::string text = e.what();
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&e))
     return text.substr(0, text.find(':')) + " was expected to come once, with one value";
-  if (!dynamic_cast<const CLI::ExtrasError*>(&e))
-    return text + "; gantry-train --help describes the flags";
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app.get_options()) flags.push_back(option->get_name());
-  return text + "; valid flags: " + joined(flags, " ");
+  return text + "; gantry-train --help describes the flags";
 }
 
 }  // namespace
@@ -328,7 +328,7 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   try {
     o.given = parse_layers(app, argc, argv);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0) throw usage_error(explanation(app, e));
+    if (e.get_exit_code() != 0) throw usage_error(explanation(e));
     app.exit(e);
     return std::nullopt;
   }
@@ -337,7 +337,10 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   o.model_given = app.count("--model") > 0;
   if (!o.model_given && !o.tasks.empty()) o.model = o.tasks.front();
   for (const model_info& m : models)
-    if (m.name == o.model) use_model(app, m, o);
+    if (m.name == o.model) {
+      use_model(app, m, o);
+      resolve_device(m, o);
+    }
   resolve_data(app, o);
   require_effect(app, o);
   require_origin(o);
@@ -360,7 +363,9 @@ gantry::io::json::object configuration(const program_options& o) {
                              {"beta1", shortest(o.beta1)},
                              {"beta2", shortest(o.beta2)},
                              {"ema", shortest(o.ema)}};
+  if (!o.attribute.empty()) c.set("attribute", o.attribute);
   if (o.strategy.has_server()) c.set("partition", o.partition);
+  if (o.precision != "fp32") c.set("precision", o.precision);
   if (o.penalty) c.set("penalty", shortest(*o.penalty));
   if (o.loss == "wasserstein") c.set("clip", shortest(o.clip));
   if (!o.init_generator.empty()) c.set("init_generator", gantry::io::sha256_file(o.init_generator));

@@ -24,12 +24,14 @@ struct model_info {
   std::string objective;  ///< its own, or empty: chosen by --loss
   gantry::models::recommended settings;
   bool has_settings{false}, has_penalties{false};
+  bool on_cuda{false};  ///< this build has it for --device cuda, too
 };
 
 /// What the flags of gantry-train say, checked and resolved.
 struct program_options {
   std::string data{"fashion-mnist"};
   std::filesystem::path data_dir, data_cache;
+  std::string attribute;  ///< of CelebA, which becomes the label
   std::string model{"dcgan28"};
   strategy_options strategy;
   std::string partition{"iid"};
@@ -38,7 +40,7 @@ struct program_options {
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
   std::string metrics{"fid"};
-  std::string device{"cpu"};
+  std::string device{"cpu"}, precision{"fp32"};
   std::string transport{"threads"};
   std::string resume;
   std::string from;  ///< where --sample finds a checkpoint
@@ -63,6 +65,7 @@ struct program_options {
   gantry::data::partition_spec split;   ///< what `partition` says
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
   std::vector<gantry::train::planned_stop> stops;
+  std::optional<int> local_rank;      ///< of a process with one rank, among those of its machine
   std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
 
   std::vector<std::string> scores{"fid", "is"};  ///< figures of a score

@@ -42,15 +42,27 @@ struct preset {
 
 /// All presets of this build.
 const std::vector<preset>& presets();
+/// Those that can train with --device cuda; none in a build without it.
+const std::vector<preset>& cuda_presets();
 
 /// What the presets bring along, as parse_options takes it.
 inline std::vector<model_info> known_models() {
   std::vector<model_info> models;
-  for (const preset& p : presets()) models.push_back(p.about);
+  for (const preset& p : presets()) {
+    models.push_back(p.about);
+    models.back().on_cuda = std::ranges::any_of(
+        cuda_presets(), [&](const preset& c) { return c.about.name == p.about.name; });
+  }
   return models;
 }
 
-/// The preset that --model names; parse_options has seen that there is one.
-inline const preset& chosen_preset(const program_options& o) {
-  return *std::ranges::find_if(presets(), [&](const preset& p) { return o.model == p.about.name; });
+/// The preset of that name for the device of --device; null if there is none.
+inline const preset* find_preset(const program_options& o, const std::string& name) {
+  const auto& all = o.device == "cuda" ? cuda_presets() : presets();
+  const auto found =
+      std::ranges::find_if(all, [&](const preset& p) { return name == p.about.name; });
+  return found == all.end() ? nullptr : &*found;
 }
+
+/// The preset that --model names; parse_options has seen that there is one.
+inline const preset& chosen_preset(const program_options& o) { return *find_preset(o, o.model); }

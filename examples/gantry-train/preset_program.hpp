@@ -8,11 +8,9 @@
 #include <memory>
 #include <utility>
 
-#include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/comm/any.hpp"
 #include "gantry/data/sampler.hpp"
 #include "gantry/loss/objectives.hpp"
-#include "gantry/models/augmented.hpp"
 #include "gantry/models/modern.hpp"
 #include "gantry/optim/optimizers.hpp"
 
@@ -33,14 +31,16 @@ struct objective_of<Networks> {
   static constexpr bool own = true;
 };
 
-template <class Networks>
+/// Device says where the networks run: it has `backend`, make(options, rank) and maker(options).
+/// Strategies is a strategy_pack, of fewer than all where a program needs no more.
+template <class Networks, class Device, class Strategies = strategies>
 struct preset_program {
   using objective = typename objective_of<Networks>::type;
   using optimizer =
       gantry::optim::one_of<gantry::optim::adam, gantry::optim::rmsprop, gantry::optim::sgd>;
   using topology = gantry::gan<typename Networks::generator, typename Networks::discriminator,
                                objective, optimizer, gantry::optim::ema<optimizer>>;
-  using backend = gantry::backend::cpu;
+  using backend = typename Device::backend;
   using source = gantry::data::shuffled_source;
 
   static objective chosen_loss(const program_options& o) {
@@ -77,7 +77,8 @@ struct preset_program {
     gantry::common_config<topology> c{.seed = o.seed, .batch = o.batch};
     if constexpr (requires { Networks::configure(c.topology.generator, c.topology.discriminator); })
       Networks::configure(c.topology.generator, c.topology.discriminator);
-    c.topology.discriminator.template layer<0>() = o.augmentation;
+    if constexpr (requires { c.topology.discriminator.template layer<0>() = o.augmentation; })
+      c.topology.discriminator.template layer<0>() = o.augmentation;
     c.topology.loss = chosen_loss(o);
     c.topology.discriminator_optimizer = chosen_optimizer(o, o.rate_d);
     c.topology.generator_optimizer = {chosen_optimizer(o, o.rate_g), o.ema};
@@ -88,7 +89,7 @@ struct preset_program {
             .image = topology::sample_shape,
             .generator_params = Networks::generator::param_count,
             .discriminator_params = Networks::discriminator::param_count,
-            .costs = strategies::visit(o.strategy.name, [&]<class S>(S) {
+            .costs = Strategies::visit(o.strategy.name, [&]<class S>(S) {
               return S::template plan<topology, backend, source>(common(o), o.strategy.config<S>(),
                                                                  o.strategy.workers);
             })};
@@ -100,9 +101,9 @@ struct preset_program {
     std::vector<source> sources;
     for (std::uint32_t w = 0; w < shards.size(); ++w)
       sources.emplace_back(std::move(shards[w]), o.seed, w);
-    return strategies::visit(o.strategy.name, [&]<class S>(S) {
+    return Strategies::visit(o.strategy.name, [&]<class S>(S) {
       return gantry::train::run<S, backend>(world, common(o), o.strategy.config<S>(),
-                                            std::move(sources), options);
+                                            std::move(sources), options, Device::maker(o));
     });
   }
 
@@ -118,7 +119,7 @@ struct preset_program {
       gantry::train::read_torch_state(file, net::tensors(), weights, statistics);
     else
       gantry::train::read_network<net>(file, weights, statistics);
-    backend b(o.threads);
+    backend b = Device::make(o, 0);
     auto params = b.allocate(weights.size()), buffers = b.allocate(statistics.size());
     b.upload(weights, params.data());
     b.upload(statistics, buffers.data());

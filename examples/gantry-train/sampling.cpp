@@ -17,7 +17,7 @@ void draw_samples(const program_options& o) {
   using namespace gantry;
   const checkpoint_generator generator(o.from, o);
   const hwc latent = generator.latent(), image = generator.image();
-  io::require_writable_directory(o.outdir);
+  io::require_writable_directory(o.outdir, "--outdir");
   const auto count = static_cast<std::size_t>(o.sample);
   std::vector<float> latents(count * static_cast<std::size_t>(latent.size())),
       images(count * static_cast<std::size_t>(image.size()));

@@ -143,7 +143,7 @@ double synthetic_accuracy(const program_options& o, const data_sets& data,
 /// Calls use.operator()<Networks>() for the classifier of the data set.
 template <class F>
 auto with_networks(const program_options& o, F&& use) {
-  const data_choice& choice = chosen_data(o);
+  const published_set& choice = chosen_data(o);
   if (choice.image.c == 1) return use.template operator()<train::grey_classifier>();
   if (choice.classes == 100) return use.template operator()<train::colour_classifier<100>>();
   return use.template operator()<train::colour_classifier<10>>();

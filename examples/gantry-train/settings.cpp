@@ -23,6 +23,13 @@ std::string name_of(const CLI::Option& option) {
   return option.get_lnames().empty() ? option.get_snames().front() : option.get_lnames().front();
 }
 
+std::string variable_of(const std::string& prefix, std::string name) {
+  std::ranges::transform(name, name.begin(), [](unsigned char c) {
+    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  });
+  return prefix + name;
+}
+
 /// Options that files and the environment can set.
 std::vector<const CLI::Option*> settable(const CLI::App& app) {
   std::vector<const CLI::Option*> options = app.get_options();
@@ -36,11 +43,7 @@ std::vector<const CLI::Option*> settable(const CLI::App& app) {
 /// An option that means something else than another program's of its name says which it is.
 std::string variable_of(const CLI::Option& option) {
   if (!option.get_envname().empty()) return option.get_envname();
-  std::string name = "GANTRY_" + name_of(option);
-  std::ranges::transform(name, name.begin(), [](unsigned char c) {
-    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
-  });
-  return name;
+  return variable_of("GANTRY_", name_of(option));
 }
 
 /// The value of a variable; one that is empty is not set.
@@ -58,8 +61,83 @@ bool names(std::string_view word, const CLI::Option& option) {
   return word.size() > 1 && word.front() == '-' && option.check_sname(std::string(1, word[1]));
 }
 
-bool is_given(const std::vector<std::string>& words, const CLI::Option& option) {
-  return std::ranges::any_of(words, [&](const std::string& w) { return names(w, option); });
+/// A value may look like a number below zero.
+bool is_dashed(std::string_view word) {
+  return word.size() > 1 && word.front() == '-' && (word[1] < '0' || word[1] > '9');
+}
+
+const CLI::Option* named(std::string_view word, const CLI::App& app) {
+  const auto options = app.get_options();
+  const auto at =
+      std::ranges::find_if(options, [&](const CLI::Option* o) { return names(word, *o); });
+  return at == options.end() ? nullptr : *at;
+}
+
+/// Words of the command line that stand for themselves, neither flag nor value of one.
+std::size_t operands(const std::vector<std::string>& words, const CLI::App& app) {
+  std::size_t count = 0;
+  int values = 0;  // that the flag before may still take
+  for (const std::string& word : words) {
+    if (is_dashed(word)) {
+      const CLI::Option* option = named(word, app);
+      values = option && word.find('=') == word.npos ? option->get_items_expected_max() : 0;
+    } else if (values > 0) {
+      --values;
+    } else {
+      ++count;
+    }
+  }
+  return count;
+}
+
+/// What the command line sets, by name or by place.
+std::vector<const CLI::Option*> given_options(const std::vector<std::string>& words,
+                                              const CLI::App& app) {
+  std::vector<const CLI::Option*> given;
+  std::size_t left = operands(words, app);
+  for (const CLI::Option* o : settable(app))
+    if (std::ranges::any_of(words, [&](const std::string& w) { return names(w, *o); }))
+      given.push_back(o);
+    else if (o->get_positional() && left > 0) {
+      given.push_back(o);
+      --left;
+    }
+  return given;
+}
+
+/// The command that the first word names, or the whole program.
+CLI::App& chosen(CLI::App& app, const std::vector<std::string>& words) {
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (!words.empty() && command->get_name() == words.front()) return *command;
+  return app;
+}
+
+/// @throws usage_error for the first word that is neither flag nor command, with the nearest that
+/// there is
+void require_known(const CLI::App& app, const CLI::App& scope,
+                   const std::vector<std::string>& words) {
+  const auto refuse = [&](const std::string& word, const std::string& near) {
+    throw usage_error(
+        word + " is not known; " +
+        (near.empty() ? app.get_name() + " --help lists what is" : "did you mean " + near + "?"));
+  };
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  if (&app == &scope && !commands.empty() && !words.empty() && !is_dashed(words.front())) {
+    std::vector<std::string> known;
+    for (const CLI::App* command : commands) known.push_back(command->get_name());
+    refuse(words.front(), near_match(words.front(), known));
+  }
+  std::vector<std::string> known;
+  for (const CLI::Option* o : scope.get_options())
+    for (const std::string& name : o->get_lnames()) known.push_back(name);
+  for (const std::string& word : words) {
+    if (word == "--") return;
+    if (!is_dashed(word) || named(word, scope)) continue;
+    const std::string flag = word.substr(0, word.find('='));
+    const std::string near =
+        near_match(flag.substr(std::min(flag.find_first_not_of('-'), flag.size())), known);
+    refuse(flag, near.empty() ? "" : "--" + near);
+  }
 }
 
 /// The words of the command line that say the same as values from elsewhere.
@@ -93,8 +171,9 @@ std::vector<std::pair<const CLI::Option*, setting>> read_file(
   std::error_code failed;
   const auto size = std::filesystem::file_size(file, failed);
   if (failed || size > most)
-    throw usage_error("--config was expected to name a file of settings of at most 1 MiB and is " +
-                      file + "; give one such as the config.toml in the folder of a run");
+    throw gantry::data_error(
+        "--config was expected to name a file of settings of at most 1 MiB and is " + file +
+        "; give one such as the config.toml in the folder of a run");
   std::vector<std::string> known;
   for (const CLI::Option* o : options) known.push_back(name_of(*o));
   std::vector<std::pair<const CLI::Option*, setting>> found;
@@ -118,30 +197,30 @@ std::vector<std::pair<const CLI::Option*, setting>> read_file(
   return found;
 }
 
-/// Where --config names a file, else GANTRY_CONFIG.
-std::string file_of(const std::vector<std::string>& words) {
+/// Where --config names a file, else its variable.
+std::string file_of(const CLI::App& app, const std::vector<std::string>& words) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (words[i].starts_with("--config=")) return words[i].substr(9);
     if (words[i] == "--config" && i + 1 < words.size()) return words[i + 1];
   }
-  return variable("GANTRY_CONFIG").value_or("");
+  const CLI::Option* option = named("--config", app);
+  return option ? variable(variable_of(*option)).value_or("") : "";
 }
 
+using given_list = std::vector<const CLI::Option*>;
 using file_settings = std::vector<std::pair<const CLI::Option*, setting>>;
 
 /// How far away an option is set: 0 on the command line, 1 in the environment, 2 in the file, 3
 /// nowhere.
-int distance_of(const CLI::Option& o, const std::vector<std::string>& typed,
-                const file_settings& file) {
-  if (is_given(typed, o)) return 0;
+int distance_of(const CLI::Option& o, const given_list& typed, const file_settings& file) {
+  if (std::ranges::find(typed, &o) != typed.end()) return 0;
   if (variable(variable_of(o))) return 1;
   return std::ranges::find(file, &o, [](const auto& f) { return f.first; }) != file.end() ? 2 : 3;
 }
 
 /// Whether a nearer place sets an option that this one excludes, or one excluded by what this one
 /// needs.
-bool is_displaced(const CLI::Option& o, const std::vector<std::string>& typed,
-                  const file_settings& file) {
+bool is_displaced(const CLI::Option& o, const given_list& typed, const file_settings& file) {
   const int here = distance_of(o, typed, file);
   return std::ranges::any_of(
              o.get_excludes(),
@@ -163,43 +242,8 @@ bool is_displaced(const CLI::Option& o, const std::vector<std::string>& typed,
   throw;
 }
 
-}  // namespace
-
-void add_config_flag(CLI::App& app) {
-  app.add_option("--config",
-                 "file of settings, a line such as batch = 16 each; flags and variables such as "
-                 "GANTRY_BATCH win over it")
-      ->type_name("FILE");
-}
-
-std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* argv) {
-  std::vector<std::string> words(argv + 1, argv + argc);
-  const std::vector<std::string> typed = words;
-  const bool asks = std::ranges::any_of(
-      typed, [](const std::string& w) { return w == "--help" || w == "-h" || w == "--version"; });
-  const std::vector<const CLI::Option*> options = settable(app);
-  file_settings file;
-  if (const std::string name = file_of(typed); !name.empty() && !asks)
-    file = read_file(name, options);
-  std::vector<setting> elsewhere;
-  for (const CLI::Option* o : options) {
-    if (asks || is_given(typed, *o) || is_displaced(*o, typed, file)) continue;
-    const auto in_file = std::ranges::find(file, o, [](const auto& f) { return f.first; });
-    if (const auto value = variable(variable_of(*o)))
-      elsewhere.push_back({name_of(*o), {*value}, variable_of(*o)});
-    else if (in_file != file.end())
-      elsewhere.push_back(in_file->second);
-    else
-      continue;
-    append(words, *o, elsewhere.back());
-  }
-  for (CLI::Option* o : app.get_options()) o->envname("");  // was read above, if it counts
-  try {
-    std::ranges::reverse(words);  // as CLI11 wants them
-    app.parse(words);
-  } catch (const CLI::ParseError& e) {
-    explain(e, elsewhere);
-  }
+/// In the order of the options, whatever each comes from.
+std::vector<setting> all_given(const given_list& options, const std::vector<setting>& elsewhere) {
   std::vector<setting> given;
   for (const CLI::Option* o : options) {
     const auto at = std::ranges::find(elsewhere, name_of(*o), &setting::name);
@@ -210,6 +254,53 @@ std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* ar
                        "the command line"});
   }
   return given;
+}
+
+}  // namespace
+
+void add_config_flag(CLI::App& app) {
+  app.add_option("--config",
+                 "file of settings, a line such as batch = 16 each; flags and variables such as "
+                 "GANTRY_BATCH win over it")
+      ->type_name("FILE");
+}
+
+void use_variables(CLI::App& app, const std::string& prefix) {
+  for (CLI::Option* o : app.get_options()) o->envname(variable_of(prefix, name_of(*o)));
+}
+
+std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const bool asks = std::ranges::any_of(
+      words, [](const std::string& w) { return w == "--help" || w == "-h" || w == "--version"; });
+  CLI::App& scope = chosen(app, words);
+  const std::vector<std::string> own(words.begin() + (&scope == &app ? 0 : 1), words.end());
+  if (!asks) require_known(app, scope, own);
+  const std::vector<const CLI::Option*> options = settable(scope);
+  const given_list typed = given_options(own, scope);
+  file_settings file;
+  if (const std::string name = file_of(scope, own); !name.empty() && !asks)
+    file = read_file(name, options);
+  std::vector<setting> elsewhere;
+  for (const CLI::Option* o : options) {
+    if (asks || distance_of(*o, typed, file) == 0 || is_displaced(*o, typed, file)) continue;
+    const auto in_file = std::ranges::find(file, o, [](const auto& f) { return f.first; });
+    if (const auto value = variable(variable_of(*o)))
+      elsewhere.push_back({name_of(*o), {*value}, variable_of(*o)});
+    else if (in_file != file.end())
+      elsewhere.push_back(in_file->second);
+    else
+      continue;
+    append(words, *o, elsewhere.back());
+  }
+  for (CLI::Option* o : scope.get_options()) o->envname("");  // was read above, if it counts
+  try {
+    std::ranges::reverse(words);  // as CLI11 wants them
+    app.parse(words);
+  } catch (const CLI::ParseError& e) {
+    explain(e, elsewhere);
+  }
+  return all_given(options, elsewhere);
 }
 
 std::optional<std::vector<setting>> parse_or_print_help(CLI::App& app, int argc,

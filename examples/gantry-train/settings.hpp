@@ -24,9 +24,15 @@ struct setting {
 /// Adds --config.
 void add_config_flag(CLI::App& app);
 
+/// For programs whose settings must not follow from those of others: --batch is prefix + "BATCH" in
+/// the environment.
+void use_variables(CLI::App& app, const std::string& prefix);
+
 /// Parses the command line and, behind it, the environment and the file. Options count as given
-/// wherever they come from. @returns what was given, in the order of the options
-/// @throws CLI::ParseError for the command line, gantry::usage_error for the other two
+/// wherever they come from. Where the first word is a command, all settings are that command's.
+/// @returns what was given, in the order of the options
+/// @throws CLI::ParseError for the command line, gantry::usage_error for the other two and for
+/// flags and commands that nobody knows, gantry::data_error for a file that cannot be read
 std::vector<setting> parse_layers(CLI::App& app, int argc, const char* const* argv);
 
 /// The same for programs whose --help is all the explanation there is. @returns nothing if help or

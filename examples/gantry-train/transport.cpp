@@ -18,6 +18,9 @@ class threads final : public transport {
     if (!pool_) pool_ = std::make_shared<gantry::thread_pool>(o.threads);
     return gantry::comm::in_process_world(ranks_of(o), pool_);
   }
+  gantry::comm::any_world world_of(int nodes, int threads) override {
+    return gantry::comm::in_process(nodes, threads);
+  }
   void in_turns(const std::function<void()>& work) override {
     const std::lock_guard lock(mutex_);
     work();

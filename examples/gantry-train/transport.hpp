@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,14 @@ class transport {
   [[nodiscard]] virtual bool leads() const { return true; }
   /// @throws gantry::usage_error if there are not as many ranks as the strategy needs
   [[nodiscard]] virtual gantry::comm::any_world world(const program_options& o) = 0;
+  /// For programs without strategies: all processes of the job, or `nodes` of this one.
+  /// @throws gantry::usage_error for less than 1
+  [[nodiscard]] virtual gantry::comm::any_world world_of(int nodes, int threads) = 0;
   /// How many nodes of the run share this machine's memory.
   [[nodiscard]] virtual int nodes_here(const program_options& o) const { return ranks_of(o); }
+  /// Of a process with one rank, among the ranks of its machine; nothing if all are in this
+  /// process.
+  [[nodiscard]] virtual std::optional<int> local_rank() const { return {}; }
   /// Does `work` in each process: first in the one that leads, then in one of each machine, then in
   /// the others, which find what those before them have left in a folder.
   virtual void in_turns(const std::function<void()>& work) { work(); }

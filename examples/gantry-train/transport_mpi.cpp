@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "gantry/comm/launcher.hpp"
 #include "gantry/comm/mpi.hpp"
@@ -25,14 +26,18 @@ class mpi_transport final : public transport {
                         " processes, one for the server and one for each of --workers, found " +
                         std::to_string(mpi_.size()) + "; start mpirun with -n " +
                         std::to_string(ranks_of(o)));
+    return world_of(ranks_of(o), o.threads);
+  }
+  comm::any_world world_of(int, int wanted) override {
     // The processes of a machine share its cores.
     const int cores = thread_pool(0).threads();
-    const int threads = o.threads > 0 ? o.threads : std::max(1, cores / mpi_.local_size());
+    const int threads = wanted > 0 ? wanted : std::max(1, cores / mpi_.local_size());
     // Workers wait while the server draws and scores; who waits for a worker is the server.
     comm::mpi_patience patience{.warn_after = leads() ? 5.0 : 300.0};
     return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), patience);
   }
   int nodes_here(const program_options&) const override { return mpi_.local_size(); }
+  std::optional<int> local_rank() const override { return mpi_.local_rank(); }
   void in_turns(const std::function<void()>& work) override {
     const int place = mpi_.local_rank();
     const int own = leads() ? 0 : place == 0 ? 1 : 2;

@@ -4,17 +4,19 @@
 """Draws images with a generator of gantry-train in PyTorch.
 
     gantry-train --model dcgan28 --outdir runs/a ...
-    load_generator.py runs/a/network-snapshot-002000 images.npy [--latents latents.npy]
+    load_generator.py runs/a images.npy [--latents latents.npy]
 
-Reads generator_ema.safetensors of the checkpoint and writes images [n][height][width][channel] in
-[-1, 1], those of given latents [n][100] or of 16 random ones. gantry-train --sample N --npy writes
-such latents, and its own images of them.
+Reads generator_ema.safetensors of a checkpoint, or of the latest one in the folder of a run, and
+writes images [n][height][width][channel] in [-1, 1], those of given latents [n][100] or of 16
+random ones. gantry-train --sample N --npy writes such latents, and its own images of them.
 """
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy
 import torch
@@ -64,12 +66,30 @@ GENERATORS = {"dcgan28": Dcgan28, "mlp28": Mlp28, "dcgan32": lambda: Dcgan(256, 
               "dcgan64": lambda: Dcgan(512, 256, 128, 64)}
 
 
-def load_generator(checkpoint: Path) -> nn.Module:
-    """The averaged generator of a checkpoint's folder, ready to evaluate."""
+def refuse(sentence: str) -> NoReturn:
+    """Ends the program as those of Gantry do when they refuse a file."""
+    print(f"load_generator.py: {sentence}", file=sys.stderr)
+    raise SystemExit(3)
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """The folder itself, or the latest complete checkpoint of a run."""
+    complete = [path.parent for path in (folder / "MANIFEST.json",
+                                         *folder.glob("network-snapshot-*/MANIFEST.json"))
+                if path.is_file()]
+    if not complete:
+        refuse(f"expected a checkpoint of gantry-train or the folder of a run and found none at "
+               f"{folder}; give a folder with a MANIFEST.json or one that holds such folders")
+    return max(complete, key=lambda path: (path == folder, len(path.name), path.name))
+
+
+def load_generator(folder: Path) -> nn.Module:
+    """The averaged generator of a checkpoint, or of the latest one of a run, ready to evaluate."""
+    checkpoint = find_checkpoint(folder)
     model = json.loads((checkpoint / "config.json").read_text())["model"]
     if model not in GENERATORS:
-        raise SystemExit(f"load_generator.py knows {', '.join(GENERATORS)} and {checkpoint} is of "
-                         f"{model}; write its module here")
+        refuse(f"{checkpoint} was expected to be of {', '.join(GENERATORS)} and is of {model}; "
+               "write its module into this file")
     generator = GENERATORS[model]()
     weights = load_file(checkpoint / "generator_ema.safetensors")
     generator.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
@@ -78,16 +98,20 @@ def load_generator(checkpoint: Path) -> nn.Module:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="or the folder of a run")
     parser.add_argument("images", type=Path)
     parser.add_argument("--latents", type=Path)
     given = parser.parse_args()
-    generator = load_generator(given.checkpoint)
-    latents = (torch.from_numpy(numpy.load(given.latents)) if given.latents
-               else torch.randn(16, 100))
-    with torch.no_grad():
-        images = generator(latents)
-    numpy.save(given.images, images.permute(0, 2, 3, 1).contiguous().numpy())
+    try:
+        generator = load_generator(given.checkpoint)
+        latents = (torch.from_numpy(numpy.load(given.latents)) if given.latents
+                   else torch.randn(16, 100))
+        with torch.no_grad():
+            images = generator(latents)
+        numpy.save(given.images, images.permute(0, 2, 3, 1).contiguous().numpy())
+    except Exception as reason:  # each reader of files has kinds of its own
+        refuse(f"cannot draw images of {given.checkpoint} ({type(reason).__name__}: "
+               f"{' '.join(str(reason).split()).rstrip('.')}); check the files")
 
 
 if __name__ == "__main__":

@@ -6,140 +6,80 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
-#include <chrono>
 #include <cstring>
+#include <exception>
+#include <mutex>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 
-#include "gantry/base/rng.hpp"
-
+#include "distributed/canary.hpp"
 #include "distributed/every_strategy.hpp"
-
-namespace {
+#include "distributed/every_strategy_suite.hpp"
 
 using namespace gantry;
 using every::outcome;
 using every::run_settings;
 
-void draw_noise(int worker, std::uint32_t step, std::span<float> out) {
-  fill_normal(out, {.seed = 77,
-                    .step = step,
-                    .worker = static_cast<std::uint32_t>(worker),
-                    .use = purpose::user});
+namespace {
+
+/// Two workers, of which the second stops on the way if the strategy can go on then.
+run_settings undisturbed_settings(const every::strategy_run& run, bool stops) {
+  run_settings s{.workers = 2, .rounds = 2, .draw = canary::draw};
+  if (stops && s.workers >= run.least_workers_to_stop) s.stops = {{2, 1}};
+  return s;
 }
 
-/// Before and after what a rank sends and receives it goes on at once, lets others run, or sleeps
-/// for up to a tenth of a millisecond.
-observed::observer delays(std::uint64_t seed) {
-  return {.pause = [seed](rank_t rank, std::uint32_t operation) {
-    random_sequence draw({.seed = seed,
-                          .step = operation,
-                          .worker = static_cast<std::uint32_t>(rank),
-                          .use = purpose::user});
-    const auto chosen = draw.below(8);
-    if (chosen < 3) std::this_thread::yield();
-    if (chosen == 3) std::this_thread::sleep_for(std::chrono::microseconds(draw.below(100)));
-  }};
-}
-
-/// The bytes of a private image, and the constant one of every other sample: as files and programs
-/// hold them, 0 to 255.
-constexpr std::array<std::uint8_t, every::image_values> pattern{0x5B, 0xC7, 0x1E, 0x93,
-                                                                0x68, 0xE2, 0x2D, 0xB4};
-constexpr std::uint8_t constant = 0xA7;
-
-float scaled(std::uint8_t byte) { return static_cast<float>(byte) / 127.5f - 1.0f; }
-
-void draw_canary(int, std::uint32_t, std::span<float> out) {
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = scaled(i / pattern.size() % 2 == 0 ? pattern[i % pattern.size()] : constant);
-}
-
-/// Runs of bytes that are in no message by chance: three neighbouring values of the pattern, or of
-/// the constant image, in each way to write them.
-std::vector<std::vector<std::uint8_t>> needles() {
-  std::vector<std::vector<std::uint8_t>> all;
-  const auto add = [&](std::span<const std::uint8_t> bytes) {
-    for (const auto& write : {+[](std::uint8_t v) { return scaled(v); },
-                              +[](std::uint8_t v) { return static_cast<float>(v) / 255.0f; },
-                              +[](std::uint8_t v) { return static_cast<float>(v); }}) {
-      std::vector<std::uint8_t> floats;
-      for (const std::uint8_t v : bytes) {
-        const auto parts = std::bit_cast<std::array<std::uint8_t, 4>>(write(v));
-        floats.insert(floats.end(), parts.begin(), parts.end());
-      }
-      all.push_back(floats);
-    }
-  };
-  for (std::size_t i = 0; i + 3 <= pattern.size(); ++i) add(std::span(pattern).subspan(i, 3));
-  add(std::array{constant, constant, constant});
-  // Three bytes alone may be there by chance, those of a whole image are not.
-  all.emplace_back(pattern.begin(), pattern.end());
-  all.emplace_back(pattern.size(), constant);
-  return all;
-}
-
-bool holds_canary(std::span<const float> message) {
-  static const auto all = needles();
-  const auto* first = reinterpret_cast<const std::uint8_t*>(message.data());
-  const auto* last = first + message.size_bytes();
-  return std::ranges::any_of(all, [&](const auto& needle) {
-    return std::search(first, last, needle.begin(), needle.end()) != last;
-  });
+/// A run under the delays of a seed; with every other seed the second worker stops.
+/// Returns what is wrong with it, or nothing.
+std::string disturbed(const every::strategy_run& run, std::uint64_t seed,
+                      const std::array<outcome, 2>& undisturbed) {
+  const bool stops = seed % 2 == 1;
+  run_settings s = undisturbed_settings(run, stops);
+  s.threads = 1 + static_cast<int>(seed / 2 % 4);
+  s.seen = every::delays(seed);
+  const std::string what = run.name + ", seed " + std::to_string(seed) + ": ";
+  try {
+    return run.train(s) == undisturbed[stops] ? "" : what + "another result";
+  } catch (const std::exception& e) {
+    return what + e.what();  // ranks that wait for each other are found, and throw
+  }
 }
 
 }  // namespace
 
 TEST_CASE("every strategy: delays and schedules of threads neither stop it nor change its result") {
-  const auto runs = every::all();
   constexpr std::uint64_t seeds = 200;
-  std::vector<std::array<outcome, 2>> undisturbed(runs.size());
-  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
-    const std::size_t which = seed % runs.size();
-    // In every other turn a worker stops on the way.
-    const bool stops = seed / runs.size() % 2 == 1;
-    run_settings s{.draw = draw_noise};
-    if (stops) s.stops = {{2, 2}};
-    outcome& expected = undisturbed[which][stops];
-    if (expected.empty()) expected = runs[which].train(s);
-    s.threads = 1 + static_cast<int>(seed % 5);
-    s.seen = delays(seed);
-    INFO(runs[which].name, ", seed ", seed);
-    CHECK(runs[which].train(s) == expected);
+  for (const every::strategy_run& run : every::all()) {
+    std::array<outcome, 2> undisturbed;
+    for (const bool stops : {false, true})
+      undisturbed[stops] = run.train(undisturbed_settings(run, stops));
+    // Worlds beside each other: most of a run is delay.
+    std::atomic<std::uint64_t> next = 0;
+    std::mutex guard;
+    std::vector<std::string> wrong;
+    std::vector<std::thread> drivers(8);
+    for (std::thread& driver : drivers)
+      driver = std::thread([&] {
+        for (std::uint64_t seed = next++; seed < seeds; seed = next++)
+          if (const std::string found = disturbed(run, seed, undisturbed); !found.empty()) {
+            const std::lock_guard lock(guard);
+            wrong.push_back(found);
+          }
+      });
+    for (std::thread& driver : drivers) driver.join();
+    INFO(run.name);
+    CHECK(undisturbed[1].contains("0/images"));
+    CHECK_MESSAGE(wrong.empty(), (wrong.empty() ? "" : wrong.front()));
   }
 }
 
-TEST_CASE("every strategy: what is on the wire is what the formulas say") {
-  for (const every::strategy_run& run : every::all()) {
-    std::atomic<std::uint64_t> down = 0, up = 0, between = 0;
-    run_settings s{.draw = draw_noise};
-    s.seen.sent = [&](const message_route& route, std::span<const float> values) {
-      if (route.kind == message::control) return;
-      (route.from == 0 ? down : route.to == 0 ? up : between) += values.size();
-    };
-    INFO(run.name);
-    (void)run.train(s);
-    CHECK(down == run.expected.down);
-    CHECK(up == run.expected.up);
-    CHECK(between == run.expected.between);
-  }
-}
-
-TEST_CASE("every strategy: private samples are in no message") {
-  for (const every::strategy_run& run : every::all()) {
-    std::atomic<int> messages = 0, leaks = 0;
-    run_settings s{.draw = draw_canary};
-    s.seen.sent = [&](const message_route&, std::span<const float> values) {
-      ++messages;
-      leaks += holds_canary(values);
-    };
-    INFO(run.name);
-    (void)run.train(s);
-    CHECK(messages > 0);
-    CHECK(leaks == 0);
-  }
+TEST_CASE("every strategy: result, bytes and privacy in one process") {
+  const every::transport threads{.make = every::make_in_process};
+  for (const int workers : {1, 3}) every::runs_as_in_process(threads, workers);
+  every::goes_on_without_a_worker(threads, 3);
 }
 
 TEST_CASE("every strategy: planned memory in parts") {
@@ -164,7 +104,7 @@ TEST_CASE("every strategy: what nodes take from their backend is planned, part b
   for (const every::strategy_run& run : every::all()) {
     INFO(run.name);
     int nodes = 0;
-    run_settings s{.draw = draw_noise};
+    run_settings s{.draw = canary::draw};
     s.measured = [&](rank_t rank, const arena_bytes& found) {
       const arena_bytes& plan = rank == 0 ? run.plan.lead_arenas : run.plan.worker_arenas;
       CHECK(found.parameters == plan.parameters);
@@ -175,34 +115,36 @@ TEST_CASE("every strategy: what nodes take from their backend is planned, part b
       ++nodes;
     };
     (void)run.train(s);
-    CHECK(nodes == 1 + every::workers);
+    CHECK(nodes == 1 + s.workers);
   }
 }
 
 TEST_CASE("a private sample that is in a message is found, however it is written") {
+  using canary::constant;
+  using canary::pattern;
   std::vector<float> message(40, 0.25f);
-  CHECK_FALSE(holds_canary(message));
+  CHECK_FALSE(canary::is_in(message));
   const auto finds = [&](auto write) {
     for (const bool uniform : {false, true}) {
       std::vector<float> sent = message;
       for (std::size_t i = 0; i < pattern.size(); ++i)
         sent[7 + i] = write(uniform ? constant : pattern[i]);
-      CHECK(holds_canary(sent));
+      CHECK(canary::is_in(sent));
     }
   };
-  finds([](std::uint8_t v) { return scaled(v); });
+  finds([](std::uint8_t v) { return canary::scaled(v); });
   finds([](std::uint8_t v) { return static_cast<float>(v) / 255.0f; });
   finds([](std::uint8_t v) { return static_cast<float>(v); });
   // As bytes, at an odd place, and in a message of a run.
   std::memcpy(reinterpret_cast<std::uint8_t*>(message.data()) + 13, pattern.data(), pattern.size());
-  CHECK(holds_canary(message));
+  CHECK(canary::is_in(message));
   std::atomic<int> leaks = 0;
   observed::world world(
       comm::in_process(2, 2),
-      {.sent = [&](const message_route&, std::span<const float> v) { leaks += holds_canary(v); }});
+      {.sent = [&](const message_route&, std::span<const float> v) { leaks += canary::is_in(v); }});
   world.run([&](auto& comm) {
     std::vector<float> sample(every::image_values);
-    draw_canary(1, 0, sample);
+    canary::draw(1, 0, sample);
     if (comm.rank() == 1) return comm.send(message::batch, sample, 0);
     CHECK(comm.receive(message::batch, sample, 1));
   });

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 """gantry-train trains on a folder of somebody's own JPEG files with one command."""
+import json
 import os
 import random
 import re
@@ -126,6 +127,33 @@ class OwnPhotos(DataTest):
         self.assert_refused(self.run_program(data=plain, outdir=outdir, strategy="md_gan",
                                              partition="dirichlet:1", quiet=True),
                             2, "one label per image")
+
+    def test_attribute_of_celeba(self):
+        root = self.folder / "CelebA"
+        write_jpegs(root / "img_align_celeba", {"": 12})
+        pictures = [p.rename(p.with_name(p.name.replace(" ", "")))
+                    for p in sorted((root / "img_align_celeba").iterdir())]
+        rows = "".join(f"{p.name} {1 if i % 3 else -1} -1\n" for i, p in enumerate(pictures))
+        (root / "list_attr_celeba.txt").write_text(f"{len(pictures)}\nSmiling Young\n{rows}")
+        run = {"data": root, "outdir": self.folder / "faces", "iterations": 2}
+        self.assertIn("no labels", self.train(**run).stdout)
+        self.assertIn("in 2 classes", self.train(**run, attribute="Smiling",
+                                                 overwrite=True).stdout)
+        config = json.loads((checkpoint(run["outdir"], 2) / "config.json").read_text())
+        self.assertIn("Smiling", json.dumps(config))
+        self.assert_refused(self.run_program(**run, attribute="Similing", quiet=True), 2,
+                            "Similing", "Smiling")
+
+    def test_classes_must_fit(self):
+        run = {"outdir": self.folder / "classes", "quiet": True,
+               "data_cache": self.folder / "for classes"}
+        self.assert_refused(self.run_program(**run, strategy="label_parallel", workers=3,
+                                             critic_steps=1), 2, "has 2 classes",
+                            "give --workers 2")
+        self.train(**run, strategy="label_parallel", workers=2, critic_steps=1)
+        if "acgan28" in models():
+            self.assert_refused(self.run_program(**run, model="acgan28", overwrite=True), 2,
+                                "10 classes for acgan28", "has 2 classes")
 
     def test_refusals(self):
         def refused(code: int, *fragments: str, **settings) -> None:

@@ -9,6 +9,7 @@ test_batch_first1000.bin (the first 1000 images of the test set) and GANTRY_RESN
 """
 import json
 import os
+import shutil
 import struct
 import subprocess
 import unittest
@@ -40,8 +41,7 @@ class Metrics(ProgramTest):
                                  metric_samples=SAMPLES, scores="fid,is,kid,prdc", quiet=True)
         assert result.returncode == 0, result.stderr
         cls.fashion = ("--data", "fashion-mnist", "--data-dir", cls.data)
-        cls.usual = ("--run", cls.run_folder, *cls.fashion, "--samples", SAMPLES, "--seed", 5,
-                     "--is-splits", 1)
+        cls.usual = ("--run", cls.run_folder, *cls.fashion, "--samples", SAMPLES, "--seed", 5)
 
     def metrics(self, *words, **variables) -> subprocess.CompletedProcess:
         return subprocess.run([METRICS, *map(str, words)], env={**self.environment, **variables},
@@ -73,7 +73,7 @@ class Metrics(ProgramTest):
                                        delta=1e-4 * abs(value) + counted * 2 / SAMPLES)
             self.assertEqual((found["samples"], found["reference"]), (SAMPLES, TEST))
             self.assertEqual(found["feature_sha256"], logged["feature_sha256"])
-            self.assertEqual(found["kid_size"], SAMPLES)
+            self.assertEqual((found["kid_size"], found["is_splits"]), (SAMPLES, 1))
             for word in ("FID", "KID", "IS", "precision", "recall", "density", "coverage"):
                 self.assertRegex(result.stdout, rf"(?m)^{word} +-?[0-9]")
         self.assertIn("Kernel distance", (self.run_folder / "report.html").read_text())
@@ -110,6 +110,52 @@ class Metrics(ProgramTest):
             self.assertEqual(kept.read_bytes(), whole)
         _, result = self.score(*words[:-1], "none", "--metrics", "fid")
         self.assertNotIn("reference features", result.stderr)
+
+    def test_shares_of_workers_merge_exactly(self):
+        words = ("--run", self.run_folder, *self.fashion, "--samples", 700, "--split", "train",
+                 "--cache", "none", "--is-splits", 4)
+        whole, result = self.score(*words)
+        self.assertRegex(result.stdout, "(?m)^IS .* 4 parts, ")
+        self.assertEqual(set(whole["metrics"]), {"fid", "kid", "is", "precision", "recall",
+                                                 "density", "coverage"})
+        for more in (("--workers", 2), ("--workers", 5, "--threads", 1)):
+            shared, _ = self.score(*words, *more)
+            self.assertEqual(shared["metrics"], whole["metrics"], more)
+        cache = self.folder / "shared"
+        for used in ("kept", "using"):
+            shared, result = self.score(*words, "--cache", cache, "--workers", 3)
+            self.assertIn(f"{used} the reference features", result.stderr)
+            self.assertEqual(shared["metrics"], whole["metrics"])
+        pairs = self.folder / "pairs_shared"
+        self.train(iterations=1, outdir=pairs, strategy="label_parallel", workers=3, quiet=True)
+        words = ("--run", pairs, *self.fashion, "--samples", 300, "--metrics", "tstr")
+        self.assertEqual(self.score(*words, "--workers", 2)[0]["metrics"],
+                         self.score(*words)[0]["metrics"])
+
+    def test_shares_of_mpi_processes_merge_exactly(self):
+        if not shutil.which("mpirun") or "mpi}" not in self.metrics("--help").stdout:
+            self.skipTest("this build of gantry-metrics has no MPI, or mpirun is missing")
+        words = ("--run", self.run_folder, *self.fashion, "--samples", 700, "--split", "train",
+                 "--cache", "none")
+        whole, _ = self.score(*words)
+        environment = {**self.environment, "OMPI_ALLOW_RUN_AS_ROOT": "1",
+                       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                       "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+
+        def job(*more) -> subprocess.CompletedProcess:
+            return subprocess.run(
+                ["mpirun", "-n", "3", METRICS, "--transport", "mpi", *map(str, words),
+                 *map(str, more)], env=environment, capture_output=True, text=True,
+                timeout=PATIENCE)
+
+        path = self.folder / "shared.json"
+        result = job("--json", path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(json.loads(path.read_text())["metrics"], whole["metrics"])
+        self.assertEqual(result.stdout.count("FID"), 1)
+        refused = job("--run", self.folder / "none")
+        self.assertEqual(refused.returncode, 3, refused.stderr)
+        self.refused(2, (*words, "--transport", "mpi", "--workers", 2), "--workers", "mpirun")
 
     def test_training_on_generated_images(self):
         pairs = self.folder / "pairs"

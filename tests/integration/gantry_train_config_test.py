@@ -93,8 +93,8 @@ class Config(ProgramTest):
         self.refuse("", "--batch", 'found "x"', "correct it in GANTRY_BATCH", GANTRY_BATCH="x")
         self.refuse("clip = 1.0\n", "--clip", "wasserstein")
         none = self.folder / "none.toml"
-        self.assert_refused(self.call("--config", str(none)), 2, "--config", str(none))
-        self.assert_refused(self.call("--config", str(self.folder)), 2, "--config")
+        self.assert_refused(self.call("--config", str(none)), 3, "--config", str(none))
+        self.assert_refused(self.call("--config", str(self.folder)), 3, "--config")
         self.assertEqual(self.call("--config", str(none), "--help").returncode, 0)
 
     def test_a_run_says_what_was_given_and_can_be_repeated(self):

@@ -31,8 +31,10 @@ class CommandLine(ProgramTest):
 
     def test_unknown_flag(self):
         for words in (["--frobnicate"], ["--frobnicate=3"], ["stray"]):
-            self.assert_refused(self.call(*words), 2, words[0].split("=")[0], "valid flags: ",
-                                " --data ", " --resume", " --batch ", " --quiet")
+            self.assert_refused(self.call(*words), 2, words[0].split("=")[0],
+                                "gantry-train --help")
+        self.assert_refused(self.call("--iteratons", "3"), 2,
+                            "--iteratons is not known; did you mean --iterations?")
 
     def test_unknown_value_names_the_valid_ones(self):
         choices = dict(re.findall(r"--([a-z-]+) TEXT:\{([^}]*)\}", self.call("--help").stdout))
@@ -111,7 +113,7 @@ class CommandLine(ProgramTest):
         file.write_text("mine")
         for outdir in (file, file / "below", ""):
             result = self.run_program(outdir=outdir, quiet=True)
-            self.assert_refused(result, 2, "cannot write into the folder", str(outdir))
+            self.assert_refused(result, 3, "cannot write into the folder", str(outdir), "--outdir")
         self.assertEqual(file.read_text(), "mine")
 
 

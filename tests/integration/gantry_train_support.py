@@ -166,7 +166,7 @@ class ProgramTest(unittest.TestCase):
         lines = result.stderr.splitlines()
         self.assertEqual(len(lines), 1, result.stderr)
         self.assertTrue(lines[0].startswith(f"{program}: "), lines[0])
-        self.assertNotRegex(lines[0], r"[.!?] +[A-Z]|[.!?]$|std::|what\(\)|filesystem error")
+        self.assertNotRegex(lines[0], r"[.!?] +[A-Z]|[.!]$|std::|what\(\)|filesystem error")
         for fragment in fragments:
             self.assertIn(fragment, lines[0])
 

@@ -84,8 +84,31 @@ class LoadGenerator(TorchTest):
                             "--latents", outdir / "latents.npy")
                 self.assertLess(distance(outdir / "samples.npy", outdir / "torch.npy"), CLOSE)
                 # Different latents give different images, so the comparison says something.
-                self.python("load_generator.py", checkpoint(outdir, 3), outdir / "other.npy")
+                self.python("load_generator.py", outdir, outdir / "other.npy")  # its latest
                 self.assertGreater(distance(outdir / "samples.npy", outdir / "other.npy"), 0.01)
+
+    def test_refusals(self):
+        python = python_with(*self.MODULES)
+        if not python:
+            self.skipTest("no Python here has torch and numpy")
+        run, images = self.folder / "refused", self.folder / "refused.npy"
+        self.train(model=MODEL, iterations=1, outdir=run)
+        latest = checkpoint(run, 1)
+
+        def refuse(*words, names: str) -> None:
+            result = subprocess.run([python, "-B", "load_generator.py", *map(str, words)],
+                                    cwd=SCRIPTS, capture_output=True, text=True, timeout=PATIENCE)
+            self.assert_refused(result, 3, names, program="load_generator.py")
+            self.assertFalse(images.exists())
+
+        refuse(self.data, images, names=f"found none at {self.data}")
+        refuse(self.folder / "none", images, names="none")
+        refuse(latest, self.folder / "no" / "x.npy", names="x.npy")
+        refuse(run, images, "--latents", latest / "config.json", names=str(run))
+        weights = latest / "generator_ema.safetensors"
+        for spoilt in (weights.read_bytes()[:-9], b"", b"\xff" * 30):
+            weights.write_bytes(spoilt)
+            refuse(run, images, names=str(run))
 
 
 SETUP = """

@@ -60,6 +60,21 @@ TEST_CASE("batch norm kernels: gradients, with either statistics, in place, in p
   CHECK(agrees_on_device(runs::batch_norm_backward<shape>{o, false, true}, statistics));
 }
 
+TEST_CASE("batch norm kernels: second order, with either statistics, in part") {
+  constexpr hwc shape{3, 5, 3}, wide{4, 3, 36};
+  for (const bool option : {false, true})
+    for (const bool fixed : {false, true}) {
+      const run_options o{.n = 5, .option = option};
+      CHECK(
+          agrees_on_device(runs::batch_norm_second_order<shape>{o, true, true, fixed}, statistics));
+      CHECK(
+          agrees_on_device(runs::batch_norm_second_order<wide>{o, true, true, fixed}, statistics));
+    }
+  const run_options o{.n = 40, .option = true};
+  CHECK(agrees_on_device(runs::batch_norm_second_order<shape>{o, true, false}, statistics));
+  CHECK(agrees_on_device(runs::batch_norm_second_order<shape>{o, false, true}, statistics));
+}
+
 TEST_CASE("batch norm kernels: sums per channel") {
   sweep([]<hwc S>(const run_options& o) {
     if (!o.option) CHECK(agrees_on_device(runs::channel_sum<S>{o}, statistics));
@@ -72,6 +87,7 @@ TEST_CASE("batch norm kernels: NaN stays in its channel") {
   CHECK(spreads_nan_on_device(runs::batch_norm_forward<shape>{o}));
   CHECK(spreads_nan_on_device(runs::batch_norm_inference<shape>{o}));
   CHECK(spreads_nan_on_device(runs::batch_norm_backward<shape>{o}));
+  CHECK(spreads_nan_on_device(runs::batch_norm_second_order<shape>{o}));
   CHECK(spreads_nan_on_device(runs::channel_sum<shape>{o}));
 }
 
@@ -79,5 +95,5 @@ TEST_CASE("kernels: scratch that is too small is refused") {
   auto c = aligned_device().context();
   c.partial_count = 10;
   CHECK_THROWS_WITH_AS(launch(c, ops::channel_sum<hwc{1, 1, 4}>{}, {{nullptr, 1}, nullptr}),
-                       doctest::Contains("four partial sums per channel"), usage_error);
+                       doctest::Contains("two numbers per sum and channel"), usage_error);
 }

@@ -78,7 +78,7 @@ def opcodes(cubin: Path) -> dict[str, collections.Counter]:
 def readable(mangled: str) -> str:
     """A kernel's name without what all of them share."""
     name = run(["c++filt", mangled]).stdout.strip() or mangled
-    name = name.removeprefix("void ").replace("gantry::kernels::", "").replace("gantry::", "")
+    name = re.sub(r"(gantry::)?(v0::)?(kernels::)?", "", name.removeprefix("void "))
     name = name[:name.rindex(">(") + 1] if ">(" in name else name
     name = re.sub(r"\(gemm_math\)(\d)", lambda m: MATHS[int(m[1])], name)
     name = re.sub(r"\(gemm_size\)(\d)", lambda m: SIZES[int(m[1])], name)

@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 KERNELS = "kernels/gantry/kernels"
 # Which test program covers a file.
 TESTS = {"common/reduce.cuh": ("pointwise", "batch_norm"), "gemm/tile.cuh": ("gemm",),
-         "batch_norm/tile.cuh": ("batch_norm",)}
+         "common/columns.cuh": ("batch_norm",), "common/rows.cuh": ("sample_norms",),
+         "attention/tile.cuh": ("attention",)}
 MUTATIONS = (
-    (re.compile(r"__syncthreads\(\);"), ";"),
+    (re.compile(r"__sync(threads|warp)\(\);"), ";"),
     (re.compile(r"__threadfence\(\);"), ";"),
     (re.compile(r"atomicAdd\((\w+), 1u\)"), r"(*\1)++"),
     (re.compile(r"if \(shared_flag\) atomicExch\(ticket, 0u\);"), ";"),

@@ -65,6 +65,20 @@ TEST_CASE("resample kernels: squares and pixels") {
   CHECK(spreads_nan_on_device(runs::sum_squares<square_geometry{{6, 4, 5}, 2}>{poisoned}));
 }
 
+TEST_CASE("resample kernels: bilinear enlargement, and halves behind a filter") {
+  const run_options o{.n = 3};
+  CHECK(agrees_on_device(runs::bilinear_forward<bilinear_geometry{{3, 5, 7}, 2}>{o}, few));
+  CHECK(agrees_on_device(runs::bilinear_backward<bilinear_geometry{{3, 5, 7}, 2}>{o}, few));
+  CHECK(agrees_on_device(runs::bilinear_forward<bilinear_geometry{{1, 4, 3}, 3}>{o}, few));
+  CHECK(agrees_on_device(runs::bilinear_backward<bilinear_geometry{{1, 4, 3}, 3}>{o}, few));
+  CHECK(agrees_on_device(runs::filter_halve<hwc{6, 4, 5}>{o}, few));
+  CHECK(agrees_on_device(runs::filter_double<hwc{6, 4, 5}>{o}, few));
+  const run_options poisoned{.n = 3, .poison = 7};
+  CHECK(spreads_nan_on_device(runs::bilinear_forward<bilinear_geometry{{3, 5, 7}, 2}>{poisoned}));
+  CHECK(spreads_nan_on_device(runs::bilinear_backward<bilinear_geometry{{3, 5, 7}, 2}>{poisoned}));
+  CHECK(spreads_nan_on_device(runs::filter_double<hwc{6, 4, 5}>{poisoned}));
+}
+
 TEST_CASE("resample kernels: 3 x 3 kernels as 4 x 4 ones and back") {
   CHECK(agrees_on_device(fold_run<fold_geometry{fold_kind::pooled, 3, 5}>{}, few));
   CHECK(agrees_on_device(fold_run<fold_geometry{fold_kind::upsampled, 17, 3}>{}, few));

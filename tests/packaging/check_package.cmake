@@ -74,6 +74,30 @@ elseif(ROUTE STREQUAL "find_package")
 elseif(ROUTE STREQUAL "no_rtti")
   run("${COMPILER}" -std=c++20 -fno-rtti -fsyntax-only "-I${GANTRY_SOURCE}/include" "-I${EIGEN}"
       "${consumer}/main.cpp")
+elseif(ROUTE STREQUAL "two_versions")
+  # The headers that are needed as the next version would have them, one of its numbers changed.
+  foreach(folder base tensor)
+    file(GLOB headers RELATIVE "${GANTRY_SOURCE}/include"
+         "${GANTRY_SOURCE}/include/gantry/${folder}/*.hpp")
+    foreach(header IN LISTS headers)
+      file(READ "${GANTRY_SOURCE}/include/${header}" text)
+      string(REGEX REPLACE "inline v0([ :])" "inline v1\\1" text "${text}")
+      string(REPLACE "usage = 2," "usage = 22," text "${text}")
+      file(WRITE "${WORK}/next/${header}" "${text}")
+    endforeach()
+  endforeach()
+  # Without optimisation nothing is inlined: of two functions of one name the linker would drop one.
+  foreach(version this_version the_next)
+    set(headers "${GANTRY_SOURCE}/include")
+    if(version STREQUAL "the_next")
+      set(headers "${WORK}/next")
+    endif()
+    run("${COMPILER}" -std=c++20 -O0 "-DPART=of_${version}" "-I${headers}" "-I${EIGEN}" -c
+        "${consumer}/one_version.cpp" -o "${WORK}/${version}.o")
+  endforeach()
+  run("${COMPILER}" -std=c++20 "${consumer}/two_versions.cpp" "${WORK}/this_version.o"
+      "${WORK}/the_next.o" -o "${WORK}/consumer")
+  run("${WORK}/consumer")
 elseif(ROUTE STREQUAL "pkg_config")
   find_program(PKG_CONFIG pkg-config)
   if(NOT PKG_CONFIG)

@@ -18,6 +18,8 @@ namespace simt {
 
 class device_heap {
  public:
+  static constexpr std::size_t reserved = std::size_t{16} << 30;
+
   static device_heap& instance() {
     static device_heap& heap = *new device_heap;  // never destroyed: pointers into it may be left
     return heap;
@@ -94,7 +96,7 @@ class device_heap {
   };
 
  private:
-  static constexpr std::size_t reserved = std::size_t{16} << 30, gap = 512;
+  static constexpr std::size_t gap = 512;
   static constexpr char fresh = static_cast<char>(0xFF);
   struct extent {
     std::size_t bytes, padded;

@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -31,6 +32,19 @@ concept Backend = requires(B& b, const B& cb, std::size_t n, typename B::scalar*
   { b.download(from, target) } -> std::same_as<void>;
   { b.synchronize() } -> std::same_as<void>;
   { cb.meter() } -> std::same_as<const memory_meter&>;
+};
+
+/// A backend that keeps a data set in its memory, for ops::image_batch. `hold(bytes)` is memory for
+/// images, empty where there is no room for them, `hold_positions(n)` memory for the positions of a
+/// batch; `upload` fills the first and waits, `send` the second and does not.
+template <class B>
+concept HoldsImages = Backend<B> &&
+    requires(B& b, std::size_t n, std::span<const std::uint8_t> images, std::uint8_t* to,
+             std::span<const std::uint32_t> positions, std::uint32_t* list) {
+  { b.hold(n).data() } -> std::same_as<std::uint8_t*>;
+  { b.hold_positions(n).data() } -> std::same_as<std::uint32_t*>;
+  { b.upload(images, to) } -> std::same_as<void>;
+  { b.send(positions, list) } -> std::same_as<void>;
 };
 
 }  // namespace gantry

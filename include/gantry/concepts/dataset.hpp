@@ -4,6 +4,7 @@
 
 #include <array>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -23,6 +24,15 @@ concept BatchSource = requires(D& d, const D& cd, std::uint32_t step, std::span<
 template <class D>
 concept LabelledSource = BatchSource<D> && requires(D& d, std::uint32_t step, int n) {
   { d.labels(step, n) } -> std::convertible_to<std::span<const std::uint8_t>>;
+};
+
+/// A source of images that are in memory, 8 bits per channel: image(i) for i < size(), and
+/// positions(step, batch) are those of the batch that read(step, ...) writes. A device may hold
+/// them.
+template <class D>
+concept ImageSource = BatchSource<D> && requires(D& d, const D& cd, std::uint32_t step, int n) {
+  { cd.image(std::size_t{}) } -> std::same_as<std::span<const std::uint8_t>>;
+  { d.positions(step, n) } -> std::same_as<std::span<const std::uint32_t>>;
 };
 
 /// A source that knows how many of its samples have label 0, 1, ..., 255, for strategies that weigh

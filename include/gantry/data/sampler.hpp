@@ -49,6 +49,15 @@ class shuffled_source {
       for (const std::uint8_t pixel : shard_.image(i)) *to++ = pixel_to_float[pixel];
   }
 
+  /// Where the images of the same batch are in the shard, valid until the next call on this source.
+  /// @throws usage_error if batch < 1
+  [[nodiscard]] std::span<const std::uint32_t> positions(std::uint32_t step, int batch) {
+    select(step, batch);
+    return chosen_;
+  }
+  /// Image i of the shard, [height][width][channels]; i < size().
+  [[nodiscard]] std::span<const std::uint8_t> image(std::size_t i) const { return shard_.image(i); }
+
   /// Labels of the same batch, valid until the next call on this source.
   /// @throws usage_error if batch < 1 or the set has no labels
   [[nodiscard]] std::span<const std::uint8_t> labels(std::uint32_t step, int batch) {
@@ -103,5 +112,6 @@ class shuffled_source {
 };
 
 static_assert(BatchSource<shuffled_source>, "a shuffled source has to feed a worker");
+static_assert(ImageSource<shuffled_source>, "its images may stay on a device");
 
 }  // namespace gantry::data

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gantry/dist/players.hpp"
+#include "gantry/dist/real_images.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -47,6 +48,7 @@ class received_batches {
         real_(b.allocate(elements(batch))),
         fake_(b.allocate(elements(batch))),
         gradient_(b.allocate(elements(batch))),
+        real_images_(b, source_, batch),
         host_(packed_batch<T>(batch)),
         fake_labels_(T::classes > 0 ? static_cast<std::size_t>(batch) : 0) {}
 
@@ -61,8 +63,7 @@ class received_batches {
 
   /// The real batch of that index. @throws usage_error for a label that the networks lack
   network_input<B> read(std::uint32_t index) {
-    source_.read(index, images(), batch_);
-    import_images(real_);
+    real_images_.read(*backend_, source_, index, images(), view(real_));
     return {view(real_), real_labels<T>(source_, index, batch_)};
   }
   /// @returns false if the server is gone
@@ -106,6 +107,7 @@ class received_batches {
   int batch_;
   Source source_;
   typename B::buffer_type real_, fake_, gradient_;
+  real_images<shape, B, Source> real_images_;
   std::vector<float> host_;
   std::vector<std::uint8_t> fake_labels_;
 };

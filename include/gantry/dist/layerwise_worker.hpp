@@ -267,12 +267,12 @@ class layerwise_worker {
     export_fakes();
     const auto count = static_cast<std::size_t>(
         std::lround(config_.replay_share * static_cast<float>(common_.batch)));
-    memory_.mix(images_, mixed_labels_.empty() ? nullptr : mixed_labels_.data(), count,
-                {.seed = common_.seed,
-                 .step = at.iteration,
-                 .worker = 1 + index_,
-                 .use = purpose::swap,
-                 .salt = 1 + static_cast<std::uint32_t>(at.number)});
+    const stream_id id{.seed = common_.seed,
+                       .step = at.iteration,
+                       .worker = 1 + index_,
+                       .use = purpose::swap,
+                       .salt = 1 + static_cast<std::uint32_t>(at.number)};
+    memory_.mix(images_, mixed_labels_.empty() ? nullptr : mixed_labels_.data(), count, id);
     const batch_of<typename B::storage> view{mixed_.data(), common_.batch};
     launch(*backend_, ops::import_samples<T::sample_shape>{}, {images_.data(), view});
     return {view, mixed_labels_.empty() ? nullptr : mixed_labels_.data()};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gantry/dist/players.hpp"
+#include "gantry/dist/real_images.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -33,6 +34,7 @@ class local_gan {
         generator_(b, common, fakes, worker),
         discriminator_(b, common, worker),
         real_(b.allocate(B::storage::layout::elements(shape, common.batch))),
+        images_(b, source_, common.batch),
         host_(static_cast<std::size_t>(common.batch) * shape.size()) {}
 
   /// Bytes that an object allocates from its backend.
@@ -49,9 +51,8 @@ class local_gan {
 
   /// Takes the real batch of that index. @throws usage_error for a label that the networks lack
   void read(std::uint32_t index) {
-    source_.read(index, host_, batch_);
+    images_.read(*backend_, source_, index, host_, view());
     labels_ = real_labels<T>(source_, index, batch_);
-    launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view()});
   }
   /// Generates batch j of that index.
   void generate(std::uint32_t index, int j = 0) {
@@ -94,6 +95,7 @@ class local_gan {
   generator_player<T, B> generator_;
   discriminator_player<T, B> discriminator_;
   typename B::buffer_type real_;
+  real_images<shape, B, Source> images_;
   std::vector<float> host_;
   const std::uint8_t* labels_{};
 };

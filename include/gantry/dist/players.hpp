@@ -19,6 +19,7 @@
 #include "gantry/dist/augmentation_control.hpp"
 #include "gantry/dist/network_state.hpp"
 #include "gantry/dist/penalty_passes.hpp"
+#include "gantry/ops/draw.hpp"
 #include "gantry/ops/labels.hpp"
 
 namespace gantry::inline v0::dist {
@@ -71,7 +72,8 @@ class generator_player {
       latents_.push_back(b.allocate(latent_elements(batch_)));
       labels_.emplace_back(T::classes > 0 ? static_cast<std::size_t>(batch_) : 0);
     }
-    host_latents_.resize(static_cast<std::size_t>(batch_) * latent_shape.size());
+    if (!draws_latents)
+      host_latents_.resize(static_cast<std::size_t>(batch_) * latent_shape.size());
   }
 
   /// Bytes that an object allocates from its backend.
@@ -91,8 +93,6 @@ class generator_player {
   batch_of<typename B::storage> generate_as(std::uint32_t name, std::uint64_t seed,
                                             std::uint32_t index, std::uint32_t j) {
     const std::uint32_t stream = name | worker_ << 16;
-    fill_normal(std::span<float>(host_latents_),
-                {.seed = seed, .step = index, .worker = stream, .use = purpose::latent});
     if constexpr (T::classes > 0) {
       random_sequence draw(
           {.seed = seed, .step = index, .worker = stream, .use = purpose::latent, .salt = 1});
@@ -100,7 +100,13 @@ class generator_player {
         label = static_cast<std::uint8_t>(draw.below(T::classes));
     }
     const batch_of<typename B::storage> z{latents_[j].data(), batch_};
-    launch(*backend_, ops::import_samples<latent_shape>{}, {host_latents_.data(), z});
+    const stream_id normal{.seed = seed, .step = index, .worker = stream, .use = purpose::latent};
+    if constexpr (draws_latents) {
+      launch(*backend_, ops::draw_normal<latent_shape>{}, {z, normal});
+    } else {
+      fill_normal(std::span<float>(host_latents_), normal);
+      launch(*backend_, ops::import_samples<latent_shape>{}, {host_latents_.data(), z});
+    }
     state_.network.forward(
         *backend_, state_.values(), {z, labels(j)}, *tapes_[j], mode::train,
         {.seed = seed, .step = index, .worker = stream, .use = purpose::dropout, .salt = 0xFFFF});
@@ -156,6 +162,8 @@ class generator_player {
   [[nodiscard]] state_type& state() { return state_; }
 
  private:
+  /// Else the host draws them and sends them.
+  static constexpr bool draws_latents = Implements<B, ops::draw_normal<latent_shape>>;
   static constexpr std::size_t latent_elements(int n) {
     return B::storage::layout::elements(latent_shape, n);
   }

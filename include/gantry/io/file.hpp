@@ -194,11 +194,14 @@ inline void write_file_atomic(const std::filesystem::path& path, std::string_vie
 }
 
 /// Creates the folder if needed and makes sure that a file can be written into it, so that a run
-/// fails before the work and not after it. @throws usage_error
-inline void require_writable_directory(const std::filesystem::path& folder) {
+/// fails before the work and not after it. `flag` is the one that a user would name another with.
+/// @throws data_error
+inline void require_writable_directory(const std::filesystem::path& folder,
+                                       const std::string& flag = {}) {
   const auto refuse = [&](const std::string& reason) {
-    throw usage_error("cannot write into the folder '" + folder.string() + "' (" + reason +
-                      "); choose another output folder or correct its permissions");
+    throw data_error("cannot write into the folder '" + folder.string() + "' (" + reason + "); " +
+                     (flag.empty() ? "choose another output folder" : "give another " + flag) +
+                     " or correct its permissions");
   };
   std::error_code failure;
   std::filesystem::create_directories(folder, failure);

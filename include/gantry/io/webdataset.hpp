@@ -42,11 +42,7 @@ class webdataset {
       refuse_file(shards_.empty() ? "a WebDataset" : shards_.front().name(),
                   "entries that end in .png, .jpg or .jpeg", "none",
                   "name tar archives that have images");
-    if (!labels_.empty() && labels_.size() != images_.size())
-      refuse_file(
-          shards_.front().name(), "a label for each image or for none",
-          std::to_string(labels_.size()) + " for " + std::to_string(images_.size()) + " images",
-          "add the .cls files that are missing");
+    require_labels();
     class_count_ = labels_.empty() ? 0 : std::size_t{*std::ranges::max_element(labels_)} + 1;
   }
 
@@ -80,6 +76,18 @@ class webdataset {
     return {name.substr(0, dot), name.substr(std::min(dot + 1, name.size()))};
   }
 
+  /// A label that is missing, or not beside its image, would take those of all others with it.
+  void require_labels() const {
+    const auto some =
+        std::to_string(labels_.size()) + " for " + std::to_string(images_.size()) + " images";
+    if (!labels_.empty() && labels_.size() != images_.size())
+      refuse_file(name(*unlabelled_), "a label for each image or for none",
+                  some + " and none for this one", "add the .cls file that is missing");
+    if (labels_.empty() && !lonely_label_.empty())
+      refuse_file(lonely_label_, "the files of a sample one behind the other",
+                  "a label without its image", "sort the files of the archive by name");
+  }
+
   void read_shard(std::size_t shard) {
     const std::vector<tar_entry> entries = read_tar(shards_[shard]);
     for (std::size_t i = 0; i < entries.size();) {
@@ -95,7 +103,9 @@ class webdataset {
 
   void read_sample(std::size_t shard, std::span<const tar_entry> files) {
     const random_reader& in = shards_[shard];
-    const tar_entry* image = nullptr;
+    const std::string key = key_of(files.front().name).first;
+    if (key.empty() || key.ends_with('/')) return;  // macOS adds "._img.png"
+    const tar_entry *image = nullptr, *cls = nullptr;
     std::optional<std::uint16_t> label;
     for (const tar_entry& file : files) {
       const std::string ending = key_of(file.name).second;
@@ -106,14 +116,19 @@ class webdataset {
         image = &file;
       } else if (ending == "cls") {
         label = number_in(in, file);
+        cls = &file;
       } else if (ending == "json" && !label) {
         label = number_in_json(in, file);
       }
     }
-    if (image == nullptr) return;
-    const std::string key = key_of(image->name).first;
-    if (key.empty() || key.ends_with('/')) return;  // macOS adds "._img.png"
-    if (label) labels_.push_back(*label);
+    if (image == nullptr) {
+      if (cls != nullptr) lonely_label_ = name_of(in, *cls);
+      return;
+    }
+    if (label)
+      labels_.push_back(*label);
+    else if (!unlabelled_)
+      unlabelled_ = images_.size();
     images_.push_back({shard, *image});
   }
 
@@ -158,6 +173,8 @@ class webdataset {
   std::vector<placed> images_;
   std::vector<std::uint16_t> labels_;
   std::size_t class_count_{};
+  std::optional<std::size_t> unlabelled_;  ///< the first image without a label
+  std::string lonely_label_;               ///< a file with one that has no image
 };
 
 }  // namespace gantry::io

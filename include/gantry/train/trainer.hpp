@@ -76,14 +76,20 @@ struct run_result {
   arena_bytes lead_memory{}, worker_memory{};
 };
 
+/// Makes the backend of a rank on the thread that will use it; empty: on the world's thread pool,
+/// or by default.
+template <Backend B>
+using backend_maker = std::function<B(int rank)>;
+
 /// Runs a strategy on every node of a world: rank 0 leads, ranks 1 .. N work on one source each.
 template <Strategy S, Backend B, Topology T, class World, BatchSource Source>
 class session {
  public:
   /// @throws usage_error if batch, world and sources do not fit together
   session(World& world, const common_config<T>& common, const typename S::config& settings,
-          std::vector<Source> sources, const run_options& options)
+          std::vector<Source> sources, const run_options& options, backend_maker<B> make = {})
       : world_(&world),
+        make_(std::move(make)),
         common_(common),
         settings_(settings),
         sources_(std::move(sources)),
@@ -111,7 +117,8 @@ class session {
   }
 
  private:
-  [[nodiscard]] B make_backend() {
+  [[nodiscard]] B make_backend(int rank) {
+    if (make_) return make_(rank);
     if constexpr (std::constructible_from<B, std::shared_ptr<thread_pool>>)
       return B(world_->pool());
     else
@@ -146,7 +153,7 @@ class session {
 
   template <class C>
   void lead(C& comm) {
-    B b = make_backend();
+    B b = make_backend(0);
     const memory_record memory(*this, result_.lead_memory, b);
     auto role = make_lead(b);
     set_up(b, comm, role, "");
@@ -173,7 +180,8 @@ class session {
         early = true;
         break;
       }
-      const round_report report = role.round(comm, done);
+      round_report report;
+      take(b, [&] { report = role.round(comm, done); });
       ++done;
       images_ += static_cast<std::int64_t>(report.images);
       phases.end_round(done, comm.statistics());
@@ -201,7 +209,7 @@ class session {
     using worker_type = typename S::template worker<T, B, Source>;
     worker_type::begin(comm, sources_[index]);
     if (!live_.empty() && !live_[index]) return comm.leave();
-    B b = make_backend();
+    B b = make_backend(worker);
     const memory_record memory(*this, result_.worker_memory, b);
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     const std::string suffix = "-" + std::to_string(worker);
@@ -213,7 +221,9 @@ class session {
         phases.flush();
         return comm.leave();
       }
-      switch (role.round(comm, done)) {
+      order next{};
+      take(b, [&] { next = role.round(comm, done); });
+      switch (next) {
         case order::stop:
           return phases.flush();
         case order::train:
@@ -384,7 +394,17 @@ class session {
                        std::to_string(live_.size()) + "; resume with as many --workers");
   }
 
+  /// A round, on a device as CUDA graphs if the backend makes such.
+  template <class Round>
+  static void take(B& b, const Round& round) {
+    if constexpr (requires { b.step(round); })
+      b.step(round);
+    else
+      round();
+  }
+
   World* world_;
+  backend_maker<B> make_;
   common_config<T> common_;
   typename S::config settings_;
   std::vector<Source> sources_;
@@ -400,12 +420,14 @@ class session {
 };
 
 /// Trains a GAN: strategy S on backend B, on all nodes of `world`. Source i is the shard of worker
-/// i + 1, and stays there.
+/// i + 1, and stays there. `make` chooses each rank's device.
 /// @throws usage_error, data_error, numeric_error, workers_lost
 template <Strategy S, Backend B, Topology T, class World, BatchSource Source>
 run_result run(World& world, const common_config<T>& common, const typename S::config& settings,
-               std::vector<Source> sources, const run_options& options) {
-  return session<S, B, T, World, Source>(world, common, settings, std::move(sources), options)
+               std::vector<Source> sources, const run_options& options,
+               backend_maker<B> make = {}) {
+  return session<S, B, T, World, Source>(world, common, settings, std::move(sources), options,
+                                         std::move(make))
       .run();
 }
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,24 @@ TEST_CASE("cuda: an error names the op and its shapes") {
         std::string("cudaMalloc failed in fill of 9 numbers: no reason (cudaErrorX)."));
 }
 
+TEST_CASE("cuda: a recorded step takes new labels, which the host may change at once") {
+  cuda b;
+  constexpr int n = 3;
+  const auto x = b.allocate(n), y = b.allocate(2 * n), table = b.allocate(2);
+  b.upload(std::vector<float>{5, 7}, table.data());
+  std::vector<std::uint8_t> labels(n);
+  for (const std::uint8_t first : {0, 1, 1, 0}) {
+    b.step([&] {
+      labels = {first, 1, 0};
+      launch(b, ops::concat_label<hwc{1, 1, 1}, 2, 1>{},
+             {{x.data(), n}, table.data(), labels.data(), {y.data(), n}});
+      labels.assign(n, 0);
+    });
+    CHECK(read(b, y) == std::vector<float>{0, first ? 7.0f : 5.0f, 0, 7, 0, 5});
+    CHECK(b.graphs() == 1);
+  }
+}
+
 TEST_CASE("cuda: a recorded step takes new arguments and new samples, and follows other ways") {
   cuda b;
   const auto x = b.allocate(16), y = b.allocate(16);
@@ -127,6 +146,12 @@ TEST_CASE("cuda: a recorded step takes new arguments and new samples, and follow
   CHECK(step(6, 4, true) == all(20));
   CHECK(b.graphs() == 2);
   CHECK(step(7, 1, false) == all(8));  // shorter
+  for (int i = 0; i < 64; ++i) CHECK(step(7, 1, false) == all(8));
+  b.step([] {});  // a round that only saves
+  CHECK(b.graphs() == 2);
+  for (int i = 0; i < 7; ++i) CHECK(step(1, 1, i % 2 == 0) == all(i % 2 == 0 ? 4 : 2));
+  CHECK(step(1, 1, false) == all(2));
+  CHECK(b.graphs() == 2);  // earlier changes are forgotten
   for (int i = 0; i < 20; ++i) CHECK(step(1, 1, i % 2 == 0) == all(i % 2 == 0 ? 4 : 2));
   CHECK(b.graphs() == 0);  // it has given up
 

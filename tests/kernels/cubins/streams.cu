@@ -3,6 +3,7 @@
 //
 // Instances for check_cubins.py: kernels that memory limits.
 #include "gantry/kernels/batch_norm/launch.cuh"
+#include "gantry/kernels/image_batch/launch.cuh"
 #include "gantry/kernels/optimizer/launch.cuh"
 #include "gantry/kernels/penalty/launch.cuh"
 #include "gantry/kernels/philox/launch.cuh"
@@ -43,6 +44,8 @@ void instantiate(const context& c) {
   launch(c, ops::dropout<shape>{}, {});
   launch(c, ops::batch_norm_forward<shape>{}, {});
   launch(c, ops::batch_norm_backward<shape>{}, {});
+  launch(c, ops::batch_norm_second_order<shape>{}, {});
   launch(c, ops::channel_sum<shape>{}, {});
+  launch(c, ops::image_batch<hwc{32, 32, 3}>{}, {});
   launch(c, ops::scaled_channel_sum<shape>{}, {});
 }

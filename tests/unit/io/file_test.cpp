@@ -117,7 +117,7 @@ TEST_CASE("require_writable_directory creates folders and refuses impossible one
 
   write_file_atomic(folder / "file", "x");
   const auto refusal = [](const fs::path& path) {
-    return message_of<usage_error>([&] { require_writable_directory(path); });
+    return message_of<data_error>([&] { require_writable_directory(path); });
   };
   for (const fs::path& bad :
        {folder / "file", folder / "file" / "below", fs::path("/proc/gantry"), fs::path()}) {

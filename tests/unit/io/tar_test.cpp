@@ -118,7 +118,13 @@ TEST_CASE("webdataset: what does not fit is refused") {
   CHECK(says(refused({}), {"found none"}));
   CHECK(says(refused({tar_entry_of("a.cls", bytes_of("1"))}), {"s0.tar", "found none"}));
   CHECK(says(refused({sample("a", 1, "1") + tar_entry_of("b.png", fake_png(1))}),
-             {"a label for each image", "1 for 2 images"}));
+             {"s0.tar:b.png", "a label for each image", "1 for 2 images"}));
+  CHECK(
+      says(refused({tar_entry_of("a.png", fake_png(1)) + sample("b", 1, "1"), sample("c", 1, "1")}),
+           {"s0.tar:a.png", "2 for 3 images"}));
+  CHECK(says(refused({tar_entry_of("a.png", fake_png(1)) + tar_entry_of("b.png", fake_png(1)) +
+                      tar_entry_of("a.cls", bytes_of("1")) + tar_entry_of("b.cls", bytes_of("0"))}),
+             {"s0.tar:b.cls", "one behind the other", "without its image"}));
   CHECK(says(refused({sample("a", 1, "cat")}), {"s0.tar:a.cls", "\"cat\""}));
   CHECK(says(refused({sample("a", 1, "-1")}), {"labels from 0 to 65534"}));
   CHECK(says(refused({sample("a", 1, "99999999999999999999")}), {"the number of a class"}));

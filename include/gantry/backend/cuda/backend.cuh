@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -26,6 +27,8 @@ struct cuda_options {
   pool_mode pool{pool_mode::caching};
   /// Waits for each op, so that an error of a kernel names its op and shapes; slow.
   bool wait_for_each_op{false};
+  /// Data sets stay on the device where they fit; else, and without this, batches are sent.
+  bool hold_images{true};
 };
 
 constexpr std::string_view cuda_name(gemm_math math) {
@@ -69,7 +72,21 @@ class basic_cuda {
     recorder_->flush();  // memory that comes back may still be used by what is recorded
     return {count, memory_};
   }
+  /// Room for images that stay, beside what networks may still ask for; empty if there is too
+  /// little. Like the scratch it is no part of a plan.
+  device_buffer<std::uint8_t> hold(std::size_t bytes) {
+    recorder_->flush();
+    if (!options_.hold_images || bytes > unused_memory() / 2) return {};
+    return {bytes, memory_, false};
+  }
+  device_buffer<std::uint32_t> hold_positions(std::size_t count) {
+    recorder_->flush();
+    return {count, memory_, false};
+  }
   void upload(std::span<const float> source, float* target) {
+    copy(target, source.data(), source.size_bytes(), cudaMemcpyHostToDevice);
+  }
+  void upload(std::span<const std::uint8_t> source, std::uint8_t* target) {
     copy(target, source.data(), source.size_bytes(), cudaMemcpyHostToDevice);
   }
   void download(const float* source, std::span<float> target) {
@@ -84,6 +101,11 @@ class basic_cuda {
         return;
       }
     staging_->send(source, target, memory_->stream);
+  }
+  /// The same for positions of images, which are copied as they are.
+  void send(std::span<const std::uint32_t> source, std::uint32_t* target) {
+    send(std::span(reinterpret_cast<const float*>(source.data()), source.size()),
+         reinterpret_cast<float*>(target));
   }
   void synchronize() {
     recorder_->flush();

@@ -9,12 +9,21 @@
 
 #include "gantry/backend/cuda/backend.cuh"
 #include "gantry/backend/cuda/describe.hpp"
+#include "gantry/kernels/attention/launch.cuh"
+#include "gantry/kernels/augment/launch.cuh"
 #include "gantry/kernels/batch_norm/launch.cuh"
 #include "gantry/kernels/conv2d/launch.cuh"
 #include "gantry/kernels/gemm/launch.cuh"
+#include "gantry/kernels/group_norm/launch.cuh"
+#include "gantry/kernels/grouped_conv2d/launch.cuh"
+#include "gantry/kernels/image_batch/launch.cuh"
+#include "gantry/kernels/labels/launch.cuh"
+#include "gantry/kernels/learned_basis/launch.cuh"
+#include "gantry/kernels/minibatch/launch.cuh"
 #include "gantry/kernels/optimizer/launch.cuh"
 #include "gantry/kernels/penalty/launch.cuh"
 #include "gantry/kernels/philox/launch.cuh"
+#include "gantry/kernels/pixel_norm/launch.cuh"
 #include "gantry/kernels/pointwise/launch.cuh"
 #include "gantry/kernels/resample/launch.cuh"
 #include "gantry/kernels/spectral_norm/launch.cuh"
@@ -29,17 +38,27 @@ concept HasKernel = requires(const kernels::math_context<Math>& c,
   launch(c, Op{}, p);
 };
 
+namespace detail {
+
+/// @throws device_error that names the op and its shapes
+template <class Context, gemm_math Math, class Op>
+void launch_in(const Context& c, basic_cuda<Math>& b, Op op, const kernels::params_of<Op>& p) {
+  try {
+    launch(c, op, p);
+    if (b.options().wait_for_each_op) b.synchronize();
+  } catch (const device_error& e) {
+    throw e.during(description(op, p));
+  }
+}
+
+}  // namespace detail
+
 /// @throws device_error that names the op and its shapes
 template <gemm_math Math, class Op>
 requires HasKernel<Op, Math>
 void launch(basic_cuda<Math>& b, Op op,
             const typename Op::template params<typename basic_cuda<Math>::storage>& p) {
-  try {
-    launch(b.context(), op, p);
-    if (b.options().wait_for_each_op) b.synchronize();
-  } catch (const device_error& e) {
-    throw e.during(detail::description(op, p));
-  }
+  detail::launch_in(b.context(), b, op, p);
 }
 
 template <gemm_math Math, hwc From, hwc To>

@@ -51,6 +51,8 @@ std::string amount(const Params& p) {
     return std::to_string(p.x.n) + " samples";
   else if constexpr (requires { p.dy.n; })
     return std::to_string(p.dy.n) + " samples";
+  else if constexpr (requires { p.y.n; })
+    return std::to_string(p.y.n) + " samples";
   else if constexpr (requires { p.count; })
     return std::to_string(p.count) + " numbers";
   else

@@ -4,6 +4,7 @@
 // Devices, streams and events of CUDA's runtime. Everything throws device_error.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -42,6 +43,22 @@ inline void use_device(int device) {
     throw usage_error("Device " + std::to_string(device) + " was asked for, but there are " +
                       std::to_string(count) + "; devices count from 0.");
   kernels::check(cudaSetDevice(device), "cudaSetDevice");
+}
+
+/// Bytes of a device's memory, in use or not; makes it the calling thread's.
+/// @throws usage_error if there is no such device
+inline std::size_t memory_of(int device) {
+  use_device(device);
+  std::size_t unused = 0, all = 0;
+  kernels::check(cudaMemGetInfo(&unused, &all), "cudaMemGetInfo");
+  return all;
+}
+
+/// Bytes of the calling thread's device that nobody uses.
+inline std::size_t unused_memory() {
+  std::size_t unused = 0, all = 0;
+  kernels::check(cudaMemGetInfo(&unused, &all), "cudaMemGetInfo");
+  return unused;
 }
 
 /// A queue of work that waits for no other queue.

@@ -7,6 +7,7 @@
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/backend/reference/group_norm.hpp"
 #include "gantry/backend/reference/grouped_conv2d.hpp"
+#include "gantry/backend/reference/image_batch.hpp"
 #include "gantry/backend/reference/kernel_fold.hpp"
 #include "gantry/backend/reference/labels.hpp"
 #include "gantry/backend/reference/learned_basis.hpp"

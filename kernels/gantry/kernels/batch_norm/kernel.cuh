@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "gantry/kernels/batch_norm/second_order.cuh"
 #include "gantry/kernels/batch_norm/tile.cuh"
 
 namespace gantry::inline v0::kernels {
@@ -9,7 +10,7 @@ namespace gantry::inline v0::kernels {
 template <class Selector, class Body>
 __global__ void __launch_bounds__(Selector{}().threads)
     channel_sums_kernel(const __grid_constant__ channel_args<Body> args) {
-  using tile = channel_tile<Selector{}().threads, Selector{}().channels>;
+  using tile = channel_tile<Selector{}().threads, Selector{}().channels, Body::sums>;
   __shared__ typename tile::shared_storage shared;
   tile{}(args, shared);
 }

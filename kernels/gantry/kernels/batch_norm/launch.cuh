@@ -9,28 +9,14 @@ namespace gantry::inline v0::kernels {
 
 namespace detail {
 
-/// Sums over n samples of extents Shape; the scratch begins with two floats per channel.
+/// Sums over n samples of extents Shape; the scratch begins with `reserved` floats.
 /// @throws usage_error
 template <hwc Shape, class Body>
-void start_channel_sums(const context& c, int n, const Body& body) {
+void start_channel_sums(const context& c, int n, const Body& body,
+                        std::size_t reserved = 2 * Shape.c) {
   using selector = channel_policy_selector<Shape.c>;
-  constexpr channel_policy policy = selector{}();
-  constexpr int groups = ceil_div(Shape.c, policy.channels);
-  constexpr std::size_t means = 2 * Shape.c, of_block = 2 * groups * policy.channels;
-  const int rows = n * Shape.pixels();
-  if (rows == 0) return;
-  expects(c.partial_count >= means + of_block && c.ticket_count >= groups,
-          "Sums per channel need scratch for four partial sums per channel, found less; make the "
-          "context's scratch larger.");
-  const int wanted = ceil_div(rows, policy.lines() * policy.rows);
-  const int allowed = c.multiprocessors * policy.blocks_per_multiprocessor / groups;
-  const auto room = static_cast<int>(
-      std::min<std::size_t>((c.partial_count - means) / of_block, std::size_t{1} << 16));
-  const int blocks = std::max(1, std::min({wanted, allowed, room}));
-  start(c, channel_sums_kernel<selector, Body>,
-        {dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(groups)),
-         static_cast<unsigned>(policy.threads)},
-        {body, rows, Shape.c, c.partials + means, c.tickets});
+  start_columns<selector>(c, channel_sums_kernel<selector, Body>, body, n * Shape.pixels(), Shape.c,
+                          reserved);
 }
 
 template <class Body>
@@ -91,6 +77,27 @@ void launch(const context& c, ops::batch_norm_backward<Shape>,
           p.x.data, p.dy.data, p.gamma, p.saved_mean, p.saved_inverse_deviation,
           needs_means ? c.partials : nullptr, p.dx.data, nhwc::elements(Shape, p.x.n)},
       allow_packs(p.x.data, p.dy.data, p.dx.data));
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::batch_norm_second_order<Shape>,
+            const params_of<ops::batch_norm_second_order<Shape>>& p) {
+  constexpr std::size_t means = std::size_t{bend_means} * Shape.c;
+  const bool needs_means = p.ex.data && !p.fixed_statistics;
+  if (p.dgamma || needs_means)
+    detail::start_channel_sums<Shape>(
+        c, p.x.n,
+        bend_sums_body{p.x.data, p.tx.data, p.gy.data, p.ey.data, p.gamma, p.saved_mean,
+                       p.saved_inverse_deviation, Shape.c, p.x.n * Shape.pixels(), p.dgamma,
+                       p.dbeta, c.partials, p.fixed_statistics},
+        means);
+  if (!p.ex.data) return;
+  detail::start_batch_norm(
+      c,
+      bend_body<Shape.c>{p.x.data, p.tx.data, p.gy.data, p.ey.data, p.gamma, p.saved_mean,
+                         p.saved_inverse_deviation, c.partials, p.ex.data,
+                         nhwc::elements(Shape, p.x.n), p.fixed_statistics},
+      allow_packs(p.x.data, p.tx.data, p.gy.data, p.ey.data, p.ex.data));
 }
 
 template <hwc Shape>

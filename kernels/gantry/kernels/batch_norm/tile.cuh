@@ -1,103 +1,32 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sums per channel in two stages of fixed order, and the passes that use them.
+// Sums per channel (common/columns.cuh), and the passes that use them.
 #pragma once
 
 #include "gantry/kernels/batch_norm/policy.hpp"
-#include "gantry/kernels/common/reduce.cuh"
+#include "gantry/kernels/common/columns.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
 namespace gantry::inline v0::kernels {
 
-/// Two sums of a channel.
-struct channel_terms {
-  double first, second;
-  __device__ channel_terms& operator+=(const channel_terms& more) {
-    first += more.first;
-    second += more.second;
-    return *this;
-  }
-};
-
-/// A body has add(row, channel, first, second), which adds to two floats, and finish(channel,
-/// sums).
-template <class Body>
-struct channel_args {
-  Body body;
-  int rows, channels;
-  float* partials;    ///< [group of channels][block][2][channels of a block]
-  unsigned* tickets;  ///< [group of channels]
-};
-
-/// A block adds up its rows, the last block of a group of channels the blocks' sums.
-template <int Threads, int Channels>
-class channel_tile {
-  static constexpr int lines = Threads / Channels;
-
- public:
-  struct shared_storage {
-    channel_terms sums[lines][Channels];
-    bool is_last;
-  };
-
-  template <class Body>
-  __device__ void operator()(const channel_args<Body>& a, shared_storage& shared) const {
-    const int lane = static_cast<int>(threadIdx.x) % Channels;
-    const int line = static_cast<int>(threadIdx.x) / Channels;
-    const int channel = static_cast<int>(blockIdx.y) * Channels + lane;
-    const bool is_channel = channel < a.channels;
-    const int blocks = static_cast<int>(gridDim.x);
-    float first = 0, second = 0;
-    if (is_channel)
-      for (int row = static_cast<int>(blockIdx.x) * lines + line; row < a.rows;
-           row += blocks * lines)
-        a.body.add(row, channel, first, second);
-    const channel_terms mine = over_lines({first, second}, lane, line, shared);
-    const auto partial = [&](int block, int which) -> float& {
-      const int group = static_cast<int>(blockIdx.y) * blocks + block;
-      return a.partials[(group * 2 + which) * Channels + lane];
-    };
-    if (line == 0) {
-      partial(static_cast<int>(blockIdx.x), 0) = static_cast<float>(mine.first);
-      partial(static_cast<int>(blockIdx.x), 1) = static_cast<float>(mine.second);
-    }
-    if (!is_last_block(a.tickets + blockIdx.y, gridDim.x, shared.is_last)) return;
-    channel_terms some{};
-    for (int block = line; block < blocks; block += lines)
-      some += {partial(block, 0), partial(block, 1)};
-    const channel_terms all = over_lines(some, lane, line, shared);
-    if (line == 0 && is_channel) a.body.finish(channel, all);
-  }
-
- private:
-  /// The sum over a channel's lines, one after the other; valid in line 0.
-  __device__ static channel_terms over_lines(channel_terms sum, int lane, int line,
-                                             shared_storage& shared) {
-    shared.sums[line][lane] = sum;
-    __syncthreads();
-    if (line == 0)
-      for (int l = 1; l < lines; ++l) sum += shared.sums[l][lane];
-    return sum;
-  }
-};
-
 /// Mean and variance of the batch. Numbers are taken relative to the channel's first one, so that
 /// a large mean does not swallow a small variance.
 struct statistics_body {
+  static constexpr int sums = 2;
   const float* x;
   int channels, rows;
   float *running_mean, *running_variance, *saved_mean, *saved_inverse_deviation;
   float momentum, epsilon;
 
-  __device__ void add(int row, int channel, float& first, float& second) const {
+  __device__ void add(int row, int channel, float (&s)[2]) const {
     const float d = x[static_cast<std::size_t>(row) * channels + channel] - x[channel];
-    first += d;
-    second += d * d;
+    s[0] += d;
+    s[1] += d * d;
   }
-  __device__ void finish(int channel, const channel_terms& sums) const {
-    const double offset = sums.first / rows, mean = x[channel] + offset;
-    const double raw = sums.second / rows - offset * offset;
+  __device__ void finish(int channel, const channel_terms<2>& s) const {
+    const double offset = s.v[0] / rows, mean = x[channel] + offset;
+    const double raw = s.v[1] / rows - offset * offset;
     const double variance = raw < 0 ? 0 : raw;  // a rounding below 0; NaN stays
     const double unbiased = rows > 1 ? variance * rows / (rows - 1) : variance;
     saved_mean[channel] = static_cast<float>(mean);
@@ -111,51 +40,54 @@ struct statistics_body {
 
 /// The sums of dy and of dy times the normalised x.
 struct gradient_sums_body {
+  static constexpr int sums = 2;
   const float *x, *dy, *mean, *inverse_deviation;
   int channels, rows;
   float *dgamma, *dbeta;  ///< null together
   float* means;           ///< [2][channels]: both sums by the number of rows
 
-  __device__ void add(int row, int channel, float& first, float& second) const {
+  __device__ void add(int row, int channel, float (&s)[2]) const {
     const std::size_t i = static_cast<std::size_t>(row) * channels + channel;
     const float h = (x[i] - mean[channel]) * inverse_deviation[channel];
-    first += dy[i];
-    second += dy[i] * h;
+    s[0] += dy[i];
+    s[1] += dy[i] * h;
   }
-  __device__ void finish(int channel, const channel_terms& sums) const {
+  __device__ void finish(int channel, const channel_terms<2>& s) const {
     if (dgamma) {
-      dgamma[channel] += static_cast<float>(sums.second);
-      dbeta[channel] += static_cast<float>(sums.first);
+      dgamma[channel] += static_cast<float>(s.v[1]);
+      dbeta[channel] += static_cast<float>(s.v[0]);
     }
-    means[channel] = static_cast<float>(sums.first / rows);
-    means[channels + channel] = static_cast<float>(sums.second / rows);
+    means[channel] = static_cast<float>(s.v[0] / rows);
+    means[channels + channel] = static_cast<float>(s.v[1] / rows);
   }
 };
 
 struct channel_sum_body {
+  static constexpr int sums = 1;
   const float* x;
   int channels;
   float* sum;
 
-  __device__ void add(int row, int channel, float& first, float&) const {
-    first += x[static_cast<std::size_t>(row) * channels + channel];
+  __device__ void add(int row, int channel, float (&s)[1]) const {
+    s[0] += x[static_cast<std::size_t>(row) * channels + channel];
   }
-  __device__ void finish(int channel, const channel_terms& sums) const {
-    sum[channel] += static_cast<float>(sums.first);
+  __device__ void finish(int channel, const channel_terms<1>& s) const {
+    sum[channel] += static_cast<float>(s.v[0]);
   }
 };
 
 /// The sums of x times a number per sample.
 struct scaled_channel_sum_body {
+  static constexpr int sums = 1;
   const float *x, *scale;
   int channels, pixels;
   float* sum;
 
-  __device__ void add(int row, int channel, float& first, float&) const {
-    first += scale[row / pixels] * x[static_cast<std::size_t>(row) * channels + channel];
+  __device__ void add(int row, int channel, float (&s)[1]) const {
+    s[0] += scale[row / pixels] * x[static_cast<std::size_t>(row) * channels + channel];
   }
-  __device__ void finish(int channel, const channel_terms& sums) const {
-    sum[channel] += static_cast<float>(sums.first);
+  __device__ void finish(int channel, const channel_terms<1>& s) const {
+    sum[channel] += static_cast<float>(s.v[0]);
   }
 };
 

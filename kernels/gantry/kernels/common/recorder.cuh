@@ -87,7 +87,8 @@ void set_kernel(cudaGraphExec_t graph, cudaGraphNode_t node, void (*kernel)(Para
 
 /// Graphs of one sequence. A sequence that is not the recorded one is noticed at its first
 /// difference: the rest of that walk runs without graphs, and the next walk records from there.
-/// After some of those nothing is recorded any more.
+/// After some of those nothing is recorded any more, unless many equal walks lie between them. A
+/// walk that starts nothing says nothing about the sequence.
 class launch_recorder {
  public:
   launch_recorder() = default;
@@ -103,7 +104,12 @@ class launch_recorder {
   /// Starts what is left and leaves the sequence.
   void end() {
     flush();
-    if (state_ == state::walking && segment_ < segments_.size()) differ();  // it has become shorter
+    if (state_ == state::walking && segment_ > 0) {
+      if (segment_ < segments_.size())
+        differ();  // it has become shorter
+      else if (++equal_ == most_equal)
+        changes_ = 0;
+    }
     state_ = state::off;
   }
   /// Leaves it after an error: nothing that is recorded can be trusted.
@@ -155,7 +161,7 @@ class launch_recorder {
 
  private:
   enum class state { off, walking, direct };
-  static constexpr int most_changes = 8;
+  static constexpr int most_changes = 8, most_equal = 64;
 
   struct entry {
     const void* function{};  ///< null: a copy
@@ -196,6 +202,7 @@ class launch_recorder {
   std::vector<std::unique_ptr<segment>> segments_;
   std::size_t segment_{}, next_{};
   int changes_{};
+  int equal_{};  ///< walks since the last change
 };
 
 inline launch_recorder::entry& launch_recorder::append() {
@@ -254,6 +261,7 @@ inline void launch_recorder::flush() {
 inline void launch_recorder::differ() {
   state_ = state::direct;
   ++changes_;
+  equal_ = 0;
   if (segment_ < segments_.size()) {
     const auto& entries = segments_[segment_]->entries;
     for (std::size_t i = 0; i < next_; ++i) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/kernels/philox/kernel.cuh"
+#include "gantry/ops/draw.hpp"
 #include "gantry/ops/pointwise.hpp"
 
 namespace gantry::inline v0::kernels {
@@ -40,6 +41,12 @@ inline void fill_normal(const context& c, const draw& d) {
   const std::size_t blocks = ceil_div(d.count, std::size_t{4});
   start(c, philox_kernel<philox_policy_selector, false, normal_body>,
         stream_size(c, blocks, philox_policy_selector{}(false)), {d.y, d.count, blocks, d.stream});
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::draw_normal<Shape>,
+            const params_of<ops::draw_normal<Shape>>& p) {
+  fill_normal(c, {p.y.data, nhwc::elements(Shape, p.y.n), {p.stream, nullptr}});
 }
 
 template <hwc Shape>

@@ -44,6 +44,35 @@ void launch(const context& c, ops::spread_pixels<Shape>,
                                 p.x.data, p.y.data, nhwc::elements(Shape, p.x.n), p.scale});
 }
 
+template <bilinear_geometry G>
+void launch(const context& c, ops::bilinear_forward<G>,
+            const params_of<ops::bilinear_forward<G>>& p) {
+  detail::start_resample(c, bilinear_body<G.in.h, G.in.w, G.in.c, G.factor>{
+                                p.x.data, p.y.data, nhwc::elements(G.out(), p.x.n)});
+}
+
+template <bilinear_geometry G>
+void launch(const context& c, ops::bilinear_backward<G>,
+            const params_of<ops::bilinear_backward<G>>& p) {
+  detail::start_resample(c, bilinear_adjoint_body<G.in.h, G.in.w, G.in.c, G.factor>{
+                                p.dy.data, p.dx.data, nhwc::elements(G.in, p.dy.n)});
+}
+
+template <hwc Large>
+void launch(const context& c, ops::filter_halve<Large>,
+            const params_of<ops::filter_halve<Large>>& p) {
+  constexpr hwc small{Large.h / 2, Large.w / 2, Large.c};
+  detail::start_resample(c, filter_halve_body<Large.h, Large.w, Large.c>{
+                                p.x.data, p.y.data, nhwc::elements(small, p.x.n), p.scale});
+}
+
+template <hwc Large>
+void launch(const context& c, ops::filter_double<Large>,
+            const params_of<ops::filter_double<Large>>& p) {
+  detail::start_resample(c, filter_double_body<Large.h, Large.w, Large.c>{
+                                p.x.data, p.y.data, nhwc::elements(Large, p.x.n), p.scale});
+}
+
 template <fold_geometry G>
 void launch(const context& c, ops::fold_kernel<G>, const params_of<ops::fold_kernel<G>>& p) {
   detail::start_resample(c, fold_kernel_body<G.kind, G.filters, G.channels>{

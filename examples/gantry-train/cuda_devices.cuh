@@ -1,0 +1,20 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "gantry/backend/cuda/runtime.cuh"
+
+#include "cuda_machine.hpp"
+
+/// The devices of the runtime that this is compiled with.
+inline cuda_machine count_devices() {
+  cuda_machine found{.built = true, .devices = gantry::backend::device_count()};
+  for (int device = 0; device < found.devices; ++device) {
+    const std::size_t bytes = gantry::backend::memory_of(device);
+    found.memory = device == 0 ? bytes : std::min(found.memory, bytes);
+  }
+  return found;
+}

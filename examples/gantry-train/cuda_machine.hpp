@@ -1,0 +1,16 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What --device cuda can use.
+#pragma once
+
+#include <cstddef>
+
+struct cuda_machine {
+  bool built{false};     ///< the program has been compiled for it
+  int devices{0};        ///< that this process sees
+  std::size_t memory{};  ///< bytes of the smallest of them
+};
+
+/// @throws gantry::device_error for a driver that fails
+cuda_machine find_cuda_machine();

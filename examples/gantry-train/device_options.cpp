@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+
+#include "checks.hpp"
+#include "cuda_machine.hpp"
+#include "device_options.hpp"
+
+namespace {
+
+/// What --device cuda was expected with, what was found and what to do; empty if all is there.
+std::string cuda_complaint(const program_options& o, const model_info& model,
+                           const cuda_machine& machine) {
+  if (!machine.built)
+    return "a build of gantry-train with CUDA and came with one without; configure with "
+           "-DGANTRY_CUDA=ON or use --device cpu";
+  if (!model.on_cuda)
+    return "networks that have all their CUDA kernels and came with " + o.model +
+           "; use --device cpu";
+  if (!o.augment.empty())
+    return "images as they are and came with --augment; leave it out or use --device cpu";
+  if (machine.devices == 0)
+    return "a GPU with its driver and came with none; use --device cpu or a machine that has one";
+  return {};
+}
+
+}  // namespace
+
+void add_device_flags(CLI::App& app, program_options& o) {
+  app.add_option("--device", o.device,
+                 "where networks run; auto: on a GPU if there is one that can train them")
+      ->check(one_of({"cpu", "cuda", "auto"}));
+  app.add_option("--precision", o.precision,
+                 "arithmetic of products with --device cuda; sums and weights are fp32")
+      ->check(one_of({"fp32", "tf32", "bf16"}));
+}
+
+void resolve_device(const model_info& model, program_options& o) {
+  if (o.device != "cpu") {
+    const std::string complaint = cuda_complaint(o, model, find_cuda_machine());
+    if (o.device == "cuda" && !complaint.empty())
+      throw gantry::usage_error("--device cuda was expected with " + complaint);
+    o.device = complaint.empty() ? "cuda" : "cpu";
+  }
+  if (o.device == "cpu" && o.precision != "fp32")
+    throw gantry::usage_error("--precision " + o.precision +
+                              " was expected with --device cuda and came with cpu; leave it out");
+}

@@ -1,0 +1,11 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda_machine.hpp"
+#include "preset.hpp"
+
+cuda_machine find_cuda_machine() { return {}; }
+
+const std::vector<preset>& cuda_presets() {
+  static const std::vector<preset> none;
+  return none;
+}
