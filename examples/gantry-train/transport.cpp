@@ -18,8 +18,8 @@ class threads final : public transport {
     if (!pool_) pool_ = std::make_shared<gantry::thread_pool>(o.threads);
     return gantry::comm::in_process_world(ranks_of(o), pool_);
   }
-  gantry::comm::any_world world_of(int nodes, int threads) override {
-    return gantry::comm::in_process(nodes, threads);
+  gantry::comm::any_world world_of(int nodes, int cores) override {
+    return gantry::comm::in_process(nodes, cores);
   }
   void in_turns(const std::function<void()>& work) override {
     const std::lock_guard lock(mutex_);
