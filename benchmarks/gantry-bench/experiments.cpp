@@ -94,8 +94,8 @@ class laboratory {
     o.metric_every = shortened(o.metric_every);
     if (run.fail_stops)
       for (int w = 1; w < o.strategy.workers; ++w)
-        o.stops.push_back({w, o.iterations / static_cast<std::uint32_t>(o.strategy.workers) *
-                                  static_cast<std::uint32_t>(w)});
+        o.health.stops.push_back({w, o.iterations / static_cast<std::uint32_t>(o.strategy.workers) *
+                                         static_cast<std::uint32_t>(w)});
     if (is_modelled(e)) add_drop_outs(links(e, run, o), run, o);
     return o;
   }
@@ -148,7 +148,7 @@ class laboratory {
               last = std::chrono::steady_clock::now();
             },
         .configuration = configuration(o),
-        .stops = o.stops};
+        .stops = o.health.stops};
     in_world(e, run, o, networks, found, [&](comm::any_world world) {
       const train::run_result result = networks.train(o, world, std::move(shards), go);
       found.lead_memory = result.lead_memory;
@@ -192,7 +192,7 @@ class laboratory {
     int gone = 0;
     for (int w = 1; w < static_cast<int>(links.size()); ++w)
       if (const auto round = links.first_drop_out(w, o.iterations)) {
-        o.stops.push_back({w, *round});
+        o.health.stops.push_back({w, *round});
         ++gone;
       }
     if (gone > 0 && gone == o.strategy.workers)

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
 #include <mutex>
+#include <utility>
 
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/in_process.hpp"
@@ -14,9 +16,12 @@ class threads final : public transport {
  public:
   /// All worlds of a process, those of several tasks, share its cores.
   gantry::comm::any_world world(const program_options& o) override {
+    auto health = patience_of(o.health);
+    // A round over threads may be long; who wants to hear of it says so.
+    if (!o.health.is_given) health.warn_after = 0;
     const std::lock_guard lock(mutex_);
     if (!pool_) pool_ = std::make_shared<gantry::thread_pool>(o.threads);
-    return gantry::comm::in_process_world(ranks_of(o), pool_);
+    return gantry::comm::in_process_world(ranks_of(o), pool_, std::move(health));
   }
   gantry::comm::any_world world_of(int nodes, int cores) override {
     return gantry::comm::in_process(nodes, cores);

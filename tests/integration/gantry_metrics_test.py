@@ -113,13 +113,13 @@ class Metrics(ProgramTest):
 
     def test_shares_of_workers_merge_exactly(self):
         words = ("--run", self.run_folder, *self.fashion, "--samples", 700, "--split", "train",
-                 "--cache", "none", "--is-splits", 4)
-        whole, result = self.score(*words)
+                 "--is-splits", 4)
+        whole, result = self.score(*words, "--cache", "none")
         self.assertRegex(result.stdout, "(?m)^IS .* 4 parts, ")
         self.assertEqual(set(whole["metrics"]), {"fid", "kid", "is", "precision", "recall",
                                                  "density", "coverage"})
         for more in (("--workers", 2), ("--workers", 5, "--threads", 1)):
-            shared, _ = self.score(*words, *more)
+            shared, _ = self.score(*words, *more, "--cache", "none")
             self.assertEqual(shared["metrics"], whole["metrics"], more)
         cache = self.folder / "shared"
         for used in ("kept", "using"):
@@ -135,9 +135,8 @@ class Metrics(ProgramTest):
     def test_shares_of_mpi_processes_merge_exactly(self):
         if not shutil.which("mpirun") or "mpi}" not in self.metrics("--help").stdout:
             self.skipTest("this build of gantry-metrics has no MPI, or mpirun is missing")
-        words = ("--run", self.run_folder, *self.fashion, "--samples", 700, "--split", "train",
-                 "--cache", "none")
-        whole, _ = self.score(*words)
+        words = ("--run", self.run_folder, *self.fashion, "--samples", 700, "--split", "train")
+        whole, _ = self.score(*words, "--cache", "none")
         environment = {**self.environment, "OMPI_ALLOW_RUN_AS_ROOT": "1",
                        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                        "OMPI_MCA_rmaps_base_oversubscribe": "1"}
@@ -149,11 +148,11 @@ class Metrics(ProgramTest):
                 timeout=PATIENCE)
 
         path = self.folder / "shared.json"
-        result = job("--json", path)
+        result = job("--json", path, "--cache", "none")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(json.loads(path.read_text())["metrics"], whole["metrics"])
         self.assertEqual(result.stdout.count("FID"), 1)
-        refused = job("--run", self.folder / "none")
+        refused = job("--cache", self.folder / "shared.json")
         self.assertEqual(refused.returncode, 3, refused.stderr)
         self.refused(2, (*words, "--transport", "mpi", "--workers", 2), "--workers", "mpirun")
 
