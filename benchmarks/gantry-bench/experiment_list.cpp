@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 #include <sstream>
+#include <utility>
 
 #include "experiments.hpp"
 
@@ -61,6 +62,51 @@ experiment ren(const char* key, const char* data, const char* model, int rounds)
       .worker = edge_worker(),
       .server = edge_server(),
       .link_text = edge_text};
+}
+
+/// The same methods without and with workers that compute slowly. Networks and scores are those of
+/// the other runs of a method: only the clock differs.
+experiment stragglers() {
+  const std::string length = " --local-updates 5 --iterations 200 --metric-every 20";
+  const std::string ren = "--strategy averaged_discriminator --schedule ";
+  const std::pair<const char*, std::string> methods[] = {
+      {"FedGAN, K = 5", "--strategy federated_average" + length},
+      {"Ren, serial, 5 and 5 steps", ren + "serial --server-steps 5" + length},
+      {"Ren, parallel, 1 and 1 step", ren + "parallel --iterations 1000 --metric-every 100"}};
+  experiment e{
+      .key = "b-stragglers",
+      .title = "Ren et al. and FedGAN with two of ten workers ten times slower",
+      .claim = "synchronous rounds last as long as their slowest worker; no figure is named",
+      .flags = "--data fashion-mnist --model mlp28 --batch 16 --workers 10",
+      .links = link_kind::modelled,
+      .worker = edge_worker(),
+      .server = edge_server(),
+      .link_text = edge_text,
+      .equal_score = true};
+  for (const double part : {0.0, 0.2})
+    for (const auto& [name, flags] : methods)
+      e.runs.push_back({.name = std::string(name) + (part > 0 ? ", 2 stragglers" : ""),
+                        .flags = flags,
+                        .faults = {.stragglers = part, .slow_down = 10}});
+  return e;
+}
+
+/// What nodes hold does not depend on how long they train.
+experiment memory() {
+  experiment e{.key = "a-memory",
+               .title = "Memory of MD-GAN's nodes over the number of workers",
+               .claim =
+                   "O(k b |w|) on the server (IPDPS 2019, section IV-B): no term in the number "
+                   "of workers, as long as k does not grow with it",
+               .flags =
+                   "--data fashion-mnist --model mlp28 --batch 10 --strategy md_gan "
+                   "--metrics none --iterations 5",
+               .scored = false};
+  for (const char* k : {"1", "log"})
+    for (const int n : {2, 4, 8, 16})
+      e.runs.push_back({"k = " + std::string(k) + ", " + std::to_string(n) + " workers",
+                        "--k " + std::string(k) + " --workers " + std::to_string(n)});
+  return e;
 }
 
 /// Two discriminator and two generator steps per round, over links of 40 MB/s.
@@ -181,7 +227,9 @@ experiment filters() {
                {"clip and noise, sigma 0.01", noise(0.01)},
                {"clip and noise, sigma 0.03", noise(0.03)},
                {"clip and noise, sigma 0.1", noise(0.1)},
-               {"clip and noise, sigma 1.07 (GS-WGAN)", noise(1.07)}}};
+               {"clip and noise, sigma 0.3", noise(0.3)},
+               {"clip and noise, sigma 1.07 (GS-WGAN)", noise(1.07)},
+               {"clip and noise, sigma 5", noise(5)}}};
 }
 
 experiment wrong_workers() {
@@ -211,9 +259,11 @@ experiment wrong_workers() {
 const std::vector<experiment>& experiments() {
   static const std::vector<experiment> all{md_gan_and_federated("a", "iid"),
                                            md_gan_and_federated("a-dirichlet", "dirichlet:0.3"),
+                                           memory(),
                                            ren("b", "fashion-mnist", "mlp28", 300),
                                            ren("b-mnist", "mnist", "mlp28", 300),
                                            ren("b-cifar10", "cifar10", "dcgan32", 40),
+                                           stragglers(),
                                            overlap("c", "dcgan32", "32"),
                                            overlap("c-dcgan28", "dcgan28", "32"),
                                            task_groups(),

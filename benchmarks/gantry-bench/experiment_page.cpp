@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <map>
+#include <functional>
 
 #include "gantry/io/file.hpp"
 
@@ -30,8 +30,6 @@ spread over(const std::vector<measured_run>& runs, const std::string& name, What
   return spread_of(std::move(values));
 }
 
-double middle(std::vector<double> values) { return spread_of(std::move(values)).median; }
-
 /// The share of a node's time that it waits for messages.
 double waiting(const phase_times& t) { return t.total() > 0 ? t[phase::wait] / t.total() : 0.0; }
 
@@ -48,11 +46,20 @@ io::json::object json_of(const phase_times& t) {
   return all;
 }
 
+io::json::value json_of(const std::optional<dist::privacy_spent>& spent) {
+  return spent ? io::json::value(spent->epsilon) : io::json::value();
+}
+
+io::json::value json_of(const worker_faults& f) {
+  return io::json::object{
+      {"stragglers", f.stragglers}, {"straggler_slowdown", f.slow_down}, {"drop_out", f.drop_out}};
+}
+
 const measured_run& of_name(const std::vector<measured_run>& runs, const std::string& name) {
   return *std::ranges::find(runs, name, &measured_run::name);
 }
 
-/// "3960", or a line where a run promises nothing.
+/// "3955", or a line where a run promises nothing.
 std::string epsilon_of(const measured_run& r) {
   return r.privacy ? number(r.privacy->epsilon, r.privacy->epsilon < 100 ? 1 : 0) : "-";
 }
@@ -63,86 +70,134 @@ double worker_gflop_per_update(const measured_run& r) {
          static_cast<double>(r.points.back().generator_steps);
 }
 
-/// A table of the runs: scores where there are some, times where they are what is asked.
-std::string table_of(const experiment& e, const std::vector<measured_run>& runs) {
-  const bool modelled = e.links == link_kind::modelled;
-  std::string text = "| run |";
-  if (e.scored) text += " FID at the end | classifier score |";
-  const bool noisy = std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); });
-  if (noisy) text += " epsilon |";
-  if (modelled) text += " modelled seconds |";
-  if (!e.scored) text += std::string(" seconds per ") + e.timed + " | of the first line |";
-  text += " rounds | MB moved | worker GFLOP per round |";
-  if (e.scored) text += " per generator update |";
-  text += " server MB planned | worker MB planned | server waits | workers wait |\n| --- |";
-  const int columns =
-      7 + (e.scored ? 3 : 0) + (noisy ? 1 : 0) + (modelled ? 1 : 0) + (e.scored ? 0 : 2);
-  for (int c = 0; c < columns; ++c) text += " --- |";
-  text += "\n";
+/// The lowest FID that every run comes to.
+double common_score(const std::vector<measured_run>& runs) {
+  double level = 0;
+  for (const measured_run& r : runs)
+    level = std::max(
+        level, std::ranges::min(r.points, {}, [](const auto& p) { return p.score.fid; }).score.fid);
+  return level;
+}
+
+/// Modelled seconds until a run's FID is first at that level, on the lines between its scores.
+double seconds_to(const measured_run& r, double level) {
+  for (std::size_t i = 0; i < r.points.size(); ++i) {
+    const scored_point& p = r.points[i];
+    if (p.score.fid > level) continue;
+    if (i == 0) return seconds_at(r, p);
+    const scored_point& before = r.points[i - 1];
+    const double part = (before.score.fid - level) / (before.score.fid - p.score.fid);
+    return seconds_at(r, before) + part * (seconds_at(r, p) - seconds_at(r, before));
+  }
+  return seconds_at(r, r.points.back());
+}
+
+/// A table's columns: a title, and what a line says.
+class columns {
+ public:
+  explicit columns(const experiment& e, const std::vector<measured_run>& runs)
+      : experiment_(&e), runs_(&runs) {}
+
+  void add(const std::string& title, std::function<std::string(const std::string& run)> cell) {
+    all_.push_back({title, std::move(cell)});
+  }
+  /// The median over seeds, with the range or without it.
+  template <class What>
+  void add_spread(const std::string& title, int digits, What what) {
+    add(title, [this, digits, what](const std::string& run) {
+      return text_of(over(*runs_, run, what), digits);
+    });
+  }
+  template <class What>
+  void add_median(const std::string& title, int digits, What what) {
+    add(title, [this, digits, what](const std::string& run) {
+      return number(over(*runs_, run, what).median, digits);
+    });
+  }
+  /// Peaks of the backend's memory, of what was planned of it: messages lie beside it.
+  void add_memory(const std::string& node, arena_bytes strategy_plan::*planned,
+                  arena_bytes measured_run::*measured) {
+    add_median(node + " MB planned", 2, [=](const measured_run& r) {
+      return static_cast<double>((r.costs.*planned).total()) / 1e6;
+    });
+    add(node + " MB measured of planned, without messages", [=, this](const std::string& run) {
+      const measured_run& r = of_name(*runs_, run);
+      const arena_bytes& all = r.costs.*planned;
+      return number(static_cast<double>((r.*measured).total()) / 1e6, 2) + " of " +
+             number(static_cast<double>(all.total() - all.messages) / 1e6, 2);
+    });
+  }
+  [[nodiscard]] std::string text() const {
+    std::string text = "| run |", line = "| --- |";
+    for (const column& c : all_) text += " " + c.title + " |", line += " --- |";
+    text += "\n" + line + "\n";
+    for (const experiment_run& run : experiment_->runs) {
+      text += "| " + run.name + " |";
+      for (const column& c : all_) text += " " + c.cell(run.name) + " |";
+      text += "\n";
+    }
+    return text;
+  }
+
+ private:
+  struct column {
+    std::string title;
+    std::function<std::string(const std::string&)> cell;
+  };
+  const experiment* experiment_;
+  const std::vector<measured_run>* runs_;
+  std::vector<column> all_;
+};
+
+void add_scores(columns& table, const experiment& e, const std::vector<measured_run>& runs) {
+  table.add_spread("FID at the end", 1, [](const auto& r) { return r.points.back().score.fid; });
+  table.add_spread("classifier score", 2,
+                   [](const auto& r) { return r.points.back().score.classifier_score; });
+  if (std::ranges::any_of(runs, [](const auto& r) { return r.privacy.has_value(); }))
+    table.add("epsilon", [&](const std::string& run) { return epsilon_of(of_name(runs, run)); });
+  if (!e.equal_score) return;
+  const double level = common_score(runs);
+  table.add_spread("modelled seconds to FID " + number(level, 1), 1,
+                   [level](const auto& r) { return seconds_to(r, level); });
+}
+
+void add_times(columns& table, const experiment& e, const std::vector<measured_run>& runs) {
   const auto round = [](const measured_run& r) { return middle(r.round_seconds); };
   const double first = over(runs, e.runs.front().name, round).median;
-  for (const experiment_run& kind : e.runs) {
-    const auto of = [&](auto what) { return over(runs, kind.name, what); };
-    text += "| " + kind.name + " |";
-    if (e.scored) {
-      text += " " + text_of(of([](const auto& r) { return r.points.back().score.fid; }), 1) + " |";
-      text += " " +
-              text_of(of([](const auto& r) { return r.points.back().score.classifier_score; }), 2);
-      text += " |";
-    }
-    if (noisy) text += " " + epsilon_of(of_name(runs, kind.name)) + " |";
-    if (modelled) text += " " + text_of(of([](const auto& r) { return r.seconds; }), 1) + " |";
-    if (!e.scored)
-      text += " " + text_of(of(round), of(round).median < 0.01 ? 6 : 3) + " | " +
-              number(of(round).median / first, of(round).median < 0.01 * first ? 5 : 2) + " |";
-    const auto of_plan = [&](auto what) { return of(what).median; };
-    text += " " + number(of_plan([](const auto& r) { return double(r.iterations); }), 0);
-    text += " | " + number(of_plan([](const auto& r) { return double(r.bytes) / 1e6; }), 1);
-    text += " | " + number(of_plan([](const auto& r) { return r.costs.worker_flops / 1e9; }), 3);
-    if (e.scored) text += " | " + number(of_plan(worker_gflop_per_update), 4);
-    text +=
-        " | " + number(of_plan([](const auto& r) { return double(r.costs.lead_bytes) / 1e6; }), 2);
-    text += " | " +
-            number(of_plan([](const auto& r) { return double(r.costs.worker_bytes) / 1e6; }), 2);
-    text += " | " + number(100 * of_plan([](const auto& r) { return waiting(r.lead); }), 0) +
-            " % | " + number(100 * of_plan([](const auto& r) { return waiting(r.worker); }), 0) +
-            " % |\n";
-  }
-  return text;
+  table.add(std::string("seconds per ") + e.timed, [&runs, round](const std::string& run) {
+    const spread found = over(runs, run, round);
+    return text_of(found, found.median < 0.01 ? 6 : 3);
+  });
+  table.add("of the first line", [&runs, round, first](const std::string& run) {
+    const double found = over(runs, run, round).median;
+    return number(found / first, found < 0.01 * first ? 5 : 2);
+  });
 }
 
-enum class abscissa { generator_updates, modelled_seconds, megabytes };
-
-const char* name_of(abscissa x) {
-  if (x == abscissa::generator_updates) return "generator updates";
-  return x == abscissa::modelled_seconds ? "modelled seconds" : "MB between all nodes";
-}
-
-using figure = double gantry::train::evaluation::*;
-
-/// A score over what a run has spent.
-std::vector<curve> curves_of(const experiment& e, const std::vector<measured_run>& runs,
-                             abscissa over, figure score) {
-  std::vector<curve> curves;
-  for (const experiment_run& kind : e.runs) {
-    std::map<std::uint32_t, std::pair<std::vector<double>, std::vector<double>>> at;
-    for (const measured_run& r : runs) {
-      if (r.name != kind.name) continue;
-      for (const scored_point& p : r.points) {
-        const double x = over == abscissa::megabytes ? static_cast<double>(p.bytes) / 1e6
-                         : over == abscissa::modelled_seconds
-                             ? r.seconds * p.iteration / r.iterations
-                             : static_cast<double>(p.generator_steps);
-        at[p.iteration].first.push_back(x);
-        at[p.iteration].second.push_back(p.score.*score);
-      }
-    }
-    curve c{kind.name, {}};
-    for (auto& [iteration, values] : at)
-      c.points.emplace_back(middle(values.first), middle(values.second));
-    curves.push_back(std::move(c));
-  }
-  return curves;
+/// A table of the runs: scores where there are some, times where they are what is asked.
+std::string table_of(const experiment& e, const std::vector<measured_run>& runs) {
+  columns table(e, runs);
+  if (e.scored) add_scores(table, e, runs);
+  if (is_modelled(e))
+    table.add_spread("modelled seconds", 1, [](const auto& r) { return r.seconds; });
+  if (!e.scored) add_times(table, e, runs);
+  table.add_median("rounds", 0, [](const auto& r) { return double(r.iterations); });
+  table.add_median("MB moved", 1, [](const auto& r) { return double(r.bytes) / 1e6; });
+  table.add_median("worker GFLOP per round", 3,
+                   [](const auto& r) { return r.costs.worker_flops / 1e9; });
+  if (e.scored) table.add_median("per generator update", 4, worker_gflop_per_update);
+  table.add_memory("server", &strategy_plan::lead_arenas, &measured_run::lead_memory);
+  table.add_memory("worker", &strategy_plan::worker_arenas, &measured_run::worker_memory);
+  table.add("server waits", [&](const std::string& run) {
+    return number(100 * over(runs, run, [](const auto& r) { return waiting(r.lead); }).median, 0) +
+           " %";
+  });
+  table.add("workers wait", [&](const std::string& run) {
+    return number(100 * over(runs, run, [](const auto& r) { return waiting(r.worker); }).median,
+                  0) +
+           " %";
+  });
+  return table.text();
 }
 
 /// Where an experiment has MD-GAN and FL-GAN: the batch at which both send a node as much in one
@@ -173,6 +228,17 @@ std::string traffic_of(const experiment& e, const std::vector<measured_run>& run
          "network, whose 914,158 printed parameters give 583 by the same formula.\n";
 }
 
+std::string faults_text(const worker_faults& f) {
+  std::string text;
+  if (f.stragglers > 0)
+    text += ", and " + short_number(100 * f.stragglers) + " % of the workers take " +
+            short_number(f.slow_down) + " times as long to compute";
+  if (f.drop_out > 0)
+    text += ", and a worker stops for good with probability " + short_number(f.drop_out) +
+            " in each round";
+  return text;
+}
+
 std::string seeds_text(const experiment_settings& settings) {
   std::string text;
   for (const std::uint64_t s : settings.seeds)
@@ -181,11 +247,16 @@ std::string seeds_text(const experiment_settings& settings) {
 }
 
 std::string page_of(const experiment& e, const experiment_settings& settings,
-                    const std::string& machine, const std::vector<measured_run>& runs) {
+                    const std::string& machine, const std::vector<measured_run>& runs,
+                    const std::vector<std::pair<std::string, std::string>>& pictures) {
   std::string text = "# " + e.title + "\n\nClaim: " + e.claim +
                      ".\n\n```\ngantry-bench strategies" + " --experiment " + e.key + " --seeds " +
                      seeds_text(settings);
   if (settings.length != 1) text += " --length " + number(settings.length, 3);
+  for (const auto& [flag, value] : {std::pair{" --stragglers ", settings.stragglers},
+                                    std::pair{" --straggler-slowdown ", settings.slow_down},
+                                    std::pair{" --drop-out ", settings.drop_out}})
+    if (value) text += flag + short_number(*value);
   text += "\n```\n\nMachine: " + machine + ". ";
   if (!e.link_text.empty()) text += "Links are " + e.link_text + ". ";
   if (e.scored) {
@@ -204,23 +275,26 @@ std::string page_of(const experiment& e, const experiment_settings& settings,
           "; MB are 10^6 bytes of payload between all nodes over the whole run.\n\n" +
           table_of(e, runs);
   text += traffic_of(e, runs);
-  if (e.scored)
-    for (const char* ending : {"", "-bytes", "-score", "-bytes-score"})
-      text += "\n![" +
-              (std::string(ending).ends_with("score") ? "classifier score" : std::string("FID")) +
-              "](" + e.key + ending + ".svg)\n";
+  for (const auto& [file, shows] : pictures) text += "\n![" + shows + "](" + file + ")\n";
   text += "\nFlags of gantry-train, all runs: `" + e.flags + "`\n\n";
   for (const experiment_run& r : e.runs) {
     text += "* " + r.name + ": `" + r.flags + "`";
     if (r.fail_stops) text += ", and worker w stops at iteration w I / N";
     if (r.wrong != attack::none)
       text += ", " + std::to_string(r.wrong_workers) + " workers tamper with what they send";
+    if (is_modelled(e)) text += faults_text(of_name(runs, r.name).faults);
     text += "\n";
   }
   return text;
 }
 
 }  // namespace
+
+double middle(std::vector<double> values) { return spread_of(std::move(values)).median; }
+
+double seconds_at(const measured_run& r, const scored_point& p) {
+  return r.seconds * p.iteration / r.iterations;
+}
 
 spread spread_of(std::vector<double> values) {
   if (values.empty()) return {};
@@ -237,6 +311,7 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
     points.push_back(io::json::object{{"iteration", p.iteration},
                                       {"generator_steps", p.generator_steps},
                                       {"bytes", p.bytes},
+                                      {"epsilon", json_of(p.privacy)},
                                       {"fid", p.score.fid},
                                       {"classifier_score", p.score.classifier_score}});
   io::json::object by_kind;
@@ -249,8 +324,10 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
           {"iterations", run.iterations},
           {"bytes", run.bytes},
           {"bytes_by_kind", by_kind},
-          {"epsilon", run.privacy ? io::json::value(run.privacy->epsilon) : io::json::value()},
+          {"epsilon", json_of(run.privacy)},
           {"modelled_seconds", run.seconds},
+          {"live_workers", run.live_workers},
+          {"faults", is_modelled(e) ? json_of(run.faults) : io::json::value()},
           {"round_seconds", middle(run.round_seconds)},
           {"worker_flops_per_round", run.costs.worker_flops},
           {"server_flops_per_round", run.costs.lead_flops},
@@ -258,6 +335,10 @@ io::json::object json_of(const experiment& e, const measured_run& run) {
           {"worker_bytes_planned", run.costs.worker_bytes},
           {"server_arenas", json_of(run.costs.lead_arenas)},
           {"worker_arenas", json_of(run.costs.worker_arenas)},
+          {"server_bytes_measured", run.lead_memory.total()},
+          {"worker_bytes_measured", run.worker_memory.total()},
+          {"server_arenas_measured", json_of(run.lead_memory)},
+          {"worker_arenas_measured", json_of(run.worker_memory)},
           {"server_phase_seconds", json_of(run.lead)},
           {"worker_phase_seconds", json_of(run.worker)},
           {"points", points}};
@@ -268,18 +349,8 @@ void write_page(const experiment& e, const experiment_settings& settings,
   std::string lines;
   for (const measured_run& r : runs) lines += io::json::dump(json_of(e, r)) + "\n";
   io::write_file_atomic(settings.out / (e.key + ".jsonl"), lines);
-  io::write_file_atomic(settings.out / (e.key + ".md"), page_of(e, settings, machine, runs));
-  if (!e.scored) return;
-  const abscissa spent =
-      e.links == link_kind::modelled ? abscissa::modelled_seconds : abscissa::generator_updates;
-  for (const auto& [over, ending] :
-       {std::pair{spent, ""}, std::pair{abscissa::megabytes, "-bytes"}}) {
-    const std::string x = name_of(over);
-    io::write_file_atomic(
-        settings.out / (e.key + ending + ".svg"),
-        svg_of(curves_of(e, runs, over, &train::evaluation::fid), {.x = x, .y = "FID"}));
-    io::write_file_atomic(settings.out / (e.key + ending + "-score.svg"),
-                          svg_of(curves_of(e, runs, over, &train::evaluation::classifier_score),
-                                 {.x = x, .y = "score", .log_y = false}));
-  }
+  std::vector<std::pair<std::string, std::string>> pictures;
+  if (e.scored) pictures = write_pictures(e, settings, runs);
+  io::write_file_atomic(settings.out / (e.key + ".md"),
+                        page_of(e, settings, machine, runs, pictures));
 }

@@ -35,6 +35,7 @@
 namespace {
 
 using namespace gantry;
+using metrics::node_rates;
 
 /// What a wrong worker does to what it sends.
 struct tampering {
@@ -94,8 +95,16 @@ class laboratory {
     if (run.fail_stops)
       for (int w = 1; w < o.strategy.workers; ++w)
         o.health.stops.push_back({w, o.iterations / static_cast<std::uint32_t>(o.strategy.workers) *
-                                  static_cast<std::uint32_t>(w)});
+                                         static_cast<std::uint32_t>(w)});
+    if (is_modelled(e)) add_drop_outs(links(e, run, o), run, o);
     return o;
+  }
+
+  /// The faults of a run, or what the command line has in their place.
+  worker_faults faults(const experiment_run& run) const {
+    return {.stragglers = settings_.stragglers.value_or(run.faults.stragglers),
+            .slow_down = settings_.slow_down.value_or(run.faults.slow_down),
+            .drop_out = settings_.drop_out.value_or(run.faults.drop_out)};
   }
 
   measured_run measure(const experiment& e, const experiment_run& run, std::uint64_t seed) {
@@ -108,9 +117,9 @@ class laboratory {
       found.round_seconds = {seconds_of(e, run, o, networks)};
       return found;
     }
-    found.workers = o.strategy.workers;
+    found.workers = found.live_workers = o.strategy.workers;
+    found.faults = faults(run);
     found.batch = o.batch;
-    found.privacy = privacy_of(o.messages, o.iterations, o.batch);
     found.costs = networks.plan(o).costs;
     if (e.equal_compute) set_length(e, o, seed);
     const data_sets& sets = data(o, networks);
@@ -140,18 +149,58 @@ class laboratory {
             },
         .configuration = configuration(o),
         .stops = o.health.stops};
-    in_world(e, run, o, networks, found,
-             [&](comm::any_world world) { networks.train(o, world, std::move(shards), go); });
+    in_world(e, run, o, networks, found, [&](comm::any_world world) {
+      const train::run_result result = networks.train(o, world, std::move(shards), go);
+      found.lead_memory = result.lead_memory;
+      found.worker_memory = result.worker_memory;
+      found.live_workers = result.live_workers;
+    });
     found.iterations = o.iterations;
-    // Reports count values, the transport what filters made of them.
-    for (scored_point& p : found.points)
-      p.bytes = static_cast<std::uint64_t>(static_cast<double>(p.bytes) /
-                                           static_cast<double>(std::max<std::uint64_t>(bytes, 1)) *
-                                           static_cast<double>(found.bytes));
+    complete(o, bytes, found);
     return found;
   }
 
  private:
+  /// What is known of the points only at the end.
+  static void complete(const program_options& o, std::uint64_t bytes, measured_run& found) {
+    found.privacy = privacy_of(o.messages, o.iterations, o.batch);
+    for (scored_point& p : found.points) {
+      // Reports count values, the transport what filters made of them.
+      p.bytes = static_cast<std::uint64_t>(static_cast<double>(p.bytes) /
+                                           static_cast<double>(std::max<std::uint64_t>(bytes, 1)) *
+                                           static_cast<double>(found.bytes));
+      p.privacy = privacy_of(o.messages, p.iteration, o.batch);
+    }
+  }
+
+  /// Rates of all ranks, with the stragglers and drop-outs that the seed chooses.
+  metrics::link_model links(const experiment& e, const experiment_run& run,
+                            const program_options& o) const {
+    const worker_faults wrong = faults(run);
+    node_rates worker = e.worker;
+    worker.drop_out = wrong.drop_out;
+    std::vector<node_rates> rates(static_cast<std::size_t>(ranks_of(o)), worker);
+    rates.front() = e.server;
+    metrics::link_model model(std::move(rates), o.seed);
+    if (wrong.stragglers > 0) model.add_stragglers(wrong.stragglers, wrong.slow_down);
+    return model;
+  }
+  /// Workers that drop out stop for good: a strategy's server finds out by waiting for them.
+  /// @throws usage_error if nobody stays
+  static void add_drop_outs(const metrics::link_model& links, const experiment_run& run,
+                            program_options& o) {
+    int gone = 0;
+    for (int w = 1; w < static_cast<int>(links.size()); ++w)
+      if (const auto round = links.first_drop_out(w, o.iterations)) {
+        o.health.stops.push_back({w, *round});
+        ++gone;
+      }
+    if (gone > 0 && gone == o.strategy.workers)
+      throw usage_error(
+          "--drop-out was expected to leave a worker in every run and leaves none in " + run.name +
+          " with seed " + std::to_string(o.seed) + "; lower --drop-out or --length");
+  }
+
   /// Operations of one round, all nodes together.
   static double compute(const program_options& o, const preset& networks) {
     const strategy_plan costs = networks.plan(o).costs;
@@ -198,9 +247,9 @@ class laboratory {
   }
 
   /// Runs `train` in the world of an experiment; notes bytes and modelled seconds.
-  static void in_world(const experiment& e, const experiment_run& run, const program_options& o,
-                       const preset& networks, measured_run& found,
-                       const std::function<void(comm::any_world)>& train) {
+  void in_world(const experiment& e, const experiment_run& run, const program_options& o,
+                const preset& networks, measured_run& found,
+                const std::function<void(comm::any_world)>& train) const {
     const int ranks = ranks_of(o);
     const auto around = [&](comm::any_world world) {
       if (run.wrong != attack::none) world = with_wrong_workers(std::move(world), run);
@@ -208,14 +257,12 @@ class laboratory {
                          static_cast<std::size_t>(networks.image.size())));
     };
     auto base = comm::in_process(ranks, o.threads);
-    std::vector<metrics::node_rates> rates(static_cast<std::size_t>(ranks), e.worker);
-    rates.front() = e.server;
     if (e.links == link_kind::none) {
       around(borrowed_world(base));
     } else if (e.links == link_kind::throttled) {
-      around(comm::throttled(borrowed_world(base), metrics::link_model(rates)));
+      around(comm::throttled(borrowed_world(base), links(e, run, o)));
     } else {
-      auto world = comm::modelled(borrowed_world(base), metrics::link_model(rates));
+      auto world = comm::modelled(borrowed_world(base), links(e, run, o));
       around(borrowed_world(world));
       found.seconds = world.seconds();
     }
@@ -255,6 +302,18 @@ class laboratory {
   std::map<std::string, std::unique_ptr<scorer>> scorers_;
 };
 
+/// @throws usage_error where nobody asks how long workers take
+void require_modelled(const experiment& e) {
+  if (is_modelled(e)) return;
+  std::string known;
+  for (const experiment& other : experiments())
+    if (is_modelled(other)) known += (known.empty() ? "" : ", ") + other.key;
+  throw usage_error(
+      "--stragglers, --straggler-slowdown and --drop-out were expected with an experiment whose "
+      "time is modelled and came with " +
+      e.key + "; leave them out or choose one of " + known);
+}
+
 }  // namespace
 
 void run_experiment(const experiment_settings& settings, const std::string& machine) {
@@ -267,9 +326,11 @@ void run_experiment(const experiment_settings& settings, const std::string& mach
                       settings.key + "\"");
   }
   const experiment& e = *found;
+  if (settings.stragglers || settings.slow_down || settings.drop_out) require_modelled(e);
   io::require_writable_directory(settings.out, "--out");
   laboratory all(settings);
-  for (const experiment_run& run : e.runs) all.options(e, run, 0);  // flags are checked first
+  for (const experiment_run& run : e.runs)  // flags are checked first
+    for (const std::uint64_t seed : settings.seeds) all.options(e, run, seed);
   std::vector<measured_run> runs;
   for (const std::uint64_t seed : settings.seeds)
     for (int turn = 0; turn < e.repeats; ++turn)

@@ -5,6 +5,7 @@
 // side by side.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -28,6 +29,13 @@ enum class subject {
   tasks_in_turn  ///< the same GANs, one after the other
 };
 
+/// What goes wrong with workers whose time is modelled; metrics/link_model.hpp draws who and when.
+struct worker_faults {
+  double stragglers{0};  ///< this part of the workers, rounded,
+  double slow_down{10};  ///< takes so many times as long to compute
+  double drop_out{0};    ///< probability that a worker stops for good, in each round
+};
+
 /// A line of a table.
 struct experiment_run {
   std::string name;
@@ -37,6 +45,7 @@ struct experiment_run {
   bool fail_stops{false};  ///< a worker stops every I / N iterations
   int rounds{1};           ///< so many are timed as one, the work of one round of the others
   subject what{subject::training};
+  worker_faults faults{};
 };
 
 struct experiment {
@@ -50,7 +59,11 @@ struct experiment {
   int repeats{1};              ///< of a run that is timed, by turns with the others
   bool equal_compute{false};   ///< runs have as many iterations as cost what the first costs
   const char* timed{"round"};  ///< what the seconds are of
+  bool equal_score{false};     ///< modelled seconds until a FID that all runs reach are asked for
 };
+
+/// Whether a run has time that is modelled and not measured.
+inline bool is_modelled(const experiment& e) { return e.links == link_kind::modelled; }
 
 /// All that this program knows.
 const std::vector<experiment>& experiments();
@@ -62,6 +75,8 @@ struct experiment_settings {
   double length{1};        ///< of the runs, 1: as the table says
   int threads{0};          ///< 0: all
   std::string data_dir{};  ///< of gantry-train's --data-dir
+  /// In place of the faults of all runs.
+  std::optional<double> stragglers{}, slow_down{}, drop_out{};
   std::filesystem::path out{"docs/results/strategies"};
 };
 

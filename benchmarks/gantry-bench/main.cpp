@@ -172,6 +172,15 @@ void add_options(CLI::App& app, experiment_settings& s) {
   app.add_option("--threads", s.threads, "threads that compute; 0: all")
       ->check(CLI::Range(0, 1024));
   app.add_option("--data-dir", s.data_dir, "as gantry-train's");
+  app.add_option("--stragglers", s.stragglers,
+                 "modelled time: this part of the workers is slow, in all runs")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--straggler-slowdown", s.slow_down,
+                 "modelled time: stragglers take so many times as long to compute")
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--drop-out", s.drop_out,
+                 "modelled time: probability that a worker stops for good, in each round")
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--out", s.out, "folder for lines, table and picture");
 }
 

@@ -49,7 +49,9 @@ class scale {
   double first_{}, last_{1};
 };
 
-std::string tick(double v) { return number(v, v < 1 ? 2 : v < 100 ? 1 : 0); }
+std::string tick(double v) {
+  return v >= 1e5 ? short_number(v) : number(v, v < 1 ? 2 : v < 100 ? 1 : 0);
+}
 
 std::string label(double x, double y, const std::string& text, const char* anchor) {
   return "<text x=\"" + number(x, 1) + "\" y=\"" + number(y, 1) + "\" text-anchor=\"" + anchor +
@@ -61,11 +63,25 @@ std::string line(double x1, double y1, double x2, double y2, const std::string& 
          "\" y2=\"" + number(y2, 1) + "\" stroke=" + stroke + "/>\n";
 }
 
+std::string dot(double x, double y, const std::string& fill) {
+  return "<circle cx=\"" + number(x, 1) + "\" cy=\"" + number(y, 1) + "\" r=\"3.5\" fill=" + fill +
+         "/>\n";
+}
+
 }  // namespace
 
 std::string number(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string short_number(double value) {
+  char text[64];
+  if (value >= 100 && value < 1e5)
+    std::snprintf(text, sizeof text, "%.0f", value);
+  else
+    std::snprintf(text, sizeof text, "%.3g", value);
   return text;
 }
 
@@ -100,6 +116,10 @@ std::string svg_of(const std::vector<curve>& curves, const plot_axes& axes) {
     for (const auto& p : curves[i].points)
       if (shown(p))
         points += number(x.pixel(p.first), 1) + "," + number(y.pixel(p.second), 1) + " ";
+    for (std::size_t n = 0; n < curves[i].notes.size(); ++n)
+      if (const auto& p = curves[i].points[n]; shown(p))
+        out += dot(x.pixel(p.first), y.pixel(p.second), stroke) +
+               label(x.pixel(p.first), y.pixel(p.second) - 8, curves[i].notes[n], "middle");
     out += "<polyline fill=\"none\" stroke=" + stroke + " stroke-width=\"2\" points=\"" + points +
            "\"/>\n";
     const double row = top + 16 + 20 * static_cast<double>(i);

@@ -11,6 +11,7 @@
 struct curve {
   std::string name;
   std::vector<std::pair<double, double>> points;
+  std::vector<std::string> notes{};  ///< beside the points, which then have dots; or none
 };
 
 /// What the axes are called and how they run.
@@ -24,3 +25,6 @@ std::string svg_of(const std::vector<curve>& curves, const plot_axes& axes);
 
 /// A number with so many digits behind the point.
 std::string number(double value, int digits);
+
+/// A number of any size in few characters: 0.03, 3955, 4.4e+07.
+std::string short_number(double value);

@@ -27,6 +27,7 @@
 #include "recorder.hpp"
 #include "run_folder.hpp"
 #include "sampling.hpp"
+#include "task_list.hpp"
 #include "transport.hpp"
 
 namespace {
@@ -289,11 +290,26 @@ int start(const program_options& o) {
   return guarded_job(program, *nodes, [&] { return run(o, *nodes); });
 }
 
+/// Every task as a run of its own, all on the cores of this process.
+int start_tasks(int argc, const char* const* argv, const program_options& all) {
+  const std::vector<program_options> tasks = options_of_tasks(argc, argv, all);
+  if (all.dry_run) {
+    for (const program_options& o : tasks) start(o);
+    return static_cast<int>(exit_code::done);
+  }
+  for (const program_options& o : tasks) require_no_checkpoints(o);  // before one of them writes
+  const std::unique_ptr<transport> nodes = make_transport(all.transport);
+  return train_together(tasks, [&](const program_options& o) {
+    return guarded(program, [&] { return run(o, *nodes); });
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   return guarded(program, [&] {
     const auto options = parse_options(argc, argv, known_models());
-    return options ? start(*options) : static_cast<int>(exit_code::done);
+    if (!options) return static_cast<int>(exit_code::done);
+    return options->tasks.empty() ? start(*options) : start_tasks(argc, argv, *options);
   });
 }

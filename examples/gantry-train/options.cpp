@@ -149,6 +149,21 @@ void resolve_data(const CLI::App& app, program_options& o) {
   o.metrics = "none";
 }
 
+constexpr std::uint32_t most = 1u << 30;  // of iterations
+
+/// When there are sample grids. @throws usage_error
+void resolve_grids(program_options& o) {
+  o.grid_by_epoch = o.grid_text == "epoch";
+  if (o.grid_by_epoch) return;
+  const auto every = number_in<std::uint32_t>(o.grid_text);
+  if (!every || *every > most)
+    throw usage_error("--grid-every was expected to be epoch or a whole number from 0 to " +
+                      std::to_string(most) + " and is \"" + o.grid_text +
+                      "\"; give for example --grid-every epoch");
+  o.grid_every = *every > 0 ? *every : std::max(1u, o.iterations / 10);
+  if (o.metric_every == 0) o.metric_every = o.grid_every;
+}
+
 void resolve(const CLI::App& app, program_options& o) {
   resolve_partition(app, o);
   resolve_strategy(app, o.strategy);
@@ -158,11 +173,8 @@ void resolve(const CLI::App& app, program_options& o) {
   // The job ends with a process that is killed, so it must not lose more than a part of the run.
   if (o.transport == "mpi" && app.count("--save-every") == 0)
     o.save_every = std::max(1u, o.iterations / 10);
-  if (o.grid_every == 0) o.grid_every = std::max(1u, o.iterations / 10);
-  if (o.metric_every == 0) o.metric_every = o.grid_every;
+  resolve_grids(o);
 }
-
-constexpr std::uint32_t most = 1u << 30;  // of iterations
 
 void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::string>& models) {
   app.option_defaults()->group("Data");
@@ -183,6 +195,11 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
 
   app.option_defaults()->group("GAN");
   app.add_option("--model", o.model, "networks")->check(one_of(models));
+  app.add_option("--tasks", o.tasks,
+                 "in place of --model: several networks at once, with commas between them, each "
+                 "over --workers of its own and with a folder of its own in --outdir")
+      ->delimiter(',')
+      ->check(one_of(models));
   app.add_option("--loss", o.loss, "objective")
       ->check(one_of({"saturating", "non_saturating", "least_squares", "hinge", "wasserstein"}));
   app.add_option("--clip", o.clip, "bound of the weights under --loss wasserstein")
@@ -234,9 +251,9 @@ void add_output_flags(CLI::App& app, program_options& o) {
       ->check(from_to(2, 1000000));
   app.add_option("--metric-every", o.metric_every, "iterations between scores; 0: as --grid-every")
       ->check(from_to(0u, most));
-  app.add_option("--grid-every", o.grid_every,
-                 "iterations between sample grids; 0: a tenth of the run")
-      ->check(from_to(0u, most));
+  app.add_option("--grid-every", o.grid_text,
+                 "iterations between sample grids, 0: a tenth of the run; or epoch: whenever the "
+                 "workers have seen as many real samples as their shards hold together");
   app.add_option("--log-every", o.log_every, "iterations per line of stats.jsonl")
       ->check(from_to(1u, most));
   app.add_option("--tensorboard", o.tensorboard,
@@ -309,8 +326,9 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
     return std::nullopt;
   }
   o.configuration_file = config_text(
-      app, o.given, {"resume", "revive", "sample", "from", "overwrite", "dry-run", "npy"});
+      app, o.given, {"resume", "revive", "sample", "from", "overwrite", "dry-run", "npy", "tasks"});
   o.model_given = app.count("--model") > 0;
+  if (!o.model_given && !o.tasks.empty()) o.model = o.tasks.front();
   for (const model_info& m : models)
     if (m.name == o.model) {
       use_model(app, m, o);

@@ -72,6 +72,10 @@ struct program_options {
   std::vector<setting> given;                    ///< what is no default, and where it comes from
   std::string configuration_file;                ///< for --config, to repeat the run
   std::string tensorboard{"kimg"};               ///< x axis of event files, or off
+  std::string grid_text{"0"};                    ///< what --grid-every says
+  bool grid_by_epoch{false};                     ///< then metric_every may be 0: with each grid
+  std::vector<std::string> tasks;                ///< models to train at once, or none
+  std::string task;                              ///< which of them this is
 };
 
 /// Reads the command line, the environment and the file of --config. @returns nothing if help or

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 
 #include "gantry/data/label_index.hpp"
@@ -60,8 +61,15 @@ recorder::recorder(const program_options& options, const run_plan& plan, data_se
       plan_(plan),
       data_(std::move(data)),
       labels_(histograms(shards, data_.classes)) {
+  for (const auto& worker : labels_) epoch_ = std::accumulate(worker.begin(), worker.end(), epoch_);
   io::progress_options progress;
   progress.mode = io::choose_progress_mode(options.quiet);
+  if (!options.task.empty() && progress.mode != io::progress_mode::quiet) {
+    progress.mode = io::progress_mode::lines;  // of several tasks, by turns
+    progress.write = [name = options.task](std::string_view text) {
+      std::fprintf(stderr, "%s: %.*s", name.c_str(), static_cast<int>(text.size()), text.data());
+    };
+  }
   progress_ = std::make_unique<io::progress>(options.iterations, progress);
   latents_.resize(static_cast<std::size_t>(grid_count) * plan.latent.size());
   fill_normal(std::span<float>(latents_), {.seed = options.seed, .use = purpose::fixed_latent});
@@ -245,6 +253,17 @@ void recorder::log(std::uint32_t iteration) {
   maintenance_ = 0;
 }
 
+bool recorder::grid_is_due(const train::round_view& view) const {
+  if (!options_.grid_by_epoch) return view.iteration % options_.grid_every == 0;
+  // Counted over all workers, so that it holds for shards of all sizes and workers that sit out.
+  const std::int64_t seen = total_.images;
+  return seen / epoch_ > (seen - view.report.images) / epoch_;
+}
+
+bool recorder::score_is_due(std::uint32_t iteration, bool with_grid) const {
+  return options_.metric_every > 0 ? iteration % options_.metric_every == 0 : with_grid;
+}
+
 void recorder::on_round(const train::round_view& view) {
   if (!events_) open_events(total_rounds_);  // only now, so that a refused resume leaves no file
   add(interval_, view.report);
@@ -256,9 +275,10 @@ void recorder::on_round(const train::round_view& view) {
   const bool saves = options_.save_every > 0 && view.iteration % options_.save_every == 0;
   if (view.iteration % options_.log_every == 0 || saves || last) log(view.iteration);
   const double before = seconds();
-  const bool scores = scorer_ && (view.iteration % options_.metric_every == 0 || last ||
-                                  (saves && options_.keep_best));
-  if (view.iteration % options_.grid_every == 0 || last) {
+  const bool grid = last || grid_is_due(view);
+  const bool scores =
+      scorer_ && (score_is_due(view.iteration, grid) || last || (saves && options_.keep_best));
+  if (grid) {
     char name[32];
     std::snprintf(name, sizeof name, "fakes%06u.png", view.iteration);
     write_grid(view, name);

@@ -46,6 +46,9 @@ class recorder {
   void write_grid(const gantry::train::round_view& view, const std::string& name);
   void write_reals();
   void score(const gantry::train::round_view& view);
+  /// After a round whose images are counted in total_.
+  [[nodiscard]] bool grid_is_due(const gantry::train::round_view& view) const;
+  [[nodiscard]] bool score_is_due(std::uint32_t iteration, bool with_grid) const;
   void log(std::uint32_t iteration);
   void add_picture(const char* caption, std::int64_t iteration, std::vector<std::byte> png);
   [[nodiscard]] std::int64_t event_step(std::uint32_t iteration) const;
@@ -68,6 +71,7 @@ class recorder {
   const run_plan& plan_;
   data_sets data_;
   std::vector<std::vector<std::uint64_t>> labels_;  ///< number of samples by worker and label
+  std::int64_t epoch_{};                            ///< samples of all shards
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::unique_ptr<gantry::io::progress> progress_;
   std::unique_ptr<gantry::io::line_log> stats_log_, fid_log_;

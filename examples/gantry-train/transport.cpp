@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
+#include <mutex>
 #include <utility>
 
+#include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/in_process.hpp"
 
 #include "transport.hpp"
@@ -12,16 +14,26 @@ namespace {
 
 class threads final : public transport {
  public:
+  /// All worlds of a process, those of several tasks, share its cores.
   gantry::comm::any_world world(const program_options& o) override {
     auto health = patience_of(o.health);
     // A round over threads may be long; who wants to hear of it says so.
     if (!o.health.is_given) health.warn_after = 0;
-    return gantry::comm::in_process_world(
-        ranks_of(o), std::make_shared<gantry::thread_pool>(o.threads), std::move(health));
+    const std::lock_guard lock(mutex_);
+    if (!pool_) pool_ = std::make_shared<gantry::thread_pool>(o.threads);
+    return gantry::comm::in_process_world(ranks_of(o), pool_, std::move(health));
   }
   gantry::comm::any_world world_of(int nodes, int cores) override {
     return gantry::comm::in_process(nodes, cores);
   }
+  void in_turns(const std::function<void()>& work) override {
+    const std::lock_guard lock(mutex_);
+    work();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<gantry::thread_pool> pool_;
 };
 
 }  // namespace

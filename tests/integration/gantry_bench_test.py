@@ -195,10 +195,81 @@ class Strategies(Runs):
         noisy = [line for line in lines if line["run"].startswith("clip")]
         for line in noisy:
             self.assertEqual(line["bytes"], moved["exact"])
+        for line in noisy:
+            spent = [point["epsilon"] for point in line["points"]]
+            self.assertEqual(spent, sorted(set(spent)))
+            self.assertEqual(spent[-1], line["epsilon"])
+        self.assertTrue(all(point["epsilon"] is None for point in lines[0]["points"]))
+        self.assertIn("![FID against epsilon](e-epsilon.svg)", page)
+        picture = (self.folder / "e-epsilon.svg").read_text()
+        self.assertEqual(picture.count("<circle"), len(noisy))
+        for name in (line["run"] for line in noisy):
+            self.assertIn(f">{name}<", picture)
         # Less noise, less privacy.
         spent = [line["epsilon"] for line in noisy]
         self.assertEqual(spent, sorted(spent, reverse=True))
         self.assertIn(f"| {spent[-1]:.1f} |", page)  # one below 100
+
+    def check_memory(self, line):
+        for node in ("server", "worker"):
+            planned, measured = line[f"{node}_arenas"], line[f"{node}_arenas_measured"]
+            self.assertEqual(sum(measured.values()), line[f"{node}_bytes_measured"])
+            self.assertGreater(measured["activations"], 0)
+            self.assertEqual(measured["messages"], 0)
+            for part, held in measured.items():
+                self.assertLessEqual(held, planned[part], (line["run"], node, part))
+
+    def test_memory_of_the_server(self):
+        lines, page = self.run_experiment("a-memory", "--seeds", "0")
+        for line in lines:
+            self.check_memory(line)
+        memory = {line["run"]: line["server_bytes_measured"] for line in lines}
+        # Workers share the batches: as long as k stays, so does the server's memory.
+        self.assertEqual(memory["k = 1, 2 workers"], memory["k = 1, 8 workers"])
+        self.assertEqual(memory["k = 1, 8 workers"], memory["k = 1, 16 workers"])
+        self.assertGreater(memory["k = log, 16 workers"], memory["k = log, 2 workers"])
+        self.assertIn("measured of planned", page)
+
+    def test_stragglers(self):
+        lines, page = self.run_experiment("b-stragglers", "--seeds", "0")
+        by_run = {line["run"]: line for line in lines}
+        for line in lines:
+            self.check_memory(line)
+            slow = by_run.get(line["run"] + ", 2 stragglers")
+            if slow is None:
+                continue
+            self.assertEqual((line["faults"]["stragglers"], slow["faults"]["stragglers"]), (0, 0.2))
+            # Slow workers change the clock and nothing else.
+            self.assertEqual(line["points"][-1], slow["points"][-1])
+            self.assertGreater(slow["modelled_seconds"], line["modelled_seconds"])
+        self.assertIn("| modelled seconds to FID ", page)
+        self.assertIn("20 % of the workers take 10 times as long", page)
+
+    def test_faults_of_any_modelled_experiment(self):
+        seconds = []
+        for more in ((), ("--stragglers", "0.1"),
+                     ("--stragglers", "0.1", "--straggler-slowdown", "20")):
+            lines, _ = self.run_experiment("d-scaling", "--seeds", "0", *more)
+            seconds.append(lines[-1]["modelled_seconds"])
+        self.assertEqual(sorted(set(seconds)), seconds)
+        drop = ("b", "--seeds", "1", "--drop-out", "0.1")
+        lines, page = self.run_experiment(*drop)
+        live = [line["live_workers"] for line in lines]
+        self.assertTrue(all(0 < workers <= 5 for workers in live), live)
+        self.assertLess(min(live), 5)
+        self.assertIn("--drop-out 0.1\n", page)
+        again, _ = self.run_experiment(*drop)
+        self.assertEqual([line["live_workers"] for line in again], live)
+
+    def test_refused_faults(self):
+        for words, expected in ((("e", "--stragglers", "0.5"), "choose one of b, "),
+                                (("b", "--drop-out", "1"), "leaves none in FedGAN"),
+                                (("b", "--stragglers", "2"), "--stragglers")):
+            result = call("strategies", "--out", str(self.folder / "none"), "--data-dir",
+                          str(self.data), "--experiment", *words)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(expected, result.stderr)
+            self.assertEqual(result.stderr.count("\n"), 1)
 
     def test_wrong_workers(self):
         lines, _ = self.run_experiment("e-wrong", "--seeds", "0")
