@@ -16,13 +16,14 @@ set(GANTRY_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 set(GANTRY_ALL_PRESETS
     mlp28 cnn28 dcgan28 dcgan32 dcgan64 acgan28 wgan_gp32 wgan_gp32_narrow sngan32 sngan32_narrow
     wcgan32 r3gan32 r3gan32_narrow biggan64 biggan64_narrow)
-# Those that have all their kernels, for gantry-train --device cuda.
-set(GANTRY_CUDA_PRESETS mlp28 dcgan28 dcgan32 dcgan64 wgan_gp32 wgan_gp32_narrow sngan32
-                        sngan32_narrow)
 set(GANTRY_PRESETS "${GANTRY_ALL_PRESETS}" CACHE STRING "GAN presets built into gantry-train")
+set(GANTRY_CUDA_PRESETS
+    mlp28 dcgan28 dcgan32 dcgan64 wgan_gp32 wgan_gp32_narrow sngan32 sngan32_narrow
+    CACHE STRING "Those of them that gantry-train has for --device cuda, if GANTRY_CUDA is ON")
 
 string(REPLACE "," ";" GANTRY_SANITIZE "${GANTRY_SANITIZE}")
 string(REPLACE "," ";" GANTRY_PRESETS "${GANTRY_PRESETS}")
+string(REPLACE "," ";" GANTRY_CUDA_PRESETS "${GANTRY_CUDA_PRESETS}")
 foreach(preset IN LISTS GANTRY_PRESETS)
   if(NOT preset IN_LIST GANTRY_ALL_PRESETS)
     message(FATAL_ERROR "GANTRY_PRESETS holds \"${preset}\", which is no preset; "

@@ -93,7 +93,7 @@ class laboratory {
     o.metric_every = shortened(o.metric_every);
     if (run.fail_stops)
       for (int w = 1; w < o.strategy.workers; ++w)
-        o.stops.push_back({w, o.iterations / static_cast<std::uint32_t>(o.strategy.workers) *
+        o.health.stops.push_back({w, o.iterations / static_cast<std::uint32_t>(o.strategy.workers) *
                                   static_cast<std::uint32_t>(w)});
     return o;
   }
@@ -139,7 +139,7 @@ class laboratory {
               last = std::chrono::steady_clock::now();
             },
         .configuration = configuration(o),
-        .stops = o.stops};
+        .stops = o.health.stops};
     in_world(e, run, o, networks, found,
              [&](comm::any_world world) { networks.train(o, world, std::move(shards), go); });
     found.iterations = o.iterations;

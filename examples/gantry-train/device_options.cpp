@@ -15,8 +15,8 @@ std::string cuda_complaint(const program_options& o, const model_info& model,
     return "a build of gantry-train with CUDA and came with one without; configure with "
            "-DGANTRY_CUDA=ON or use --device cpu";
   if (!model.on_cuda)
-    return "networks that have all their CUDA kernels and came with " + o.model +
-           "; use --device cpu";
+    return "networks that this build has for it and came with " + o.model +
+           "; add them to GANTRY_CUDA_PRESETS and build again or use --device cpu";
   if (!o.augment.empty())
     return "images as they are and came with --augment; leave it out or use --device cpu";
   if (machine.devices == 0)

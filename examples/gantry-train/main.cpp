@@ -13,7 +13,10 @@
 #include <utility>
 
 #include "gantry/data/partition_spec.hpp"
+#include "gantry/io/file.hpp"
+#include "gantry/io/json.hpp"
 #include "gantry/train/checkpoint_folder.hpp"
+#include "gantry/train/resume_seats.hpp"
 
 #include "cuda_machine.hpp"
 #include "data_sets.hpp"
@@ -100,6 +103,26 @@ void require_room(int workers, std::size_t needed, std::size_t present, const ch
                       "; take fewer workers or a smaller batch");
 }
 
+/// Says who goes on as whom where the workers of a checkpoint are not those of this run.
+/// @throws usage_error for noise that another worker would draw again
+void take_seats(const program_options& o) {
+  const auto state = io::json::parse(io::read_text(o.resume_from / "state.json"));
+  const std::vector<bool> live = train::live_workers_of(state);
+  const bool resized = live.size() != static_cast<std::size_t>(o.strategy.workers);
+  if (!resized && !o.health.revive) return;
+  if (o.messages.noise)
+    throw usage_error(
+        "--noise was expected with the workers of the checkpoint, because a worker's noise must "
+        "not come twice, found others; start anew with another --noise-seed");
+  if (o.quiet) return;
+  const std::vector<int> seats = train::resume_seats(live, o.strategy.workers, o.health.revive);
+  std::printf("workers: %d, the checkpoint has %zu of which %td were live:", o.strategy.workers,
+              live.size(), std::ranges::count(live, true));
+  for (std::size_t n = 0; n < seats.size(); ++n)
+    std::printf("%s %zu goes on as %d", n == 0 ? "" : ",", n + 1, seats[n]);
+  std::printf("\n");
+}
+
 /// @throws usage_error if this machine, or a device that its ranks share, has too little memory
 void require_memory(const program_options& o, const run_plan& p, int nodes_here) {
   const int workers = std::min(o.strategy.workers, nodes_here);
@@ -116,6 +139,15 @@ void require_memory(const program_options& o, const run_plan& p, int nodes_here)
   require_room(workers,
                p.costs.lead_bytes + static_cast<std::size_t>(workers) * p.costs.worker_bytes,
                present, "this machine");
+}
+
+/// @throws workers_lost if --when-late save has ended the run
+void require_no_loss(const program_options& o, const train::run_result& result) {
+  if (ends_with_loss(o.health))
+    throw workers_lost("expected every worker to show a sign of work within --patience, found " +
+                       std::to_string(o.strategy.workers - result.live_workers) +
+                       " of them lost, and saved iteration " + std::to_string(result.iterations) +
+                       "; go on with --resume latest and the --workers that there are");
 }
 
 /// What the leading process prints and keeps, and nobody else.
@@ -192,6 +224,7 @@ int run(program_options o, transport& nodes) {
   if (leads) require_no_checkpoints(o);
   if (!o.quiet) announce(o);
   o.resume_from = resolve_resume(o);
+  if (!o.resume_from.empty()) take_seats(o);
   data_sets sets = load_here(o, networks, nodes);
   std::vector<data::shard> shards =
       data::partition(sets.train, o.split, o.strategy.workers, o.seed);
@@ -205,25 +238,29 @@ int run(program_options o, transport& nodes) {
   if (leads) record.emplace(o, plan, std::move(sets), shards);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  train::run_options options{.iterations = o.iterations,
-                             .on_start = [&](const train::round_view& v) { record->on_start(v); },
-                             .on_round = [&](const train::round_view& v) { record->on_round(v); },
-                             .stop_requested = [] { return caught_signal.load() != 0; },
-                             .checkpoints = o.outdir,
-                             .save_every = o.save_every,
-                             .resume_from = o.resume_from,
-                             .configuration = std::move(settings),
-                             .stops = o.stops,
-                             .keep_checkpoints = o.keep_checkpoints,
-                             .initial_generator = o.init_generator,
-                             .initial_discriminator = o.init_discriminator,
-                             .phases = o.outdir};
+  train::run_options options{
+      .iterations = o.iterations,
+      .on_start = [&](const train::round_view& v) { record->on_start(v); },
+      .on_round = [&](const train::round_view& v) { record->on_round(v); },
+      .stop_requested = [&] { return caught_signal.load() != 0 || ends_with_loss(o.health); },
+      .checkpoints = o.outdir,
+      .save_every = o.save_every,
+      .resume_from = o.resume_from,
+      .configuration = std::move(settings),
+      .revive_workers = o.health.revive,
+      .stops = o.health.stops,
+      .pauses = o.health.pauses,
+      .keep_checkpoints = o.keep_checkpoints,
+      .initial_generator = o.init_generator,
+      .initial_discriminator = o.init_discriminator,
+      .phases = o.outdir};
   if (o.keep_best)
     options.score = [&](std::uint32_t iteration) { return record->score_of(iteration); };
   const train::run_result result = train_as_planned(
       [&] { return networks.train(o, world, std::move(shards), options); }, plan.costs);
   if (!leads) return static_cast<int>(exit_code::done);
   record->finish(result);
+  require_no_loss(o, result);
   if (!result.stopped_early) return static_cast<int>(exit_code::done);
   std::fprintf(stderr,
                "gantry-train: stopped by signal %d after saving iteration %u; continue with "

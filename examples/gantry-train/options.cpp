@@ -18,17 +18,6 @@ namespace {
 
 using gantry::usage_error;
 
-gantry::train::planned_stop resolve_stop(const std::string& text, int workers) {
-  const std::size_t at = std::min(text.find('@'), text.size());
-  const auto worker = number_in<int>(text.substr(0, at));
-  const auto iteration = number_in<std::uint32_t>(text.substr(std::min(at + 1, text.size())));
-  if (!worker || !iteration || *worker < 1 || *worker > workers)
-    throw usage_error("--stop-worker was expected to be WORKER@ITERATION with a worker from 1 to " +
-                      std::to_string(workers) + " and is \"" + text +
-                      "\"; give for example --stop-worker 1@100");
-  return {*worker, *iteration};
-}
-
 /// A preset with an objective of its own is trained with it, and with its source's settings where
 /// no flag says otherwise. @throws usage_error
 void use_model(const CLI::App& app, const model_info& m, program_options& o) {
@@ -165,8 +154,10 @@ void resolve(const CLI::App& app, program_options& o) {
   resolve_strategy(app, o.strategy);
   resolve_messages(app, o.messages, o.strategy);
   resolve_augmentation(app, o);
-  for (const std::string& text : o.stop_worker)
-    o.stops.push_back(resolve_stop(text, o.strategy.workers));
+  resolve_health(app, o.health, o.strategy);
+  // The job ends with a process that is killed, so it must not lose more than a part of the run.
+  if (o.transport == "mpi" && app.count("--save-every") == 0)
+    o.save_every = std::max(1u, o.iterations / 10);
   if (o.grid_every == 0) o.grid_every = std::max(1u, o.iterations / 10);
   if (o.metric_every == 0) o.metric_every = o.grid_every;
 }
@@ -224,8 +215,6 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
 }
 
 void add_machine_flags(CLI::App& app, program_options& o) {
-  app.add_option("--stop-worker", o.stop_worker,
-                 "WORKER@ITERATION: this worker stops for good (may be repeated)");
   app.add_option("--transport", o.transport, "what carries messages")
       ->check(one_of(transport::names()));
   add_device_flags(app, o);
@@ -254,7 +243,9 @@ void add_output_flags(CLI::App& app, program_options& o) {
                  "x axis of the event files for TensorBoard: thousands of real images (kimg) or "
                  "iterations; off: none are written")
       ->check(one_of({"kimg", "iteration", "off"}));
-  app.add_option("--save-every", o.save_every, "iterations between checkpoints; 0: only at the end")
+  app.add_option("--save-every", o.save_every,
+                 "iterations between checkpoints; 0: only at the end; over MPI a tenth of the run "
+                 "if it is not given")
       ->check(from_to(0u, most));
   app.add_option("--keep-checkpoints", o.keep_checkpoints,
                  "so many of the last checkpoints stay, older ones are removed; 0: all")
@@ -308,6 +299,8 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
   add_message_flags(app, o.messages);
   add_machine_flags(app, o);
   add_output_flags(app, o);
+  app.option_defaults()->group("Health");
+  add_health_flags(app, o.health);
   try {
     o.given = parse_layers(app, argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -315,8 +308,8 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
     app.exit(e);
     return std::nullopt;
   }
-  o.configuration_file =
-      config_text(app, o.given, {"resume", "sample", "from", "overwrite", "dry-run", "npy"});
+  o.configuration_file = config_text(
+      app, o.given, {"resume", "revive", "sample", "from", "overwrite", "dry-run", "npy"});
   o.model_given = app.count("--model") > 0;
   for (const model_info& m : models)
     if (m.name == o.model) {

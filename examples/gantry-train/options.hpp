@@ -14,6 +14,7 @@
 #include "gantry/nn/augment.hpp"
 #include "gantry/train/trainer.hpp"
 
+#include "health_options.hpp"
 #include "message_options.hpp"
 #include "settings.hpp"
 #include "strategy_options.hpp"
@@ -36,6 +37,7 @@ struct program_options {
   strategy_options strategy;
   std::string partition{"iid"};
   message_options messages;
+  health_options health;
   std::string augment, augment_probability{"1"};
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
@@ -44,7 +46,6 @@ struct program_options {
   std::string transport{"threads"};
   std::string resume;
   std::string from;  ///< where --sample finds a checkpoint
-  std::vector<std::string> stop_worker;
 
   std::uint32_t iterations{2000};
   int batch{16};
@@ -64,9 +65,8 @@ struct program_options {
   bool model_given{false};
   gantry::data::partition_spec split;   ///< what `partition` says
   gantry::augment_images augmentation;  ///< of probability 0 without --augment
-  std::vector<gantry::train::planned_stop> stops;
-  std::optional<int> local_rank;      ///< of a process with one rank, among those of its machine
-  std::filesystem::path resume_from;  ///< a network-snapshot folder, or empty
+  std::optional<int> local_rank;        ///< of a process with one rank, among those of its machine
+  std::filesystem::path resume_from;    ///< a network-snapshot folder, or empty
 
   std::vector<std::string> scores{"fid", "is"};  ///< figures of a score
   std::vector<setting> given;                    ///< what is no default, and where it comes from

@@ -77,9 +77,6 @@ void require_effect(const CLI::App& app, const strategy_options& o) {
     throw usage_error(std::string(f.flag) + " was expected with --strategy " + fitting +
                       " and came with " + o.name + "; leave it out or use --strategy " + fitting);
   }
-  if (app.count("--stop-worker") > 0 && !o.has_server())
-    throw usage_error("--stop-worker was expected with a strategy that has workers and came with " +
-                      o.name + "; leave it out");
 }
 
 dist::swap_rule resolve_swap(const std::string& name) {

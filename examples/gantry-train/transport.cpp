@@ -1,5 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <utility>
+
 #include "gantry/comm/in_process.hpp"
 
 #include "transport.hpp"
@@ -10,10 +13,14 @@ namespace {
 class threads final : public transport {
  public:
   gantry::comm::any_world world(const program_options& o) override {
-    return world_of(ranks_of(o), o.threads);
+    auto health = patience_of(o.health);
+    // A round over threads may be long; who wants to hear of it says so.
+    if (!o.health.is_given) health.warn_after = 0;
+    return gantry::comm::in_process_world(
+        ranks_of(o), std::make_shared<gantry::thread_pool>(o.threads), std::move(health));
   }
-  gantry::comm::any_world world_of(int nodes, int threads) override {
-    return gantry::comm::in_process(nodes, threads);
+  gantry::comm::any_world world_of(int nodes, int cores) override {
+    return gantry::comm::in_process(nodes, cores);
   }
 };
 

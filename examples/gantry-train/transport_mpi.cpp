@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "gantry/comm/launcher.hpp"
 #include "gantry/comm/mpi.hpp"
@@ -26,15 +28,10 @@ class mpi_transport final : public transport {
                         " processes, one for the server and one for each of --workers, found " +
                         std::to_string(mpi_.size()) + "; start mpirun with -n " +
                         std::to_string(ranks_of(o)));
-    return world_of(ranks_of(o), o.threads);
+    return make_world(o.threads, patience_of(o.health));
   }
   comm::any_world world_of(int, int wanted) override {
-    // The processes of a machine share its cores.
-    const int cores = thread_pool(0).threads();
-    const int threads = wanted > 0 ? wanted : std::max(1, cores / mpi_.local_size());
-    // Workers wait while the server draws and scores; who waits for a worker is the server.
-    comm::mpi_patience patience{.warn_after = leads() ? 5.0 : 300.0};
-    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), patience);
+    return make_world(wanted, comm::patience{});
   }
   int nodes_here(const program_options&) const override { return mpi_.local_size(); }
   std::optional<int> local_rank() const override { return mpi_.local_rank(); }
@@ -49,6 +46,15 @@ class mpi_transport final : public transport {
   void end_all(int code) override { comm::mpi_environment::abort(code); }
 
  private:
+  comm::any_world make_world(int wanted, comm::patience health) {
+    // The processes of a machine share its cores.
+    const int cores = thread_pool(0).threads();
+    const int threads = wanted > 0 ? wanted : std::max(1, cores / mpi_.local_size());
+    // Workers wait while the server draws and scores; who waits for a worker is the server.
+    if (!leads()) health.warn_after = std::max(300.0, 2 * health.warn_after);
+    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), std::move(health));
+  }
+
   comm::mpi_environment mpi_;
 };
 

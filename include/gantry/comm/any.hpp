@@ -6,6 +6,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -54,6 +55,8 @@ class any_communicator {
   }
   /// Goes to transports that model time; nothing on others.
   void charge(double flops) { held_->charge(flops); }
+  /// Goes to transports that say where a late rank is; nothing on others.
+  void enter_iteration(std::uint32_t iteration) { held_->enter_iteration(iteration); }
   /// What the transport remembers between rounds (filters with error feedback do).
   void visit_values(const std::function<void(const std::string&, std::vector<float>&)>& f) {
     held_->visit_values(f);
@@ -78,6 +81,7 @@ class any_communicator {
     virtual void all_reduce_sum(message, std::span<float>) = 0;
     virtual void gather(message, std::span<const float>, std::span<float>, rank_t) = 0;
     virtual void charge(double) = 0;
+    virtual void enter_iteration(std::uint32_t) = 0;
     virtual void visit_values(const visitor&) = 0;
   };
 
@@ -114,6 +118,9 @@ class any_communicator {
       inner->gather(kind, part, all, root);
     }
     void charge(double flops) override { gantry::charge(*inner, flops); }
+    void enter_iteration(std::uint32_t iteration) override {
+      gantry::enter_iteration(*inner, iteration);
+    }
     void visit_values(const visitor& f) override {
       if constexpr (requires { inner->visit_values(f); }) inner->visit_values(f);
     }

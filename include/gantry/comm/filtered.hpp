@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,6 +42,7 @@ class filtered_communicator : public ordered_collectives<filtered_communicator<I
   void barrier() { inner_->barrier(); }
   void leave() noexcept { inner_->leave(); }
   void charge(double flops) { gantry::charge(*inner_, flops); }
+  void enter_iteration(std::uint32_t iteration) { gantry::enter_iteration(*inner_, iteration); }
   /// What the filter remembers, and what lies below it. A checkpoint of this rank holds it.
   template <class Visit>
   void visit_values(Visit&& visit) {

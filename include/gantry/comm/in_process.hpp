@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <list>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/collectives.hpp"
+#include "gantry/comm/health.hpp"
 #include "gantry/comm/mailboxes.hpp"
 #include "gantry/concepts/communicator.hpp"
 
@@ -47,24 +49,15 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
 
   [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
     require_peer(kind, from);
-    std::list<packet> arrived = boxes_->fetch(kind, rank_, from, *permit_);
-    if (arrived.empty()) return false;
-    const packet& p = arrived.front();
-    if (p.kind != kind || p.values.size() != out.size())
-      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, out.size()) +
-                  " from rank " + std::to_string(from) + ", found " +
-                  describe(p.kind, p.values.size()) + "; make both ranks follow one protocol");
-    std::ranges::copy(p.values, out.begin());
-    counters_->received[kind] += {1, out.size_bytes()};
-    boxes_->recycle(std::move(arrived), rank_, from);
-    return true;
+    return receive({.kind = kind, .count = out.size(), .from = from}, out);
   }
 
   bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
                 rank_t from) {
     if (to != rank_ || from != rank_) {
       send(kind, out, to);
-      return receive(kind, in, from);
+      require_peer(kind, from);
+      return receive({kind, in.size(), from, "exchange"}, in);
     }
     if (out.size() != in.size())
       throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, in.size()) +
@@ -80,9 +73,32 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
     if (rank < 0 || rank >= size_) throw_no_such_rank("alive", rank);
     return boxes_->alive(rank);
   }
+  /// Whether the next receive from that rank would return at once (comm/requests.hpp).
+  [[nodiscard]] bool ready(rank_t from) {
+    require_peer(message::control, from);
+    return boxes_->ready(rank_, from);
+  }
   void leave() noexcept { boxes_->leave(rank_); }
+  /// For what is said of ranks that are late.
+  void enter_iteration(std::uint32_t iteration) { boxes_->enter_iteration(rank_, iteration); }
 
  private:
+  bool receive(const mailboxes::wanted& what, std::span<float> out) {
+    const message kind = what.kind;
+    const rank_t from = what.from;
+    std::list<packet> arrived = boxes_->fetch(what, rank_, *permit_);
+    if (arrived.empty()) return false;
+    const packet& p = arrived.front();
+    if (p.kind != kind || p.values.size() != out.size())
+      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, out.size()) +
+                  " from rank " + std::to_string(from) + ", found " +
+                  describe(p.kind, p.values.size()) + "; make both ranks follow one protocol");
+    std::ranges::copy(p.values, out.begin());
+    counters_->received[kind] += {1, out.size_bytes()};
+    boxes_->recycle(std::move(arrived), rank_, from);
+    return true;
+  }
+
   static std::string describe(message kind, std::size_t count) {
     return "a " + std::string(message_name(kind)) + " message of " + std::to_string(count) +
            " values";
@@ -113,9 +129,12 @@ class in_process_world {
  public:
   using communicator_type = in_process_communicator;
 
+  /// Rank 0 says who is late, and acts, as `health` has it; by default it waits without a word.
   /// @throws usage_error if size < 1 or there is no pool
-  in_process_world(int size, std::shared_ptr<thread_pool> pool)
-      : pool_(std::move(pool)), traffic_(static_cast<std::size_t>(std::max(size, 0))) {
+  in_process_world(int size, std::shared_ptr<thread_pool> pool, patience health = {.warn_after = 0})
+      : pool_(std::move(pool)),
+        health_(std::move(health)),
+        traffic_(static_cast<std::size_t>(std::max(size, 0))) {
     expects(size >= 1, "a world must have at least one rank; give a size of 1 or more");
     expects(pool_ != nullptr, "a world needs a pool of threads; give one, or use comm::in_process");
   }
@@ -124,11 +143,12 @@ class in_process_world {
   [[nodiscard]] const std::shared_ptr<thread_pool>& pool() const noexcept { return pool_; }
 
   /// Runs f(communicator) on every rank, all on the one object f, and returns when all have ended.
+  /// That of a rank that is taken as lost must end, too: a thread cannot be ended by others.
   /// Each run starts anew: all ranks alive, no message under way, counters at 0.
   /// @throws what the first failing rank threw, error if the system has no room for the threads
   template <class F>
   void run(F&& f) {
-    mailboxes boxes(size());
+    mailboxes boxes(size(), health_);
     std::ranges::fill(traffic_, traffic{});
     compute_permit permit(*pool_);
     std::vector<std::thread> threads;
@@ -168,6 +188,7 @@ class in_process_world {
   void run_rank(F& f, mailboxes& boxes, compute_permit& permit, rank_t rank) {
     in_process_communicator comm(boxes, traffic_[static_cast<std::size_t>(rank)], permit, rank,
                                  size());
+    boxes.enter(rank);
     try {
       f(comm);
       comm.leave();
@@ -187,6 +208,7 @@ class in_process_world {
   }
 
   std::shared_ptr<thread_pool> pool_;
+  patience health_;
   std::vector<traffic> traffic_;
 };
 

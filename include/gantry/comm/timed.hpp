@@ -152,6 +152,8 @@ class timed_communicator : public ordered_collectives<timed_communicator<Inner, 
     spent_->seconds = clock_.now();
   }
 
+  void enter_iteration(std::uint32_t iteration) { gantry::enter_iteration(*inner_, iteration); }
+
   /// What a filter below remembers; clocks start anew with each run.
   template <class Visit>
   void visit_values(Visit&& visit) requires requires(Inner& inner) {

@@ -161,6 +161,12 @@ void charge(C& comm, double flops) {
   if constexpr (requires { comm.charge(flops); }) comm.charge(flops);
 }
 
+/// Tells a communicator which iteration its rank begins, for what it says of ranks that are late.
+template <Communicator C>
+void enter_iteration(C& comm, std::uint32_t iteration) {
+  if constexpr (requires { comm.enter_iteration(iteration); }) comm.enter_iteration(iteration);
+}
+
 /// A function that any node can run; stands for the user's in the World concept.
 struct node_main_archetype {
   template <Communicator C>

@@ -54,6 +54,9 @@ struct federated_average {
     std::optional<asynchronous> arrivals{};
   };
 
+  /// An asynchronous server's checkpoint holds the time of each worker's next upload.
+  static constexpr bool fixes_workers(const config& c) { return c.arrivals.has_value(); }
+
   static constexpr bool averages_generator(const config& c) {
     return c.average != networks::discriminator;
   }

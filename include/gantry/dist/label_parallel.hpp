@@ -33,6 +33,8 @@ struct label_parallel {
     int steps{1};         ///< generator steps of a round, between two control messages
     int critic_steps{1};  ///< discriminator steps per generator step, each on new batches
   };
+  /// A worker is a label: no other number of them can go on from a checkpoint.
+  static constexpr bool fixes_workers(const config&) { return true; }
 
   template <Topology T, Backend B>
   class server;

@@ -168,16 +168,17 @@ void write_values(const std::filesystem::path& path, Owner& owner) {
   }
 }
 
-/// Reads what write_values wrote; each vector takes the length that was written. @throws data_error
-/// if the file is missing, damaged or another owner's
+/// Reads what write_values wrote; each vector takes the length that was written, or with
+/// `fitting_only` stays as it is where it has another one. @throws data_error if the file is
+/// missing, damaged or another owner's
 template <class Owner>
-void read_values(const std::filesystem::path& path, Owner& owner) {
+void read_values(const std::filesystem::path& path, Owner& owner, bool fitting_only = false) {
   if constexpr (HasValues<Owner>) {
     std::optional<io::safetensors_file> file;
     owner.visit_values([&](const std::string& name, std::vector<float>& values) {
       if (!file) file = io::safetensors_file::read(path);
       const std::span<const float> found = file->find<float>(name);
-      values.assign(found.begin(), found.end());
+      if (!fitting_only || values.size() == found.size()) values.assign(found.begin(), found.end());
     });
   }
 }

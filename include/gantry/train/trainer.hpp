@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cmath>
 #include <concepts>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,7 @@
 #include "gantry/train/checkpoint.hpp"
 #include "gantry/train/checkpoint_folder.hpp"
 #include "gantry/train/phase_recorder.hpp"
+#include "gantry/train/resume_seats.hpp"
 #include "gantry/train/weights.hpp"
 
 namespace gantry::inline v0::train {
@@ -41,6 +44,14 @@ struct planned_stop {
   std::uint32_t iteration{};
 };
 
+/// Makes a worker do nothing for so long before it starts a round: for tests of what happens when
+/// one is late.
+struct planned_pause {
+  int worker{};  ///< 1 .. N
+  std::uint32_t iteration{};
+  double seconds{};
+};
+
 struct run_options {
   std::uint32_t iterations{1000};
   std::function<void(const round_view&)>
@@ -50,9 +61,11 @@ struct run_options {
   std::filesystem::path checkpoints{};     ///< folder for checkpoints; empty: none are written
   std::uint32_t save_every{0};             ///< rounds between checkpoints; 0: only at the end
   std::filesystem::path resume_from{};     ///< a network-snapshot folder; empty: start anew
-  io::json::object configuration{};        ///< goes into config.json; on resume it must
-                                           ///< match, unless it is empty
+  /// Goes into config.json; on resume it must match, unless it is empty. "workers" may differ.
+  io::json::object configuration{};
+  bool revive_workers{false};  ///< on resume, those that had been lost take part again
   std::vector<planned_stop> stops{};
+  std::vector<planned_pause> pauses{};
   std::uint32_t keep_checkpoints{0};  ///< so many of the last ones stay; 0: all
   /// The score of the iteration that is about to be saved, if it has one; lower is better. The best
   /// checkpoint always stays, and state.json names it.
@@ -159,7 +172,7 @@ class session {
     set_up(b, comm, role, "");
     if constexpr (S::has_server)
       for (int n = 1; n <= workers_; ++n)
-        if (!live_.empty() && !live_[static_cast<std::size_t>(n - 1)]) role.set_lost(n);
+        if (!seats_.empty() && seats_[static_cast<std::size_t>(n - 1)] == 0) role.set_lost(n);
     const std::function<void(std::span<const float>, std::span<float>)> sample =
         [&](std::span<const float> z, std::span<float> x) {
           if constexpr (requires { role.prepare_sampling(comm); }) role.prepare_sampling(comm);
@@ -180,6 +193,7 @@ class session {
         early = true;
         break;
       }
+      enter_iteration(comm, done);
       round_report report;
       take(b, [&] { report = role.round(comm, done); });
       ++done;
@@ -208,12 +222,12 @@ class session {
     const auto index = static_cast<std::size_t>(worker - 1);
     using worker_type = typename S::template worker<T, B, Source>;
     worker_type::begin(comm, sources_[index]);
-    if (!live_.empty() && !live_[index]) return comm.leave();
+    if (!seats_.empty() && seats_[index] == 0) return comm.leave();
     B b = make_backend(worker);
     const memory_record memory(*this, result_.worker_memory, b);
     worker_type role(b, common_, settings_, sources_[index], static_cast<std::uint32_t>(index));
     const std::string suffix = "-" + std::to_string(worker);
-    set_up(b, comm, role, suffix);
+    set_up(b, comm, role, seats_.empty() ? suffix : "-" + std::to_string(seats_[index]));
     comm.barrier();
     phase_recorder phases(options_->phases, worker);
     for (std::uint32_t done = first_;;) {
@@ -221,6 +235,8 @@ class session {
         phases.flush();
         return comm.leave();
       }
+      pause_now(worker, done);
+      enter_iteration(comm, done);
       order next{};
       take(b, [&] { next = role.round(comm, done); });
       switch (next) {
@@ -244,6 +260,12 @@ class session {
     return std::ranges::any_of(options_->stops, [&](const planned_stop& s) {
       return s.worker == worker && s.iteration == done;
     });
+  }
+
+  void pause_now(int worker, std::uint32_t done) const {
+    for (const planned_pause& p : options_->pauses)
+      if (p.worker == worker && p.iteration == done)
+        std::this_thread::sleep_for(std::chrono::duration<double>(p.seconds));
   }
 
   static void check_finite(const round_report& report, std::uint32_t iteration) {
@@ -277,7 +299,10 @@ class session {
     if constexpr (S::has_server) {
       for (int n = 1; n <= workers_; ++n) {
         std::array<float, 1> done_writing{};
-        if (role.is_live(n) && !comm.receive(message::control, done_writing, n)) role.set_lost(n);
+        if (role.is_live(n) && !comm.receive(message::control, done_writing, n)) {
+          role.set_lost(n);
+          remove_files_of(n, writer.folder());
+        }
         live.push_back(role.is_live(n));
       }
     } else {
@@ -337,7 +362,9 @@ class session {
     const std::filesystem::path& folder = options_->resume_from;
     role.visit_networks(
         [&](const std::string& name, auto& state) { read_state(b, folder, name + suffix, state); });
-    read_values(folder / ("values" + suffix + ".safetensors"), role);
+    // What a server remembers of each of its workers is nothing to another number of them.
+    const bool fitting_only = resized_ && suffix.empty();
+    read_values(folder / ("values" + suffix + ".safetensors"), role, fitting_only);
     read_values(folder / ("exchange" + suffix + ".safetensors"), comm);
   }
 
@@ -365,6 +392,7 @@ class session {
     verify_checkpoint(folder);
     const io::json::value saved = detail::read_json(folder / "config.json");
     for (const auto& [key, value] : options_->configuration.members()) {
+      if (key == "workers") continue;  // that is for take_seats to say
       const io::json::value* found = saved.as_object().find(key);
       if (!found || !same_setting(*found, value))
         throw data_error("the checkpoint " + folder.string() +
@@ -387,11 +415,24 @@ class session {
       result_.best = {static_cast<std::uint32_t>(best->at("iteration").as_int()),
                       best->at("score").as_double()};
     if (result_.best && !holds_best()) result_.best.reset();
-    for (const auto& flag : state.at("live_workers").as_array()) live_.push_back(flag.as_bool());
-    if (live_.size() != sources_.size())
-      throw data_error("the checkpoint " + folder.string() + " was expected to have " +
-                       std::to_string(sources_.size()) + " workers and has " +
-                       std::to_string(live_.size()) + "; resume with as many --workers");
+    take_seats(live_workers_of(state));
+  }
+
+  /// Whether a checkpoint of the strategy is for one number of workers only.
+  [[nodiscard]] bool fixes_workers() const {
+    if constexpr (requires { S::fixes_workers(settings_); })
+      return S::fixes_workers(settings_);
+    else
+      return !S::has_server;
+  }
+  void take_seats(const std::vector<bool>& live) {
+    resized_ = live.size() != sources_.size();
+    if (resized_ && fixes_workers())
+      throw data_error("the checkpoint " + options_->resume_from.string() +
+                       " was expected to have " + std::to_string(sources_.size()) +
+                       " workers and has " + std::to_string(live.size()) +
+                       ", which its strategy ties to them; resume with as many --workers");
+    seats_ = resume_seats(live, static_cast<int>(sources_.size()), options_->revive_workers);
   }
 
   /// A round, on a device as CUDA graphs if the backend makes such.
@@ -411,8 +452,9 @@ class session {
   const run_options* options_;
   int workers_;
   std::uint32_t first_{};
-  std::int64_t images_{};  ///< real samples that workers have seen so far
-  std::vector<bool> live_;
+  std::int64_t images_{};   ///< real samples that workers have seen so far
+  std::vector<int> seats_;  ///< of a resume: see resume_seats
+  bool resized_{false};     ///< a resume with another number of workers
   run_result result_;
   std::mutex memory_guard_;  ///< of the measured memory in it
   /// Outlives the ranks: if one fails, its folder goes only when no other writes into it any more.

@@ -26,9 +26,11 @@ struct attention_shape {
   __device__ static std::size_t first_of(std::size_t row) { return row / Positions * Positions; }
 };
 
+/// Unrolled a little only: else a row of many channels would be kept in registers.
 template <int N>
 __device__ float inner_product(const float* a, const float* b) {
   float sum = 0;
+#pragma unroll 4
   for (int i = 0; i < N; ++i) sum += a[i] * b[i];
   return sum;
 }

@@ -1,0 +1,123 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ranks that are late: what is known of them, what is said, and what becomes of them. Transports
+// look at the clock while they wait; rank 0 alone decides that another rank is lost, so that all
+// agree (docs/12_transports.md).
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gantry/concepts/communicator.hpp"
+
+namespace gantry::inline v0::comm {
+
+/// What becomes of a rank that is late and gives no sign of work.
+enum class when_late {
+  wait,  ///< it is named and waited for
+  drop   ///< it is named and taken as lost: the others go on as if it had left
+};
+
+/// When a wait is late, and what happens then.
+struct patience {
+  double warn_after{5};     ///< seconds until the ranks that are waited for are named; 0: never
+  double give_up_after{0};  ///< seconds until the wait ends in an error; 0: never
+  double signs_every{0.6};  ///< seconds between signs of life where ranks are processes
+  when_late then{when_late::wait};  ///< on rank 0, `warn_after` seconds after the last sign of work
+  /// Over MPI, whose end waits for all processes: at last kill those of ranks that are lost and
+  /// have stayed silent, if they are on the machine of rank 0.
+  bool end_silent{false};
+  /// Gets the sentence of a warning.
+  std::function<void(const std::string&)> warn = [](const std::string& sentence) {
+    std::fprintf(stderr, "gantry: %s\n", sentence.c_str());
+  };
+  /// On rank 0: this rank has just been taken as lost.
+  std::function<void(rank_t)> on_lost{};
+};
+
+/// Seconds of a clock that only goes forward.
+inline double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Where a rank says it is.
+struct rank_position {
+  static constexpr rank_t nobody = -1, everybody = -2;
+
+  std::uint32_t iteration{};  ///< 1, 2, ...; 0: before the first
+  rank_t waits_for{nobody};   ///< `everybody`: at a barrier
+  message kind{};             ///< of the message that it waits for
+  double cpu_seconds{};       ///< that it has used so far
+};
+
+/// The signs of life of one rank.
+class rank_signs {
+ public:
+  explicit rank_signs(double now = seconds_now()) : heard_(now), moved_(now) {}
+
+  /// It says where it is. Work is to use a fiftieth of the time, or to wait for somebody.
+  void note(const rank_position& at, double now) {
+    const double used = at.cpu_seconds - at_.cpu_seconds;
+    if (at.waits_for != rank_position::nobody || used >= 0.02 * (now - heard_)) moved_ = now;
+    heard_ = now;
+    at_ = at;
+  }
+  [[nodiscard]] const rank_position& at() const { return at_; }
+  /// Seconds without a sign, and without a sign of work.
+  [[nodiscard]] double silent_for(double now) const { return now - heard_; }
+  [[nodiscard]] double still_for(double now) const { return now - moved_; }
+
+  /// For a sentence, of a rank that has been waited for since `seconds` ago.
+  [[nodiscard]] std::string describe(rank_t rank, double seconds, double now) const {
+    const auto text = [](double s) { return std::to_string(static_cast<int>(s)) + " s"; };
+    std::string who = "rank " + std::to_string(rank) + " (";
+    if (silent_for(now) >= 0.5 * seconds)
+      return who + "silent for " + text(silent_for(now)) + ": stopped, killed or cut off)";
+    if (at_.waits_for == rank_position::everybody) return who + "waits at a barrier)";
+    if (at_.waits_for >= 0)
+      return who + "waits for a " + std::string(message_name(at_.kind)) + " message from rank " +
+             std::to_string(at_.waits_for) + ")";
+    const std::string where = at_.iteration == 0 ? "before the first iteration"
+                                                 : "in iteration " + std::to_string(at_.iteration);
+    if (still_for(now) >= 0.5 * seconds)
+      return who + "does nothing for " + text(still_for(now)) + ", " + where + ")";
+    return who + "computes, " + where + ")";
+  }
+
+ private:
+  double heard_, moved_;
+  rank_position at_;
+};
+
+/// A wait that is late.
+struct late_wait {
+  rank_t rank{};                 ///< that waits
+  std::string_view operation{};  ///< receive, exchange, barrier
+  std::string what{};            ///< "a feedback message of 7 values from rank 2"
+  std::uint32_t iteration{};     ///< 1, 2, ...; 0: before the first
+  double seconds{};
+  std::string missing{};  ///< what is known of each rank that has not arrived
+
+  [[nodiscard]] std::string sentence() const {
+    return "rank " + std::to_string(rank) + " has waited " +
+           std::to_string(static_cast<int>(seconds)) + " s for " + what + " (" +
+           std::string(operation) +
+           (iteration == 0 ? " before the first iteration" : " in iteration ") +
+           (iteration == 0 ? "" : std::to_string(iteration)) + "); not arrived: " + missing;
+  }
+};
+
+/// What rank 0 says when it gives a rank up.
+inline std::string lost_sentence(rank_t rank, std::uint32_t iteration) {
+  return "rank " + std::to_string(rank) + " is taken as lost in iteration " +
+         std::to_string(iteration) + ", and the others go on without it";
+}
+
+}  // namespace gantry::comm

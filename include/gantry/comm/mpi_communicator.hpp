@@ -1,0 +1,525 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One rank's end over MPI. Same contract, same order of sums and same counters as over threads, so
+// a strategy gives bitwise the same result. A run asks the library for point-to-point messages
+// only; its collectives are those of comm/collectives.hpp.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <climits>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <mpi.h>
+
+#include "gantry/base/error.hpp"
+#include "gantry/base/thread_pool.hpp"
+#include "gantry/comm/collectives.hpp"
+#include "gantry/comm/health.hpp"
+#include "gantry/comm/mpi_environment.hpp"
+#include "gantry/comm/mpi_pulse.hpp"
+#include "gantry/concepts/communicator.hpp"
+
+namespace gantry::inline v0::comm {
+
+/// One rank's end over MPI; see concepts/communicator.hpp for the contract. Only the thread that
+/// started MPI uses it. A message's tag is its kind; what a rank sends last is that it has left.
+/// Rank 0 may decide that another one is lost; it tells all, and each of them behaves as if that
+/// rank had left. If it comes back, it finds that all others have left.
+class mpi_communicator : public ordered_collectives<mpi_communicator> {
+ public:
+  /// For mpi_world, which gives each run groups of its own.
+  mpi_communicator(MPI_Comm data, MPI_Comm notices, compute_permit& permit, const patience& health,
+                   mpi_pulse* pulse)
+      : data_(data), notices_(notices), permit_(&permit), patience_(&health), pulse_(pulse) {
+    check_mpi(MPI_Comm_rank(data_, &rank_), "MPI_Comm_rank");
+    check_mpi(MPI_Comm_size(data_, &size_), "MPI_Comm_size");
+    peers_.resize(static_cast<std::size_t>(size_));
+  }
+  mpi_communicator(const mpi_communicator&) = delete;
+  mpi_communicator& operator=(const mpi_communicator&) = delete;
+
+  /// What is still under way is left to MPI: it may read those buffers until the job ends.
+  ~mpi_communicator() { abandon(pending_); }
+
+  [[nodiscard]] rank_t rank() const noexcept { return rank_; }
+  [[nodiscard]] rank_t size() const noexcept { return size_; }
+  [[nodiscard]] const traffic& statistics() const { return counters_; }
+
+  void send(message kind, std::span<const float> data, rank_t to) {
+    require_peer(message_name(kind), to);
+    require_here(message_name(kind));
+    look_for_failures();
+    if (!lost_ && alive(to)) post(static_cast<int>(kind), data, to);
+    counters_.sent[kind] += {1, data.size_bytes()};
+  }
+
+  [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
+    require_peer(message_name(kind), from);
+    require_here(message_name(kind));
+    return receive(kind, out, from, "receive");
+  }
+
+  bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
+                rank_t from) {
+    if (to != rank_ || from != rank_) {
+      send(kind, out, to);
+      require_peer(message_name(kind), from);
+      return receive(kind, in, from, "exchange");
+    }
+    if (out.size() != in.size())
+      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, in.size()) +
+                  " from itself, found " + describe(kind, out.size()) +
+                  "; give exchange two spans of one length");
+    if (out.data() != in.data()) std::copy(out.begin(), out.end(), in.begin());
+    return true;
+  }
+
+  /// Everybody tells everybody: no rank has to be alive for it.
+  void barrier() {
+    require_here("barrier");
+    look_for_failures();
+    const int epoch = epoch_++ % most_epochs;
+    for (rank_t r = 0; r < size_; ++r)
+      if (r != rank_ && alive(r)) post(epoch, {}, r, notices_);
+    for (rank_t r = 0; r < size_ && !lost_; ++r) {
+      if (r == rank_) continue;
+      MPI_Status status;
+      const auto is_missing = [&](rank_t q) {
+        return alive(q) && (q < r ? false : !arrived(notices_, q, epoch, status));
+      };
+      wait([&] { return arrived(notices_, r, epoch, status) || !alive(r); },
+           {.operation = "barrier",
+            .from = rank_position::everybody,
+            .what = "rank " + std::to_string(r) + " at a barrier",
+            .is_missing = is_missing});
+      if (arrived(notices_, r, epoch, status)) take({}, r, epoch, notices_);
+    }
+    look_for_failures();
+  }
+
+  [[nodiscard]] bool alive(rank_t rank) const {
+    if (rank < 0 || rank >= size_) throw_no_such_rank("alive", rank);
+    if (rank == rank_) return !gone_;
+    MPI_Status status;
+    return !peers_[static_cast<std::size_t>(rank)].has_left &&
+           !arrived(data_, rank, has_left_tag, status);
+  }
+  /// Whether the next receive from that rank would return at once (comm/requests.hpp).
+  [[nodiscard]] bool ready(rank_t from) {
+    require_peer("ready", from);
+    require_here("ready");
+    look_for_failures();
+    look_for_losses();
+    reclaim();
+    MPI_Status status;
+    return lost_ || peer(from).has_left || arrived(data_, from, MPI_ANY_TAG, status);
+  }
+  void leave() noexcept {
+    try {
+      say_farewell({});
+    } catch (const error& e) {
+      patience_->warn(e.what());
+    }
+  }
+
+  /// For what is said of ranks that are late.
+  void enter_iteration(std::uint32_t iteration) {
+    iteration_ = iteration + 1;
+    if (pulse_ != nullptr) pulse_->enter_iteration(iteration_);
+    for (neighbour& n : peers_) n.received = 0;
+  }
+  /// Whether rank 0 has taken this one as lost.
+  [[nodiscard]] bool is_lost() const { return lost_; }
+  /// The ranks that have been taken as lost, as far as this one knows.
+  [[nodiscard]] std::vector<rank_t> lost_ranks() const {
+    std::vector<rank_t> all;
+    for (rank_t r = 0; r < size_; ++r)
+      if (peers_[static_cast<std::size_t>(r)].is_lost) all.push_back(r);
+    return all;
+  }
+
+  /// Waits until all that was sent is on its way.
+  void flush() {
+    while (!pending_.empty() && !lost_) {
+      reclaim();
+      std::this_thread::yield();
+    }
+  }
+
+  /// The last thing on every rank: says that it is gone, with the reason if it failed, and takes
+  /// whatever is still under way to it, so that nobody's sends stay open. @throws error if another
+  /// rank has failed
+  void finish(const std::string& failure) {
+    if (pulse_ != nullptr) pulse_->stop();
+    const std::string own = "rank " + std::to_string(rank_) + " failed: " + failure;
+    say_farewell(failure.empty() || !failure_.empty() ? failure_ : own);
+    for (rank_t r = 0; r < size_; ++r) {
+      while (r != rank_ && !lost_ && !peer(r).has_left) {
+        MPI_Status status;
+        wait([&] { return peer(r).has_left || arrived(data_, r, MPI_ANY_TAG, status); },
+             {.operation = "end", .from = r, .what = "the end of rank " + std::to_string(r)});
+        if (lost_ || peer(r).has_left) break;
+        const int count = count_of(status);
+        if (status.MPI_TAG == has_left_tag) {
+          note_farewell(r, count);
+        } else {
+          std::vector<float> unread(static_cast<std::size_t>(count));
+          static_cast<void>(take_late(unread, r, status.MPI_TAG));
+        }
+      }
+    }
+    flush();
+    drain_notices();
+    if (pulse_ != nullptr) pulse_->listen();
+    if (failure.empty() && !lost_) look_for_failures();
+  }
+
+ private:
+  static constexpr int has_left_tag = static_cast<int>(message_kinds);
+  static constexpr int most_epochs = 32000;  // every MPI has tags up to 32767
+
+  static constexpr int lost_tag = most_epochs;
+
+  struct neighbour {
+    bool has_left{false};
+    bool is_lost{false};
+    int received{};  // in this iteration
+  };
+  struct pending_send {
+    std::vector<float> values;
+    MPI_Request request{MPI_REQUEST_NULL};
+    rank_t to{};
+  };
+  /// What a rank waits for, for descriptions.
+  struct awaited {
+    std::string_view operation{};
+    rank_t from{};
+    std::string what{};
+    message kind{message::control};
+    std::function<bool(rank_t)> is_missing{};  // empty: `from` alone, and on rank 0 others like it
+  };
+
+  static std::string describe(message kind, std::size_t count) {
+    return "a " + std::string(message_name(kind)) + " message of " + std::to_string(count) +
+           " values";
+  }
+  void require_peer(std::string_view what, rank_t peer) const {
+    if (peer < 0 || peer >= size_ || peer == rank_) throw_no_such_rank(what, peer);
+  }
+  [[noreturn]] void throw_no_such_rank(std::string_view what, rank_t peer) const {
+    throw usage_error("rank " + std::to_string(rank_) + " expected the peer of " +
+                      std::string(what) + " to be another rank below " + std::to_string(size_) +
+                      ", found " + std::to_string(peer) + "; name a rank of the world");
+  }
+  void require_here(std::string_view what) const {
+    if (gone_)
+      throw usage_error("rank " + std::to_string(rank_) + " expected to take part in " +
+                        std::string(what) + " and has left; leave last");
+  }
+  neighbour& peer(rank_t r) { return peers_[static_cast<std::size_t>(r)]; }
+
+  static bool arrived(MPI_Comm where, rank_t from, int tag, MPI_Status& status) {
+    const std::lock_guard calls(mpi_calls());
+    int is_there = 0;
+    check_mpi(MPI_Iprobe(from, tag, where, &is_there, &status), "MPI_Iprobe");
+    return is_there != 0;
+  }
+  static int count_of(const MPI_Status& status) {
+    int count = 0;
+    check_mpi(MPI_Get_count(&status, MPI_FLOAT, &count), "MPI_Get_count");
+    return count;
+  }
+  void take(std::span<float> out, rank_t from, int tag) { take(out, from, tag, data_); }
+  static void take(std::span<float> out, rank_t from, int tag, MPI_Comm where) {
+    const std::lock_guard calls(mpi_calls());
+    check_mpi(MPI_Recv(out.data(), static_cast<int>(out.size()), MPI_FLOAT, from, tag, where,
+                       MPI_STATUS_IGNORE),
+              "MPI_Recv");
+  }
+  /// Takes a message that may be long: its sender can stop in the middle of it. False if it is then
+  /// taken as lost.
+  bool take_late(std::span<float> out, rank_t from, int tag) {
+    if (patience_->then == when_late::wait) return take_in_place(out, from, tag);
+    // MPI may still write to where a lost rank's message goes.
+    auto copy = std::make_unique<std::vector<float>>(out.size());
+    if (!take_in_place(*copy, from, tag)) return static_cast<void>(copy.release()), false;
+    std::ranges::copy(*copy, out.begin());
+    return true;
+  }
+  bool take_in_place(std::span<float> out, rank_t from, int tag) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    {
+      const std::lock_guard calls(mpi_calls());
+      check_mpi(MPI_Irecv(out.data(), static_cast<int>(out.size()), MPI_FLOAT, from, tag, data_,
+                          &request),
+                "MPI_Irecv");
+    }
+    const auto is_done = [&] {
+      const std::lock_guard calls(mpi_calls());
+      int done = 0;
+      check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+      return done != 0;
+    };
+    for (int turn = 0; turn < 10'000; ++turn)  // it has begun to arrive
+      if (is_done()) return true;
+    bool done = false;
+    wait([&] { return (done = is_done()) || peer(from).has_left; },
+         {.operation = "receive",
+          .from = from,
+          .what = "the rest of " + describe(static_cast<message>(tag), out.size()) + " from rank " +
+                  std::to_string(from),
+          .kind = static_cast<message>(tag)});
+    return done;
+  }
+
+  bool receive(message kind, std::span<float> out, rank_t from, std::string_view operation) {
+    look_for_failures();
+    if (lost_ || peer(from).has_left) return false;
+    MPI_Status status;
+    wait([&] { return peer(from).has_left || arrived(data_, from, MPI_ANY_TAG, status); },
+         {.operation = operation,
+          .from = from,
+          .what = describe(kind, out.size()) + " from rank " + std::to_string(from),
+          .kind = kind});
+    if (lost_ || peer(from).has_left) return false;
+    const int count = count_of(status);
+    if (status.MPI_TAG == has_left_tag) {
+      take_farewell(from, count);
+      return false;
+    }
+    const bool fits =
+        status.MPI_TAG == static_cast<int>(kind) && static_cast<std::size_t>(count) == out.size();
+    std::vector<float> other(fits ? 0 : static_cast<std::size_t>(count));
+    if (!take_late(fits ? out : std::span<float>(other), from, status.MPI_TAG)) return false;
+    if (!fits)
+      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, out.size()) +
+                  " from rank " + std::to_string(from) + ", found " +
+                  describe(static_cast<message>(status.MPI_TAG), static_cast<std::size_t>(count)) +
+                  "; make both ranks follow one protocol");
+    counters_.received[kind] += {1, out.size_bytes()};
+    ++peer(from).received;
+    return true;
+  }
+
+  void post(int tag, std::span<const float> data, rank_t to) { post(tag, data, to, data_); }
+  void post(int tag, std::span<const float> data, rank_t to, MPI_Comm where) {
+    if (data.size() > INT_MAX)
+      throw error("expected a message of at most 2147483647 values, found " +
+                  std::to_string(data.size()) + "; send it in parts");
+    reclaim();
+    if (spare_.empty()) spare_.emplace_back();
+    pending_send& p = spare_.front();
+    p.values.assign(data.begin(), data.end());
+    p.to = to;
+    const std::lock_guard calls(mpi_calls());
+    check_mpi(MPI_Isend(p.values.data(), static_cast<int>(data.size()), MPI_FLOAT, to, tag, where,
+                        &p.request),
+              "MPI_Isend");
+    pending_.splice(pending_.end(), spare_, spare_.begin());
+  }
+  /// Takes back the buffers of sends that are done; gives MPI the chance to go on with the others.
+  void reclaim() {
+    const std::lock_guard calls(mpi_calls());
+    for (auto p = pending_.begin(); p != pending_.end();) {
+      int is_done = 0;
+      check_mpi(MPI_Test(&p->request, &is_done, MPI_STATUS_IGNORE), "MPI_Test");
+      const auto next = std::next(p);
+      if (is_done) spare_.splice(spare_.end(), pending_, p);
+      p = next;
+    }
+  }
+
+  /// Leaves sends to MPI.
+  static void abandon(std::list<pending_send>& sends) {
+    if (!sends.empty()) static_cast<void>(new std::list<pending_send>(std::move(sends)));
+    sends.clear();
+  }
+  /// Barriers that nobody came to any more.
+  void drain_notices() {
+    for (MPI_Status status; arrived(notices_, MPI_ANY_SOURCE, MPI_ANY_TAG, status);) {
+      std::vector<float> unread(static_cast<std::size_t>(count_of(status)));
+      take(unread, status.MPI_SOURCE, status.MPI_TAG, notices_);
+    }
+  }
+
+  /// Rank 0: the others are told, and so is the rank itself, should it come back.
+  void lose(rank_t lost) {
+    patience_->warn(lost_sentence(lost, iteration_));
+    const std::array<float, 1> who{static_cast<float>(lost)};
+    for (rank_t r = 1; r < size_; ++r)
+      if (r == lost || alive(r)) post(lost_tag, who, r, notices_);
+    note_lost(lost);
+    if (patience_->on_lost) patience_->on_lost(lost);
+  }
+  /// It counts as one that has left, on both sides, and what is on its way to it is given up.
+  void note_lost(rank_t lost) {
+    if (lost == rank_) {
+      lost_ = true;
+      return;
+    }
+    post(has_left_tag, {}, lost);
+    peer(lost).has_left = peer(lost).is_lost = true;
+    if (pulse_ != nullptr) pulse_->forget(lost);
+    std::list<pending_send> given_up;
+    for (auto p = pending_.begin(); p != pending_.end();) {
+      const auto next = std::next(p);
+      if (p->to == lost) given_up.splice(given_up.end(), pending_, p);
+      p = next;
+    }
+    abandon(given_up);
+  }
+  void look_for_losses() {
+    MPI_Status status;
+    while (rank_ != 0 && arrived(notices_, 0, lost_tag, status)) {
+      std::array<float, 1> who{};
+      take(who, 0, lost_tag, notices_);
+      note_lost(static_cast<rank_t>(who[0]));
+    }
+  }
+
+  void say_farewell(const std::string& failure) {
+    if (gone_) return;
+    gone_ = true;
+    const std::vector<float> text(failure.begin(), failure.end());
+    for (rank_t r = 0; r < size_; ++r)  // who is lost has been told, and may read nothing more
+      if (r != rank_ && !peer(r).is_lost) post(has_left_tag, text, r);
+  }
+  /// The last message of a rank carries the reason if it failed.
+  void note_farewell(rank_t from, int count) {
+    std::vector<float> text(static_cast<std::size_t>(count));
+    take(text, from, has_left_tag);
+    peer(from).has_left = true;
+    if (text.empty() || !failure_.empty()) return;
+    for (const float letter : text) failure_ += static_cast<char>(letter);
+  }
+  void take_farewell(rank_t from, int count) {
+    note_farewell(from, count);
+    throw_failure();
+  }
+  void throw_failure() const {
+    if (!failure_.empty()) throw rank_failed(failure_);
+  }
+  /// A failure is news to all, also to those who do not talk to that rank.
+  void look_for_failures() {
+    if (lost_) return;
+    throw_failure();
+    for (rank_t r = 0; r < size_; ++r) {
+      MPI_Status status;
+      if (r == rank_ || peer(r).has_left || !arrived(data_, r, has_left_tag, status)) continue;
+      int count = 0;
+      check_mpi(MPI_Get_count(&status, MPI_FLOAT, &count), "MPI_Get_count");
+      if (count > 0) take_farewell(r, count);
+    }
+  }
+
+  /// Polls, without the permit to compute and with pauses that grow to 0.1 ms: the processes share
+  /// their cores. Also returns when this rank is taken as lost.
+  template <class Done>
+  void wait(Done done, const awaited& what) {
+    if (done()) return;
+    permit_->release();
+    if (pulse_ != nullptr) pulse_->wait_for(what.from, what.kind);
+    struct back_to_work {
+      mpi_communicator& comm;
+      ~back_to_work() {
+        if (comm.pulse_ != nullptr) comm.pulse_->work_on();
+        comm.permit_->acquire();
+      }
+    } const again{*this};
+    const double started = seconds_now();
+    double next_look = patience_->warn_after;
+    bool warned = false;
+    for (int turn = 0; !done() && !lost_; ++turn) {
+      reclaim();
+      if (turn < 64) {
+        std::this_thread::yield();
+        continue;
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(std::min(turn - 60, 100)));
+      if (!gone_) look_for_failures();
+      look_for_losses();
+      if (gone_ && pulse_ != nullptr) pulse_->listen();  // its thread has ended
+      const double late = seconds_now() - started;
+      if (patience_->give_up_after > 0 && late > patience_->give_up_after)
+        throw error(describe_late(what, late).sentence() +
+                    "; it gives up, look at that rank, it is stopped or too slow");
+      if (patience_->warn_after <= 0 || late < next_look) continue;
+      next_look = late + std::min(0.1, patience_->warn_after / 8);
+      if (!std::exchange(warned, true)) patience_->warn(describe_late(what, late).sentence());
+      if (rank_ == 0 && patience_->then == when_late::drop) drop_still_ones(what, late);
+    }
+  }
+
+  /// Whoever is waited for; rank 0, which hears of all, names those behind it too: who has sent no
+  /// more in this iteration, and does not itself wait for rank 0.
+  std::vector<rank_t> not_arrived(const awaited& what) {
+    std::vector<rank_t> missing;
+    MPI_Status status;
+    for (rank_t r = 0; r < size_; ++r) {
+      if (r == rank_ || peer(r).has_left) continue;
+      bool is_missing = r == what.from;
+      if (what.is_missing)
+        is_missing = what.is_missing(r);
+      else if (rank_ == 0 && !is_missing && pulse_ != nullptr)
+        is_missing = !arrived(data_, r, MPI_ANY_TAG, status) &&
+                     peer(r).received <= peer(what.from).received &&
+                     pulse_->of(r).at().waits_for != rank_;
+      if (is_missing) missing.push_back(r);
+    }
+    return missing;
+  }
+  late_wait describe_late(const awaited& what, double late) {
+    late_wait now{rank_, what.operation, what.what, iteration_, late, {}};
+    for (const rank_t r : not_arrived(what)) {
+      now.missing += now.missing.empty() ? "" : ", ";
+      now.missing += pulse_ == nullptr || (rank_ != 0 && r != 0)
+                         ? "rank " + std::to_string(r)
+                         : pulse_->of(r).describe(r, late, seconds_now());
+    }
+    return now;
+  }
+  /// Gives up those that have shown no sign of work for as long as this wait has been late.
+  void drop_still_ones(const awaited& what, double late) {
+    const double enough = patience_->warn_after, now = seconds_now();
+    for (const rank_t r : not_arrived(what)) {
+      if (pulse_ == nullptr || late < enough) return;
+      const rank_signs seen = pulse_->of(r);
+      const bool is_silent = seen.silent_for(now) >= enough;
+      if (is_silent || seen.still_for(now) >= enough) lose(r);
+    }
+  }
+
+  MPI_Comm data_, notices_;
+  compute_permit* permit_;
+  const patience* patience_;
+  mpi_pulse* pulse_;
+  int rank_{}, size_{};
+  int epoch_{};
+  std::uint32_t iteration_{};  // 1, 2, ...; 0: before the first
+  bool gone_{false}, lost_{false};
+  std::string failure_;
+  traffic counters_;
+  std::vector<neighbour> peers_;
+  std::list<pending_send> pending_, spare_;
+};
+
+static_assert(HasBroadcast<mpi_communicator> && HasReduce<mpi_communicator> &&
+                  HasGather<mpi_communicator>,
+              "the MPI communicator must have every capability of the contract");
+
+}  // namespace gantry::comm

@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The MPI library's start and end, and its communicators.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include <mpi.h>
+
+#include "gantry/base/error.hpp"
+#include "gantry/concepts/communicator.hpp"
+
+namespace gantry::inline v0::comm {
+
+/// @throws error that names the call and MPI's reason
+inline void check_mpi(int status, const char* call) {
+  if (status == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(status, text.data(), &length);
+  throw error(std::string("expected ") + call + " to succeed, found \"" +
+              std::string(text.data(), static_cast<std::size_t>(length)) +
+              "\"; look at what the other ranks and mpirun printed");
+}
+
+/// One call of MPI at a time: ranks compute on one thread and say that they live on another, and
+/// every library that has MPI_THREAD_SERIALIZED can do that.
+inline std::mutex& mpi_calls() {
+  static std::mutex calls;
+  return calls;
+}
+
+/// Starts MPI on construction and ends it on destruction; one per process, made in main.
+class mpi_environment {
+ public:
+  /// @throws error if MPI cannot be started
+  mpi_environment() {
+    check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level_), "MPI_Init_thread");
+    check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN),
+              "MPI_Comm_set_errhandler");
+  }
+  mpi_environment(const mpi_environment&) = delete;
+  mpi_environment& operator=(const mpi_environment&) = delete;
+  ~mpi_environment() { MPI_Finalize(); }
+
+  /// Whether more than one thread may call MPI, one at a time.
+  [[nodiscard]] bool is_serialized() const { return level_ >= MPI_THREAD_SERIALIZED; }
+  [[nodiscard]] rank_t rank() const {
+    int r = 0;
+    check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &r), "MPI_Comm_rank");
+    return r;
+  }
+  [[nodiscard]] rank_t size() const {
+    int n = 0;
+    check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &n), "MPI_Comm_size");
+    return n;
+  }
+  /// Processes of the job on this machine; all of the job must ask.
+  [[nodiscard]] rank_t local_size() const { return on_this_machine(MPI_Comm_size); }
+  /// This process's place among them, from 0; all of the job must ask.
+  [[nodiscard]] rank_t local_rank() const { return on_this_machine(MPI_Comm_rank); }
+  /// Returns when all processes of the job have called it. Leaves the cores to those that work.
+  void barrier() const {
+    MPI_Request all_here = MPI_REQUEST_NULL;
+    check_mpi(MPI_Ibarrier(MPI_COMM_WORLD, &all_here), "MPI_Ibarrier");
+    for (int is_done = 0;;) {
+      check_mpi(MPI_Test(&all_here, &is_done, MPI_STATUS_IGNORE), "MPI_Test");
+      if (is_done != 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  /// Ends all processes of the job at once; mpirun's exit code is `code`.
+  [[noreturn]] static void abort(int code) {
+    MPI_Abort(MPI_COMM_WORLD, code);
+    std::abort();
+  }
+
+ private:
+  [[nodiscard]] static rank_t on_this_machine(int (*ask)(MPI_Comm, int*)) {
+    MPI_Comm here = MPI_COMM_NULL;
+    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
+              "MPI_Comm_split_type");
+    int n = 0;
+    const int status = ask(here, &n);
+    MPI_Comm_free(&here);
+    check_mpi(status, "MPI_Comm_size or MPI_Comm_rank");
+    return n;
+  }
+
+  int level_ = MPI_THREAD_SINGLE;
+};
+
+namespace detail {
+
+/// A communicator of MPI that frees itself.
+class mpi_group {
+ public:
+  mpi_group() = default;
+  explicit mpi_group(MPI_Comm comm) : comm_(comm) {}
+  mpi_group(mpi_group&& other) noexcept : comm_(std::exchange(other.comm_, MPI_COMM_NULL)) {}
+  mpi_group& operator=(mpi_group&& other) noexcept {
+    std::swap(comm_, other.comm_);
+    return *this;
+  }
+  ~mpi_group() {
+    if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+  }
+  [[nodiscard]] mpi_group copy() const {
+    MPI_Comm made = MPI_COMM_NULL;
+    check_mpi(MPI_Comm_dup(comm_, &made), "MPI_Comm_dup");
+    check_mpi(MPI_Comm_set_errhandler(made, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    return mpi_group(made);
+  }
+  [[nodiscard]] MPI_Comm get() const { return comm_; }
+  /// Leaves it to MPI: a rank that is lost may still write to it.
+  void forget() { comm_ = MPI_COMM_NULL; }
+
+ private:
+  MPI_Comm comm_ = MPI_COMM_NULL;
+};
+
+}  // namespace detail
+
+}  // namespace gantry::comm

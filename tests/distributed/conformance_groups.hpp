@@ -1,0 +1,170 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What conformance.hpp is for worlds, for groups of their ranks and operations with handles.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "gantry/comm/group.hpp"
+#include "gantry/comm/health.hpp"
+#include "gantry/comm/requests.hpp"
+
+#include "distributed/conformance.hpp"
+
+namespace gantry::conformance {
+
+/// Sums, broadcasts and barriers of two groups at once, each in the order of its own members.
+template <class Make>
+void groups_are_worlds(Make make) {
+  auto world = make(5);
+  world.run([](auto& comm) {
+    const bool is_odd = comm.rank() % 2 == 1;
+    auto mine = comm::split(comm, is_odd ? 7u : 3u);
+    const std::vector<rank_t> members =
+        is_odd ? std::vector<rank_t>{1, 3} : std::vector<rank_t>{0, 2, 4};
+    CHECK(mine.members() == members);
+    CHECK(mine.rank() == comm.rank() / 2);
+    for (int again = 0; again < 3; ++again) {
+      values_type values = values_of(comm.rank(), 100);
+      mine.all_reduce_sum(message::model, values);
+      CHECK(same_bits(values, serial_sum(members, 100)));
+      mine.barrier();
+      values = values_of(comm.rank(), 33);
+      CHECK(mine.broadcast(message::model, values, 1));
+      CHECK(same_bits(values, values_of(members[1], 33)));
+    }
+    // The same ranks in another order add in that order.
+    if (!is_odd) {
+      comm::group<std::remove_reference_t<decltype(comm)>> turned(comm, {4, 0, 2});
+      values_type values = values_of(comm.rank(), 100);
+      turned.reduce_sum(message::model, values, 0);
+      if (comm.rank() == 4) CHECK(same_bits(values, serial_sum({4, 0, 2}, 100)));
+    }
+    const std::vector<std::vector<rank_t>> wrong{
+        {comm.rank(), comm.rank()}, {comm.rank(), comm.size()}, {comm.rank() == 0 ? 1 : 0}};
+    for (const auto& members_of : wrong)
+      CHECK_THROWS_AS((comm::group<std::remove_reference_t<decltype(comm)>>(comm, members_of)),
+                      usage_error);
+    values_type v(1);
+    CHECK_THROWS_AS(mine.send(message::model, v, mine.size()), usage_error);
+  });
+}
+
+/// Ranks 0, 1 on one machine, 2, 3, 4 on another: two leaders, and the sum of both machines.
+template <class Make>
+void machines_have_leaders(Make make) {
+  auto world = make(5);
+  world.run([](auto& comm) {
+    auto levels = comm::node_leaders(comm, comm.rank() < 2 ? 11u : 22u);
+    CHECK(levels.machine.members() ==
+          (comm.rank() < 2 ? std::vector<rank_t>{0, 1} : std::vector<rank_t>{2, 3, 4}));
+    CHECK(levels.leaders.has_value() == (comm.rank() == 0 || comm.rank() == 2));
+    if (levels.leaders) CHECK(levels.leaders->members() == std::vector<rank_t>{0, 2});
+    values_type values = values_of(comm.rank(), 100), sum = serial_sum({0, 1}, 100);
+    levels.all_reduce_sum(message::model, values);
+    const values_type other = serial_sum({2, 3, 4}, 100);
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
+    CHECK(same_bits(values, sum));
+  });
+}
+
+template <class Make>
+void handles_end_in_the_order_of_a_peer(Make make) {
+  auto world = make(3);
+  world.run([](auto& comm) {
+    comm::requests pending(comm);
+    if (comm.rank() == 0) {
+      values_type one(4), two(5), three(6), never(1);
+      const auto a = pending.receive(message::feedback, one, 1);
+      const auto b = pending.receive(message::model, two, 1);
+      const auto c = pending.receive(message::batch, three, 2);
+      const auto d = pending.receive(message::batch, never, 2);
+      CHECK_FALSE(pending.test(b));  // rank 1 sends when it has heard of rank 0
+      CHECK(pending.wait(pending.send(message::control, filled(1, 0), 1)));
+      CHECK(pending.wait(b));
+      CHECK(pending.test(a));
+      CHECK(one == filled(4, 1));
+      CHECK(two == filled(5, 2));
+      CHECK(pending.wait(c));
+      CHECK(three == filled(6, 3));
+      CHECK_FALSE(pending.wait(d));  // rank 2 has left
+      pending.wait_all();
+      CHECK_THROWS_AS(static_cast<void>(pending.test({99})), usage_error);
+    } else if (comm.rank() == 1) {
+      values_type go(1);
+      CHECK(comm.receive(message::control, go, 0));
+      pending.send(message::feedback, filled(4, 1), 0);
+      pending.send(message::model, filled(5, 2), 0);
+    } else {
+      pending.send(message::batch, filled(6, 3), 0);
+    }
+  });
+}
+
+/// A ring of swaps that is under way while the ranks compute.
+template <class Make>
+void swaps_with_handles(Make make) {
+  auto world = make(4);
+  world.run([](auto& comm) {
+    const auto next = static_cast<rank_t>((comm.rank() + 1) % 4),
+               before = static_cast<rank_t>((comm.rank() + 3) % 4);
+    comm::requests pending(comm);
+    values_type own = filled(50'000, static_cast<float>(comm.rank())), other(own.size());
+    const auto swap = pending.exchange(message::discriminator, own, next, other, before);
+    static_cast<void>(pending.test(swap));  // may have come, or not
+    CHECK(pending.wait(swap));
+    CHECK(pending.test(swap));
+    CHECK(other == filled(own.size(), static_cast<float>(before)));
+    CHECK_THROWS_AS(pending.exchange(message::model, own, comm.rank(), other, comm.rank()),
+                    usage_error);
+  });
+}
+
+/// Rank 2 does nothing for a while, rank 1 waits for it, rank 3 computes: rank 0 gives up rank 2
+/// alone, and nobody hangs, not even rank 2 when it comes back. make(n, patience), `pause()` lasts
+/// several times the patience of 0.2 s, `compute()` more than it.
+template <class Make, class Pause, class Compute>
+void who_does_nothing_is_dropped(Make make, Pause pause, Compute compute) {
+  std::vector<std::string> said;
+  std::vector<rank_t> lost;
+  auto world = make(4, comm::patience{.warn_after = 0.2,
+                                      .signs_every = 0.02,
+                                      .then = comm::when_late::drop,
+                                      .warn = [&](const std::string& s) { said.push_back(s); },
+                                      .on_lost = [&](rank_t r) { lost.push_back(r); }});
+  world.run([&](auto& comm) {
+    values_type v(7);
+    enter_iteration(comm, 11);
+    if (comm.rank() == 2) {
+      pause();
+      CHECK_FALSE(comm.receive(message::control, v, 0));
+      comm.send(message::feedback, v, 0);
+      return;
+    }
+    if (comm.rank() == 3) compute();
+    if (comm.rank() == 1) CHECK_FALSE(comm.exchange(message::discriminator, v, 2, v, 2));
+    if (comm.rank() != 0) {
+      comm.send(message::feedback, v, 0);
+      return comm.barrier();
+    }
+    for (rank_t r = 1; r < 4; ++r) CHECK(comm.receive(message::feedback, v, r) == (r != 2));
+    comm.barrier();
+    CHECK_FALSE(comm.alive(2));
+    CHECK(lost == std::vector<rank_t>{2});
+    REQUIRE(said.size() >= 2);
+    CHECK_MESSAGE(contains(said[0], {"rank 0 has waited", "a feedback message of 7 values",
+                                     "from rank 1 (receive in iteration 12)", "not arrived:",
+                                     "rank 1 (waits for a discriminator message from rank 2)",
+                                     "rank 2 (does nothing", "rank 3 (computes"}),
+                  said[0]);
+    CHECK_MESSAGE(contains(said[1], {"rank 2 is taken as lost in iteration 12"}), said[1]);
+  });
+}
+
+}  // namespace gantry::conformance

@@ -1,0 +1,55 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include <doctest/doctest.h>
+
+#include "gantry/comm/in_process.hpp"
+
+#include "distributed/conformance_groups.hpp"
+
+using namespace gantry;
+
+namespace {
+
+const auto make = [](int size) { return comm::in_process(size, 2); };
+const auto make_watched = [](int size, comm::patience health) {
+  return comm::in_process_world(size, std::make_shared<thread_pool>(4), std::move(health));
+};
+
+void compute() {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  for (std::atomic<int> i{0}; std::chrono::steady_clock::now() < end; ++i) continue;
+}
+
+}  // namespace
+
+TEST_CASE("in process: groups are worlds") { conformance::groups_are_worlds(make); }
+TEST_CASE("in process: machines have leaders") { conformance::machines_have_leaders(make); }
+TEST_CASE("in process: handles end in the order of a peer") {
+  conformance::handles_end_in_the_order_of_a_peer(make);
+}
+TEST_CASE("in process: swaps with handles") { conformance::swaps_with_handles(make); }
+TEST_CASE("in process: who does nothing is dropped") {
+  conformance::who_does_nothing_is_dropped(
+      make_watched, [] { std::this_thread::sleep_for(std::chrono::milliseconds(1500)); }, compute);
+}
+
+TEST_CASE("in process: a late rank is named, and the wait can end") {
+  std::string said;
+  auto world = make_watched(
+      2,
+      {.warn_after = 0.1, .give_up_after = 0.3, .warn = [&](const std::string& s) { said = s; }});
+  CHECK_THROWS_WITH_AS(world.run([](auto& comm) {
+    if (comm.rank() == 1) return std::this_thread::sleep_for(std::chrono::milliseconds(800));
+    comm.barrier();
+  }),
+                       doctest::Contains("rank 0 gives up"), error);
+  CHECK_MESSAGE(conformance::contains(said, {"rank 0 has waited", "for the others",
+                                             "barrier before the first iteration", "rank 1"}),
+                said);
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: The Gantry authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ranks of a job that stop, come back or are killed, and runs that go on without them."""
+import json
+import os
+import shutil
+import signal
+import unittest
+from pathlib import Path
+
+from gantry_train_mpi_support import MISSING, MpiTest
+from gantry_train_support import LOG, PATIENCE, checkpoint, lines, manifest_hash
+
+# Messages by shared memory, so that a process that is killed breaks no connection; and mpirun does
+# not end the others with it.
+SURVIVES = ("--enable-recovery",)
+
+
+def live_workers(folder: Path) -> list[bool]:
+    return json.loads((folder / "state.json").read_text())["live_workers"]
+
+
+@unittest.skipIf(MISSING, MISSING)
+class LateRanks(MpiTest):
+    def hit(self, job, rank: int, what: int, outdir: Path, iteration: int) -> None:
+        """A signal to a rank of a job that has saved an iteration."""
+        while not checkpoint(outdir, iteration).exists():
+            self.assertIsNone(job.poll(), "the job ended by itself")
+        os.kill(self.pid_of(job, rank), what)
+
+    def assert_went_on(self, job, outdir: Path, iterations: int) -> None:
+        out, errors = job.communicate(timeout=PATIENCE)
+        self.assertEqual(job.returncode, 0, errors)
+        self.assertRegex(errors, "rank 2 is taken as lost in iteration")
+        self.assertIn("workers alive at the end: 2 of 3", out)
+        log = lines(outdir / LOG)
+        self.assertEqual([line["iteration"] for line in log], list(range(1, iterations + 1)))
+        self.assertEqual((log[0]["workers"], log[-1]["workers"]), (3, 2))
+        self.assertEqual(live_workers(checkpoint(outdir, iterations)), [True, False, True])
+
+    def test_rank_that_stops_or_is_killed_is_dropped(self):
+        for what in (signal.SIGSTOP, signal.SIGKILL):
+            with self.subTest(what.name):
+                outdir = self.folder / what.name
+                # Another worker holds the run up until this one is hit.
+                job = self.start_job(4, SURVIVES, outdir=outdir, iterations=8, save_every=4,
+                                     when_late="drop", patience=1.5, pause_worker=["3@4:1"])
+                self.hit(job, 2, what, outdir, 4)
+                self.assert_went_on(job, outdir, 8)
+
+    def test_rank_that_comes_back_has_left(self):
+        outdir = self.folder / "back"
+        job = self.start_job(4, outdir=outdir, when_late="drop", patience=0.5,
+                             pause_worker=["2@3:3"])
+        self.assert_went_on(job, outdir, 6)
+
+    def test_slow_rank_is_waited_for(self):
+        """A round that takes many times the patience: who computes is not lost."""
+        outdir, plain = self.folder / "slow", self.folder / "fast"
+        self.train(workers=3, local_steps=100, iterations=2, outdir=plain, swap_every="2it", k=2)
+        job = self.start_job(4, outdir=outdir, local_steps=100, iterations=2, save_every=2,
+                             when_late="drop", patience=0.1)
+        errors = job.communicate(timeout=PATIENCE)[1]
+        self.assertEqual(job.returncode, 0, errors)
+        self.assertNotIn("taken as lost", errors)
+        self.assertEqual(manifest_hash(outdir, 2), manifest_hash(plain, 2))
+
+    def test_saved_and_ended(self):
+        outdir = self.folder / "saved"
+        job = self.start_job(4, outdir=outdir, iterations=100000, log_every=1000, save_every=2,
+                             when_late="save", patience=1)
+        self.hit(job, 2, signal.SIGSTOP, outdir, 2)
+        errors = job.communicate(timeout=PATIENCE)[1]
+        self.assertEqual(job.returncode, 4, errors)
+        self.assertRegex(errors, "1 of them lost, and saved iteration")
+        last = max(outdir.glob("network-snapshot-*"))
+        self.assertEqual(live_workers(last), [True, False, True])
+
+    def test_killed_job_goes_on_with_a_rank_less(self):
+        outdir = self.folder / "killed"
+        job = self.start_job(4, outdir=outdir, iterations=100000, log_every=1, save_every=3)
+        self.hit(job, 3, signal.SIGKILL, outdir, 3)
+        job.communicate(timeout=PATIENCE)
+        self.assertNotEqual(job.returncode, 0)
+        # At most one interval of rounds is lost.
+        done = lines_of_cut_log(outdir / LOG)
+        saved = max(int(p.name[-6:]) for p in outdir.glob("network-snapshot-*")
+                    if (p / "MANIFEST.json").exists())
+        self.assertLessEqual(done - saved, 3)
+        over_threads = self.folder / "threads"
+        shutil.copytree(outdir, over_threads)
+        code, errors = self.run_job(3, outdir=outdir, workers=2, iterations=saved + 2,
+                                    resume="latest")
+        self.assertEqual(code, 0, errors)
+        self.train(workers=2, swap_every="2it", k=2, iterations=saved + 2, resume="latest",
+                   outdir=over_threads)
+        self.assertEqual(manifest_hash(outdir, saved + 2), manifest_hash(over_threads, saved + 2))
+
+    def test_default_interval(self):
+        outdir = self.folder / "default"
+        code, errors = self.run_job(4, outdir=outdir, iterations=4, save_every=None)
+        self.assertEqual(code, 0, errors)
+        self.assertEqual(len(list(outdir.glob("network-snapshot-*"))), 4)
+
+
+def lines_of_cut_log(path: Path) -> int:
+    """The last iteration of a log whose last line may be cut."""
+    return max(json.loads(line)["iteration"] for line in path.read_text().split("\n")[:-1])
+
+
+if __name__ == "__main__":
+    unittest.main()
