@@ -40,7 +40,7 @@ class OverMpi(MpiTest):
         # A refusal by the process that packs ends those that wait for it.
         code, errors = self.run_job(4, data=self.data, data_dir=None, metrics=None,
                                     data_cache="/proc/none", outdir=outdir)
-        self.assertEqual(code, 2, errors)
+        self.assertEqual(code, 3, errors)
 
     def test_number_of_processes(self):
         outdir = self.folder / "three"

@@ -30,7 +30,8 @@ concept LabelledSource = BatchSource<D> && requires(D& d, std::uint32_t step, in
 /// positions(step, batch) are those of the batch that read(step, ...) writes. A device may hold
 /// them.
 template <class D>
-concept ImageSource = BatchSource<D> && requires(D& d, const D& cd, std::uint32_t step, int n) {
+concept StoredImageSource = BatchSource<D> &&
+    requires(D& d, const D& cd, std::uint32_t step, int n) {
   { cd.image(std::size_t{}) } -> std::same_as<std::span<const std::uint8_t>>;
   { d.positions(step, n) } -> std::same_as<std::span<const std::uint32_t>>;
 };

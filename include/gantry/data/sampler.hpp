@@ -112,6 +112,6 @@ class shuffled_source {
 };
 
 static_assert(BatchSource<shuffled_source>, "a shuffled source has to feed a worker");
-static_assert(ImageSource<shuffled_source>, "its images may stay on a device");
+static_assert(StoredImageSource<shuffled_source>, "its images may stay on a device");
 
 }  // namespace gantry::data

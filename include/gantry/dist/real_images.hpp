@@ -35,7 +35,7 @@ class real_images {
 
 /// The same where the backend can keep the images: all of them go there once, if it has room, and
 /// batches are gathered there, with the bits that the host would have written.
-template <hwc Shape, HoldsImages B, ImageSource Source>
+template <hwc Shape, HoldsImages B, StoredImageSource Source>
 requires Implements<B, ops::image_batch<Shape>>
 class real_images<Shape, B, Source> {
  public:
