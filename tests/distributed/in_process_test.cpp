@@ -244,7 +244,7 @@ TEST_CASE("mailboxes: a steady exchange reuses its buffers") {
     boxes.post(message::batch, large, 0, 1);
     boxes.post(message::batch, large, 0, 1);
     for (const std::size_t length : {small.size(), large.size(), large.size()}) {
-      std::list<comm::packet> arrived = boxes.fetch(message::batch, 1, 0, permit);
+      std::list<comm::packet> arrived = boxes.fetch({.kind = message::batch}, 1, permit);
       REQUIRE(arrived.size() == 1);
       CHECK(arrived.front().values.size() == length);
       if (round > 0) after_warm_up.insert(arrived.front().values.data());
