@@ -8,13 +8,16 @@
 
 namespace {
 
+/// Samples come from the networks of the checkpoint, which nobody has read yet.
+bool of_checkpoint(const program_options& o) { return o.sample > 0 && !o.from.empty(); }
+
 /// What --device cuda was expected with, what was found and what to do; empty if all is there.
 std::string cuda_complaint(const program_options& o, const model_info& model,
                            const cuda_machine& machine) {
   if (!machine.built)
     return "a build of gantry-train with CUDA and came with one without; configure with "
            "-DGANTRY_CUDA=ON or use --device cpu";
-  if (!model.on_cuda)
+  if (!model.on_cuda && !of_checkpoint(o))
     return "networks that this build has for it and came with " + o.model +
            "; add them to GANTRY_CUDA_PRESETS and build again or use --device cpu";
   if (!o.augment.empty())
@@ -36,6 +39,7 @@ void add_device_flags(CLI::App& app, program_options& o) {
 }
 
 void resolve_device(const model_info& model, program_options& o) {
+  if (of_checkpoint(o) && o.device == "auto") o.device = "cpu";
   if (o.device != "cpu") {
     const std::string complaint = cuda_complaint(o, model, find_cuda_machine());
     if (o.device == "cuda" && !complaint.empty())

@@ -105,8 +105,10 @@ void require_room(int workers, std::size_t needed, std::size_t present, const ch
 }
 
 /// Says who goes on as whom where the workers of a checkpoint are not those of this run.
-/// @throws usage_error for noise that another worker would draw again
+/// @throws usage_error for noise that another worker would draw again, data_error for a checkpoint
+/// that is damaged
 void take_seats(const program_options& o) {
+  train::verify_checkpoint(o.resume_from);
   const auto state = io::json::parse(io::read_text(o.resume_from / "state.json"));
   const std::vector<bool> live = train::live_workers_of(state);
   const bool resized = live.size() != static_cast<std::size_t>(o.strategy.workers);

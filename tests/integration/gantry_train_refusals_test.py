@@ -259,7 +259,7 @@ class Checkpoints(ProgramTest):
         self.check("expected a checkpoint", "found none")
 
     def test_other_settings(self):
-        for key, value in (("batch", 5), ("seed", 1), ("workers", 3), ("loss", "hinge"),
+        for key, value in (("batch", 5), ("seed", 1), ("loss", "hinge"),
                            ("strategy", "standalone")):
             with self.subTest(key):
                 self.check(str(self.latest), f"{key} = {json.dumps(value)}", "was made with",

@@ -48,7 +48,7 @@ outcome gathers(const std::vector<std::uint8_t>& pixels, const std::vector<std::
   const device_buffer y = b.allocate(count);
   launch(b, ops::image_batch<Shape>{},
          {on_device(pixels, images, shift), on_device(chosen, list, 0), {y.data(), n}});
-  b.download(y.data(), found);
+  if (count > 0) b.download(y.data(), found);
   return same_bits(found, expected);
 }
 

@@ -42,9 +42,9 @@ class Emulated(ProgramTest):
 
     def run_on(self, device: str, name: str, strategy: str, **more) -> Path:
         outdir = self.folder / name
-        self.train(device=device, outdir=outdir, model="mlp28", batch=2, iterations=ITERATIONS,
-                   quiet=True, grid_every=100, tensorboard="off",
-                   **{**STRATEGIES[strategy], **more})
+        usual = {"model": "mlp28", "batch": 2, "iterations": ITERATIONS, "quiet": True,
+                 "grid_every": 100, "tensorboard": "off"}
+        self.train(device=device, outdir=outdir, **{**usual, **STRATEGIES[strategy], **more})
         return outdir
 
     def assert_close(self, found: Path, expected: Path, close: float) -> None:
