@@ -48,7 +48,10 @@ struct row_tile {
       for (int offset = 16; offset > 0; offset /= 2) v += __shfl_xor_sync(0xffffffffu, v, offset);
       all.v[k] = v;
     }
-    if constexpr (RowThreads > 32) over_warps(all, shared);
+    if constexpr (RowThreads > 32)
+      over_warps(all, shared);
+    else
+      __syncwarp();  // a shuffle orders no memory, and results may overwrite terms
     if (row >= body.rows) return;
     const auto facts = body.facts(row, all);
     for (int result = lane; result < body.results; result += RowThreads)
