@@ -54,7 +54,7 @@ std::vector<std::vector<float>> batches(const backend::cuda_options& options, bo
 
 template <class B>
 std::vector<float> product(B& b) {
-  constexpr linear_geometry g{{1, 1, 24}, 16};
+  static constexpr linear_geometry g{{1, 1, 24}, 16};
   std::vector<float> numbers(24 * 16 + 16 + 3 * 24);
   for (std::size_t i = 0; i < numbers.size(); ++i)
     numbers[i] = static_cast<float>(i % 101) / 101.0f - 0.5f;
