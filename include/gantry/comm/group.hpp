@@ -18,17 +18,19 @@
 #include "gantry/base/error.hpp"
 #include "gantry/comm/collectives.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/rank_view.hpp"
 
 namespace gantry::inline v0::comm {
 
 /// A Communicator over the members of a group. Rank i of it is the i-th member; sums are added in
 /// this order. Messages and counters are the world's. `leave` leaves the world.
 template <Communicator C>
-class group : public ordered_collectives<group<C>> {
+class group : public ranks_within<C, group<C>>, public ordered_collectives<group<C>> {
  public:
   /// Made by each member, and by nobody else, of the same list. @throws usage_error if this rank is
   /// no member, or a member is no rank of the world or comes twice
-  group(C& world, std::vector<rank_t> members) : world_(&world), members_(std::move(members)) {
+  group(C& world, std::vector<rank_t> members)
+      : ranks_within<C, group>(world), members_(std::move(members)) {
     for (std::size_t i = 0; i < members_.size(); ++i) {
       const rank_t r = members_[i];
       expects(r >= 0 && r < world.size() && std::ranges::count(members_, r) == 1,
@@ -41,36 +43,21 @@ class group : public ordered_collectives<group<C>> {
   [[nodiscard]] rank_t rank() const noexcept { return rank_; }
   [[nodiscard]] rank_t size() const noexcept { return static_cast<rank_t>(members_.size()); }
   [[nodiscard]] const std::vector<rank_t>& members() const noexcept { return members_; }
-  [[nodiscard]] const traffic& statistics() const { return world_->statistics(); }
+  /// A rank outside of the group is one outside of the world.
+  [[nodiscard]] rank_t in_world(rank_t rank) const {
+    return rank < 0 || rank >= size() ? this->world().size()
+                                      : members_[static_cast<std::size_t>(rank)];
+  }
 
-  void send(message kind, std::span<const float> data, rank_t to) {
-    world_->send(kind, data, in_world(to));
-  }
-  [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
-    return world_->receive(kind, out, in_world(from));
-  }
-  bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
-                rank_t from) {
-    return world_->exchange(kind, out, in_world(to), in, in_world(from));
-  }
   /// Of the members: an empty control message from each to each.
   void barrier() {
     for (rank_t r = 0; r < size(); ++r)
-      if (r != rank_ && alive(r)) send(message::control, {}, r);
+      if (r != rank_ && this->alive(r)) this->send(message::control, {}, r);
     for (rank_t r = 0; r < size(); ++r)
-      if (r != rank_) static_cast<void>(receive(message::control, {}, r));
+      if (r != rank_) static_cast<void>(this->receive(message::control, {}, r));
   }
-  [[nodiscard]] bool alive(rank_t peer) const { return world_->alive(in_world(peer)); }
-  void leave() noexcept { world_->leave(); }
-  void charge(double flops) { gantry::charge(*world_, flops); }
 
  private:
-  /// A rank outside of the group is one outside of the world.
-  [[nodiscard]] rank_t in_world(rank_t rank) const {
-    return rank < 0 || rank >= size() ? world_->size() : members_[static_cast<std::size_t>(rank)];
-  }
-
-  C* world_;
   std::vector<rank_t> members_;
   rank_t rank_{-1};
 };

@@ -9,43 +9,57 @@
 
 namespace gantry::inline v0 {
 
-/// A few ranks of a world as a world of their own: rank 0 is the world's, ranks 1 .. count are the
-/// world's first, first + 1, ... Messages and counters are the world's, and so is the barrier: it
-/// waits for all of the world.
-template <Communicator C>
-class rank_view {
+/// What all views of some ranks of a world have in common: messages and counters are the world's. A
+/// Self has in_world(rank), the world's rank of one of its own.
+template <Communicator C, class Self>
+class ranks_within {
  public:
-  rank_view(C& whole, rank_t first, rank_t count)
-      : whole_(&whole), first_(first), size_(count + 1) {}
-
-  [[nodiscard]] rank_t rank() const noexcept {
-    return whole_->rank() == 0 ? 0 : whole_->rank() - first_ + 1;
-  }
-  [[nodiscard]] rank_t size() const noexcept { return size_; }
   void send(message kind, std::span<const float> data, rank_t to) {
-    whole_->send(kind, data, in_world(to));
+    world_->send(kind, data, self().in_world(to));
   }
   [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
-    return whole_->receive(kind, out, in_world(from));
+    return world_->receive(kind, out, self().in_world(from));
   }
   bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
                 rank_t from) {
-    return whole_->exchange(kind, out, in_world(to), in, in_world(from));
+    return world_->exchange(kind, out, self().in_world(to), in, self().in_world(from));
   }
-  void barrier() { whole_->barrier(); }
-  [[nodiscard]] bool alive(rank_t peer) const { return whole_->alive(in_world(peer)); }
-  [[nodiscard]] const traffic& statistics() const { return whole_->statistics(); }
-  void leave() noexcept { whole_->leave(); }
-  void charge(double flops) { gantry::charge(*whole_, flops); }
+  [[nodiscard]] bool alive(rank_t peer) const { return world_->alive(self().in_world(peer)); }
+  [[nodiscard]] const traffic& statistics() const { return world_->statistics(); }
+  void leave() noexcept { world_->leave(); }
+  void charge(double flops) { gantry::charge(*world_, flops); }
+
+ protected:
+  explicit ranks_within(C& world) : world_(&world) {}
+  [[nodiscard]] C& world() const { return *world_; }
 
  private:
+  [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
+
+  C* world_;
+};
+
+/// A few ranks of a world as a world of their own: rank 0 is the world's, ranks 1 .. count are the
+/// world's first, first + 1, ... So is the barrier the world's: it waits for all of the world.
+template <Communicator C>
+class rank_view : public ranks_within<C, rank_view<C>> {
+ public:
+  rank_view(C& whole, rank_t first, rank_t count)
+      : ranks_within<C, rank_view>(whole), first_(first), size_(count + 1) {}
+
+  [[nodiscard]] rank_t rank() const noexcept {
+    const rank_t own = this->world().rank();
+    return own == 0 ? 0 : own - first_ + 1;
+  }
+  [[nodiscard]] rank_t size() const noexcept { return size_; }
   /// A rank outside of the view is one outside of the world.
   [[nodiscard]] rank_t in_world(rank_t rank) const {
-    if (rank < 0 || rank >= size_) return whole_->size();
+    if (rank < 0 || rank >= size_) return this->world().size();
     return rank == 0 ? 0 : first_ + rank - 1;
   }
+  void barrier() { this->world().barrier(); }
 
-  C* whole_;
+ private:
   rank_t first_, size_;
 };
 
