@@ -14,4 +14,4 @@ target_compile_options(gantry_house INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c
 # that a template's arguments decide.
 target_compile_options(
   gantry_house
-  INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-diag-suppress=177,554,3189>")
+  INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-diag-suppress=177,186,554,3189>")

@@ -11,6 +11,7 @@ option(GANTRY_NATIVE "Compile the programs for this machine's CPU" ${PROJECT_IS_
 option(GANTRY_WERROR "Treat warnings as errors" OFF)
 # Off unless it is asked for: nvcc takes minutes, and a machine that has it may have no GPU.
 option(GANTRY_CUDA "Enable the CUDA language, build .cu files and gantry-train --device cuda" OFF)
+option(GANTRY_NCCL "Build gantry-train --transport nccl; needs GANTRY_CUDA" OFF)
 option(GANTRY_FUZZ "Build the libFuzzer programs of tests/fuzz (clang++)" OFF)
 set(GANTRY_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 set(GANTRY_ALL_PRESETS
@@ -18,7 +19,8 @@ set(GANTRY_ALL_PRESETS
     wcgan32 r3gan32 r3gan32_narrow biggan64 biggan64_narrow)
 set(GANTRY_PRESETS "${GANTRY_ALL_PRESETS}" CACHE STRING "GAN presets built into gantry-train")
 set(GANTRY_CUDA_PRESETS
-    mlp28 dcgan28 dcgan32 dcgan64 wgan_gp32 wgan_gp32_narrow sngan32 sngan32_narrow
+    mlp28 cnn28 dcgan28 dcgan32 dcgan64 acgan28 wgan_gp32 wgan_gp32_narrow sngan32 sngan32_narrow
+    wcgan32
     CACHE STRING "Those of them that gantry-train has for --device cuda, if GANTRY_CUDA is ON")
 
 string(REPLACE "," ";" GANTRY_SANITIZE "${GANTRY_SANITIZE}")

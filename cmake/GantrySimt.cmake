@@ -54,6 +54,10 @@ function(gantry_add_kernel_gates)
            COMMAND Python3::Interpreter -B "${scripts}/check_cuda_program.py")
   set_tests_properties(kernels_cuda_program PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
                                                        ${GANTRY_TIMEOUT_kernels})
+  add_test(NAME kernels_vendor
+           COMMAND Python3::Interpreter -B "${scripts}/check_vendor.py")
+  set_tests_properties(kernels_vendor PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
+                                                 ${GANTRY_TIMEOUT_kernels})
   add_custom_target(
     gantry_kernel_mutants
     COMMAND Python3::Interpreter -B "${scripts}/mutants.py" "${CMAKE_CXX_COMPILER}"

@@ -79,6 +79,21 @@ function(gantry_add_mpi_test)
   gantry_add_to_label_groups(${arg_NAME} mpi)
 endfunction()
 
+# gantry_add_transport_test(NAME <name> SOURCES <files>... [LIBRARIES <targets>...])
+# One doctest program that runs every strategy over a transport, whatever its components.
+function(gantry_add_transport_test)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "SOURCES;LIBRARIES")
+  add_executable(${arg_NAME} ${arg_SOURCES})
+  target_link_libraries(${arg_NAME} PRIVATE gantry_test_support gantry_every_strategy
+                                            ${arg_LIBRARIES})
+  set_target_properties(
+    ${arg_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests/bin")
+  add_test(NAME ${arg_NAME} COMMAND ${arg_NAME})
+  set_tests_properties(${arg_NAME} PROPERTIES LABELS threads TIMEOUT ${GANTRY_TIMEOUT_threads}
+                                              ENVIRONMENT "${GANTRY_TEST_ENVIRONMENT}")
+  gantry_add_to_label_groups(${arg_NAME} threads)
+endfunction()
+
 # gantry_add_program_tests(<program> TESTS <scripts>... VARIABLES <NAME=VALUE>...
 #                          [SKIP_CODE <code>])
 # Python scripts of tests/integration that drive built programs, which the variables name.

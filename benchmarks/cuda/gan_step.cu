@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Trains a preset on numbers in [-1, 1] on a GPU and prints one JSON line with the time of a step:
-//   gan_step [batch] [seconds]
+//   gan_step [batch] [seconds] [own|vendor]
 // Real batches take turns among three in host memory. Without seconds it takes three steps only.
 // The compiler is told the preset and the arithmetic of products, as tests/kernels/
-// check_cuda_program.py does: -DGANTRY_STEP_PRESET=dcgan32 -DGANTRY_STEP_MATH=fp32.
+// check_cuda_program.py does: -DGANTRY_STEP_PRESET=dcgan32 -DGANTRY_STEP_MATH=fp32. With
+// -DGANTRY_STEP_VENDOR, cuBLASLt and cuDNN, the last argument says who multiplies.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -15,8 +16,12 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#if defined(GANTRY_STEP_VENDOR)
+#include "gantry/backend/cuda/vendor.cuh"
+#endif
 #include "gantry/backend/cuda/cuda.cuh"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/dist/standalone.hpp"
@@ -30,7 +35,11 @@ namespace {
 using namespace gantry;
 
 using preset = models::GANTRY_STEP_PRESET;
+#if defined(GANTRY_STEP_VENDOR)
+using device = backend::vendor_cuda<kernels::gemm_math::GANTRY_STEP_MATH>;
+#else
 using device = backend::basic_cuda<kernels::gemm_math::GANTRY_STEP_MATH>;
+#endif
 /// The preset's own objective, or that of DCGAN.
 template <class Preset>
 struct objective_of {
@@ -73,7 +82,7 @@ struct batches {
 struct measurement {
   round_report last;
   std::size_t launches{}, graphs{};
-  std::vector<double> rounds;  ///< milliseconds of a step
+  std::vector<double> rounds;  ///< milliseconds of a step, in the order of time
 };
 
 template <class Preset, class Topology>
@@ -110,16 +119,19 @@ measurement measure(device& b, int batch, double seconds) {
       found.rounds.push_back(1e3 * take(per_round));
   });
   found.graphs = b.graphs();
-  std::ranges::sort(found.rounds);
   return found;
 }
 
-void print(const measurement& m, int batch) {
-  std::printf("{\"impl\": \"gantry\", \"set_up\": \"%s\", \"model\": \"%s\", \"batch\": %d, ",
-              device::name.data(), preset::name.data(), batch);
-  if (const std::size_t n = m.rounds.size(); n > 0)
-    std::printf("\"ms_per_step\": %.5f, \"ms_p10\": %.5f, \"ms_p90\": %.5f, \"rounds\": %zu, ",
-                m.rounds[n / 2], m.rounds[n / 10], m.rounds[n * 9 / 10], n);
+void print(const measurement& m, std::string_view set, int batch) {
+  using own = backend::basic_cuda<kernels::gemm_math::GANTRY_STEP_MATH>;
+  std::printf("{\"impl\": \"gantry\", \"set_up\": \"%s%s\", \"model\": \"%s\", \"batch\": %d, ",
+              own::name.data(), set == "own" ? "" : "_vendor", preset::name.data(), batch);
+  if (!m.rounds.empty()) {
+    std::printf("\"rounds_ms\": [");
+    for (std::size_t i = 0; i < m.rounds.size(); ++i)
+      std::printf("%s%.5f", i ? ", " : "", m.rounds[i]);
+    std::printf("], ");
+  }
   std::printf(
       "\"kernels_per_step\": %zu, \"graphs_per_step\": %zu, \"loss_d\": %.6f, \"loss_g\": %.6f}\n",
       m.launches, m.graphs, m.last.discriminator_loss, m.last.generator_loss);
@@ -129,8 +141,23 @@ void print(const measurement& m, int batch) {
 
 int main(int argc, char** argv) try {
   const int batch = argc > 1 ? std::atoi(argv[1]) : 64;
+  const std::string_view kernels = argc > 3 ? argv[3] : "own";
+#if defined(GANTRY_STEP_VENDOR)
+  expects(kernels == "own" || kernels == "vendor",
+          "The last argument was expected to be own or vendor and is another; give one of these.");
+  device b(kernels == "own" ? backend::kernel_set::own : backend::kernel_set::vendor);
+#else
+  expects(kernels == "own",
+          "Kernels of the libraries were asked for, but this program was built without; build it "
+          "with -DGANTRY_STEP_VENDOR.");
   device b;
-  print(measure(b, batch, argc > 2 ? std::atof(argv[2]) : 0.0), batch);
+#endif
+  const measurement found = measure(b, batch, argc > 2 ? std::atof(argv[2]) : 0.0);
+  print(found, kernels, batch);
+#if defined(GANTRY_STEP_VENDOR)
+  if (b.missing() > 0)
+    std::fprintf(stderr, "gan_step: the libraries had no plan for %zu passes\n", b.missing());
+#endif
   return 0;
 } catch (const std::exception& e) {
   std::fprintf(stderr, "gan_step: %s\n", e.what());

@@ -3,19 +3,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that a machine with a GPU can say about Gantry, in one command (scripts/gpu_check.sh):
 
-1. probe: GPU, driver, nvcc, PyTorch
-2. build with ninja: all kernel and backend tests, the training step per preset and arithmetic
-3. tests on the GPU
-4. gantry-train, configured with GANTRY_CUDA=ON: some iterations with --device cuda per preset and
-   precision, and of md_gan, whose fp32 losses are those of --device cpu
-5. compute-sanitizer (memcheck, racecheck, initcheck, synccheck) over the backend's ops
-6. the training step beside PyTorch's (benchmarks/peer/torch_gan_step_gpu.py), by turns
+probe       GPU, driver, nvcc, PyTorch, and the GPU's ceilings (benchmarks/peer/ceilings.py)
+build       ninja: all kernel and backend tests, the twins of cuBLASLt and cuDNN where those are,
+            the training step per preset and arithmetic; gantry-train beside it
+tests       every kernel in every arithmetic on odd shapes against double, trainings, twins
+bits        ptx_test under the emulator and on the GPU: the same bits
+train       gantry-train, configured with GANTRY_CUDA=ON: some iterations with --device cuda per
+            preset and precision, and of md_gan, whose fp32 losses are those of --device cpu
+sanitizer   compute-sanitizer (memcheck, racecheck, initcheck, synccheck) over the backend's ops
+nccl        three ranks on this device (tests/nccl/gpu_ranks.cpp), where NCCL is installed
+benchmarks  the training step beside PyTorch's (benchmarks/peer/torch_gan_step_gpu.py), A B B A:
+            own kernels and the libraries', eager, AMP, compiled, whole step in one CUDA graph
 
 No network is used. doctest's headers are looked for in --deps (default: $GANTRY_DEPS, then
 /usr/include): the folder that has doctest/doctest.h. CMake looks for Eigen, zlib and CLI11 there,
-too; without them phase 4 is left out and says so. Results are written after every phase and
-every benchmark, as results.json and table.md in --out. --dry-run compiles and measures nothing: it
-prints the commands and lets ninja check that every source is there (ninja -n).
+too; without them `train` is left out and says so; so are the libraries' kernels without cuBLASLt
+and cuDNN 9 (GANTRY_CUBLAS, GANTRY_CUDNN: folders with include/ and lib/). Results are written after
+every phase and every benchmark, as results.json and table.md in --out. What the time does not allow
+is named; --phases and --workloads take it up in another call, whose build is then there.
+
+--dry-run compiles and measures nothing: it prints the commands, checks by ninja -n that every
+source is there, and adds up the budget. --rehearse does what needs no GPU: the emulator's half of
+`bits` by the host's compiler, one program by nvcc, PyTorch's set-ups and the ceilings on the CPU,
+the table, with figures of ours that are made up and say so.
 
 Exit code: 0 all passed, 1 something failed, 2 a bad call, 77 no GPU or no nvcc.
 """
@@ -25,7 +35,6 @@ import math
 import os
 import random
 import shutil
-import statistics
 import struct
 import subprocess
 import sys
@@ -34,16 +43,24 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/kernels"))
+sys.path[:0] = [str(ROOT / "tests/kernels"), str(ROOT / "tests/nccl")]
+import check_library  # noqa: E402
 from check_cubins import SKIPPED, find_nvcc  # noqa: E402
+from check_vendor import find_libraries  # noqa: E402
+from gpu_build import SYSTEM, VENDOR_MATHS, maths_of, ninja_file  # noqa: E402
+from gpu_table import summary, table  # noqa: E402
 
-MATHS = ("fp32", "tf32", "bf16", "bf16x3")
 # Most wanted first: what the time does not allow is left out and said so.
-WORKLOADS = (("mlp28", 64), ("dcgan32", 64), ("dcgan64", 128), ("dcgan32", 128), ("mlp28", 512),
-             ("dcgan64", 64), ("dcgan32", 1024), ("dcgan64", 1024))
+WORKLOADS = (("mlp28", 64), ("dcgan32", 64), ("dcgan64", 128), ("wgan_gp32", 64), ("sngan32", 64),
+             ("dcgan32", 128), ("mlp28", 128), ("dcgan64", 64), ("mlp28", 1024), ("dcgan32", 1024),
+             ("dcgan64", 1024))
+TRAINED = ("mlp28", "dcgan32")     # presets of gantry-train here
+COMPILED = 3                       # workloads that torch.compile is waited for
+BUDGET = {"probe": 20, "build": 200, "tests": 80, "bits": 10, "train": 60, "sanitizer": 60,
+          "nccl": 40}  # seconds at most; benchmarks have the rest
 PRECISIONS = ("fp32", "tf32", "bf16")
 CLOSE = 1e-3  # of the first iteration's losses, in fp32 on both devices
-SYSTEM = (Path("/usr/include"), Path("/usr/local/include"))
+PHASES = (*BUDGET, "benchmarks")
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
 
@@ -53,7 +70,11 @@ class session:
     def __init__(self, options):
         self.options, self.begin = options, time.monotonic()
         self.results = {"phases": {}, "benchmarks": []}
+        self.background = None
         self.failed = False
+
+    def small(self) -> list[str]:
+        return ["--rehearse"] if self.options.rehearse else []
 
     def left(self) -> float:
         return self.options.limit - (time.monotonic() - self.begin)
@@ -67,7 +88,10 @@ class session:
             return subprocess.run(command, capture_output=True, text=True, check=False,
                                   timeout=max(1, min(timeout or 1e9, self.left())), **more)
         except subprocess.TimeoutExpired as e:
-            return subprocess.CompletedProcess(command, 124, e.stdout or "", "ran out of time")
+            said = e.stdout.decode(errors="replace") if isinstance(e.stdout, bytes) else e.stdout
+            return subprocess.CompletedProcess(command, 124, said or "", "ran out of time")
+        except OSError as e:  # it was not built, or is not installed
+            return subprocess.CompletedProcess(command, 127, "", str(e))
 
     def note(self, phase, value, failed=False):
         self.results["phases"][phase] = value
@@ -81,41 +105,9 @@ class session:
         out = self.options.out
         out.mkdir(parents=True, exist_ok=True)
         self.results["seconds"] = round(time.monotonic() - self.begin, 1)
+        self.results["summary"] = summary(self.results["benchmarks"])
         (out / "results.json").write_text(json.dumps(self.results, indent=1), encoding="utf-8")
         (out / "table.md").write_text(table(self.results["benchmarks"]), encoding="utf-8")
-
-
-def tests_of_kernels() -> list[Path]:
-    return sorted(ROOT.glob("tests/kernels/*_test.cpp")) + sorted(
-        ROOT.glob("tests/kernels/backend/*_test.cpp"))
-
-
-def presets(workloads) -> list[str]:
-    return list(dict.fromkeys(model for model, _ in workloads))
-
-
-def ninja_file(nvcc, deps, build, workloads) -> str:
-    flags = (f"-std=c++20 --expt-relaxed-constexpr -diag-suppress 177,445,554,3189 -arch=sm_90a "
-             f"-I{ROOT}/include -I{ROOT}/kernels -I{ROOT}/tests "
-             f"-DGANTRY_SOURCE_DIR='\"{ROOT}\"'")
-    if deps not in SYSTEM:  # naming a folder that the compiler knows changes its order
-        flags += f" -I{deps}"
-    lines = [f"nvcc = {nvcc}", f"flags = {flags}", "",
-             "rule object", "  command = $nvcc -x cu $flags -O2 -c $in -o $out",
-             "rule program", "  command = $nvcc -arch=sm_90a $in -o $out -lpthread",
-             "rule step", "  command = $nvcc $flags -O3 -DGANTRY_STEP_PRESET=$preset "
-             "-DGANTRY_STEP_MATH=$math $in -o $out -lpthread", ""]
-    objects = []
-    for source in [*tests_of_kernels(), ROOT / "tests/support/main.cpp"]:
-        objects.append(f"{build}/{source.stem}.o")
-        lines.append(f"build {objects[-1]}: object {source}")
-    lines.append(f"build {build}/kernel_tests: program {' '.join(objects)}")
-    for preset in presets(workloads):
-        for math in MATHS:
-            source = f"{ROOT}/benchmarks/cuda/gan_step.cu"
-            lines += [f"build {build}/step_{preset}_{math}: step {source}",
-                      f"  preset = {preset}", f"  math = {math}"]
-    return "\n".join(lines) + "\n"
 
 
 def find_deps(given) -> Path | None:
@@ -126,12 +118,18 @@ def find_deps(given) -> Path | None:
 
 
 def probe(s, nvcc):
-    smi = s.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total",
-                 "--format=csv,noheader"])
+    smi = s.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.sm,power.draw",
+                 "--format=csv,noheader"]) if shutil.which("nvidia-smi") else None
     torch = s.run([s.options.python, "-c", "import torch; print(torch.__version__)"])
     version = s.run([nvcc, "--version"]).stdout.strip().splitlines()
-    s.note("probe", {"gpu": smi.stdout.strip(), "nvcc": version[-1] if version else "",
-                     "torch": torch.stdout.strip() or "not installed"})
+    ceilings = s.run([s.options.python, ROOT / "benchmarks/peer/ceilings.py", *s.small()],
+                     timeout=BUDGET["probe"])
+    _, _, missing = find_libraries(nvcc)
+    s.note("probe", {"gpu": smi.stdout.strip() if smi else "none",
+                     "nvcc": version[-1] if version else "",
+                     "torch": torch.stdout.strip() or "not installed",
+                     "ceilings": next(iter(last_json(ceilings.stdout)), "not measured"),
+                     "libraries": f"without {', '.join(missing)}" if missing else "found"})
 
 
 def build_all(s, nvcc, deps, build):
@@ -141,28 +139,66 @@ def build_all(s, nvcc, deps, build):
     begin = time.monotonic()
     # -k 0: what builds is used although something else does not.
     command = ["ninja", "-k", "0", "-f", str(build / "build.ninja")]
-    if s.options.dry_run:
+    if s.options.dry_run or s.options.rehearse:
         done = subprocess.run([*command, "-n", "-v"], capture_output=True, text=True, check=False)
         print(done.stdout)
-    else:
-        done = s.run(command, timeout=300)
+    if s.options.rehearse:
+        done = s.run([*command, "-j1", build / "ptx_emulated", build / "ptx_test"])
+    elif not s.options.dry_run:
+        start_program(s, deps, build)
+        done = s.run(command, timeout=BUDGET["build"])
     s.note("build", f"{time.monotonic() - begin:.0f} s" if done.returncode == 0 else
            done.stdout[-3000:] + done.stderr[-1000:], done.returncode != 0)
 
 
+def start_program(s, deps, build):
+    """gantry-train builds beside the rest, where CMake finds what it needs."""
+    if "train" in s.options.phases and not s.run(configure_program(deps, build)).returncode:
+        s.background = subprocess.Popen(
+            ["cmake", "--build", str(build / "program"), "--target", "gantry-train"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 def test_all(s, build):
-    done = s.run([build / "kernel_tests"], timeout=120)
-    tail = [x for x in done.stdout.splitlines() if "[doctest]" in x][-3:]
+    if s.options.rehearse:
+        return s.note("tests", "need a GPU")
+    done = s.run([build / "kernel_tests"], timeout=BUDGET["tests"])
+    tail = [x for x in done.stdout.splitlines() if "[doctest]" in x or "without a plan" in x][-6:]
     s.note("tests", " ".join(tail) if done.returncode == 0 else done.stdout[-6000:] + done.stderr,
            done.returncode != 0)
 
 
-def configure_program(deps, build, workloads) -> list:
-    """The program alone, for this GPU, with the presets that are timed."""
+def bits_of(s, program) -> dict[str, str]:
+    """What a build of ptx_test gives, by name."""
+    path = Path(f"{program}.bits")
+    path.unlink(missing_ok=True)
+    s.run([program], timeout=60, env={**os.environ, "GANTRY_BITS": str(path)})
+    if not path.exists():
+        return {}
+    return dict(line.split() for line in path.read_text(encoding="utf-8").splitlines())
+
+
+def compare_bits(s, build):
+    emulated, device = bits_of(s, build / "ptx_emulated"), bits_of(s, build / "ptx_test")
+    if s.options.dry_run:
+        return None
+    if s.options.rehearse:
+        return s.note("bits", f"{len(emulated)} results of the emulator, {len(device)} of a GPU",
+                      len(emulated) == 0)
+    differ = sorted(k for k in emulated.keys() | device.keys()
+                    if emulated.get(k) != device.get(k))
+    return s.note("bits", f"differ: {', '.join(differ)}" if differ or not emulated else
+                  f"{len(emulated)} results are equal", bool(differ) or not emulated)
+
+
+def configure_program(deps, build) -> list:
+    """The program alone, for this GPU."""
+    names = ",".join(TRAINED)
     return ["cmake", "-S", ROOT, "-B", build / "program", "-G", "Ninja", "-DGANTRY_CUDA=ON",
             "-DGANTRY_BUILD_TESTS=OFF", "-DGANTRY_BUILD_BENCHMARKS=OFF",
             "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CUDA_ARCHITECTURES=90a",
-            f"-DGANTRY_PRESETS={','.join(presets(workloads))}", f"-DCMAKE_PREFIX_PATH={deps}"]
+            f"-DGANTRY_PRESETS={names}", f"-DGANTRY_CUDA_PRESETS={names}",
+            f"-DCMAKE_PREFIX_PATH={deps}"]
 
 
 def write_images(path: Path, side: int, channels: int, count: int = 256) -> None:
@@ -205,14 +241,17 @@ def complaint_about(line: dict, expected: dict | None) -> str:
     return "passed"
 
 
-def train_all(s, deps, build):
+def train_all(s, build):
     program, found = build / "program", {}
-    if s.run(configure_program(deps, build, s.options.workloads)).returncode:
-        return s.note("gantry-train", "left out: CMake did not find what the program needs")
-    done = s.run(["cmake", "--build", program, "--target", "gantry-train"], timeout=240)
-    if done.returncode:
-        return s.note("gantry-train", done.stdout[-3000:], True)
-    for model in presets(s.options.workloads):
+    if s.options.rehearse:
+        return s.note("train", "needs a GPU")
+    if not s.options.dry_run:
+        if not s.background and not (program / "bin/gantry-train").exists():
+            return s.note("train", "left out: CMake did not find what the program needs")
+        said = s.background.communicate(timeout=max(1, s.left()))[0] if s.background else ""
+        if s.background and s.background.returncode:
+            return s.note("train", said[-3000:], True)
+    for model in TRAINED:
         for strategy in (["standalone"], ["md_gan", "--workers", 2]):
             own = ["--strategy", *strategy]
             expected = train(s, program, model, *own, "--device", "cpu")
@@ -221,10 +260,12 @@ def train_all(s, deps, build):
                 if line and expected:
                     found[f"{model} {strategy[0]} {precision}"] = complaint_about(
                         line, expected if precision == "fp32" else None)
-    s.note("gantry-train", found, any(v != "passed" for v in found.values()))
+    s.note("train", found, any(v != "passed" for v in found.values()))
 
 
 def sanitize(s, build):
+    if s.options.rehearse:
+        return s.note("sanitizer", "needs a GPU")
     tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     if not s.options.dry_run and not Path(tool).exists():
         return s.note("sanitizer", "not installed")
@@ -232,7 +273,7 @@ def sanitize(s, build):
     for name in SANITIZERS:
         done = s.run([tool, "--tool", name, "--error-exitcode", "9", build / "kernel_tests",
                       "-tc=cuda: products,cuda: batch norm,cuda: numbers*,cuda: samples*"],
-                     timeout=40)
+                     timeout=BUDGET["sanitizer"] / 4)
         found[name] = "passed" if done.returncode == 0 else (done.stdout + done.stderr)[-1500:]
     s.note("sanitizer", found, any(v != "passed" for v in found.values()))
 
@@ -241,58 +282,59 @@ def last_json(text) -> list[dict]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-def compare(s, build, model, batch):
-    """Ours and theirs by turns (A B B A), each set-up a line with the rounds of both runs."""
-    ours = [[build / f"step_{model}_{math}", batch, 1] for math in MATHS]
-    theirs = [s.options.python, ROOT / "benchmarks/peer/torch_gan_step_gpu.py", "--model", model,
-              "--batch", batch, "--seconds", 1]
-    found = []
-    for command in [*ours, theirs, theirs, *reversed(ours)]:
+def ours(build, model, batch) -> list[list]:
+    """Own and the libraries' kernels by turns, per arithmetic."""
+    headers = find_libraries(find_nvcc(""))
+    sets = {math: ("own", "vendor") if math in VENDOR_MATHS and not headers[2] else ("own",)
+            for math in maths_of(model)}
+    return [[build / f"step_{model}_{math}", batch, 0.4, kernels]
+            for math in maths_of(model) for kernels in sets[math]]
+
+
+def rehearsed(command) -> str:
+    """What a step program would print."""
+    name = Path(str(command[0])).name.split("_")
+    rounds = [round(1 + random.Random(i).random() / 10, 5) for i in range(15)]
+    return json.dumps({"impl": "gantry", "set_up": f"{name[-1]} {command[3]}, rehearsed",
+                       "model": "_".join(name[1:-1]), "batch": command[1], "rounds_ms": rounds})
+
+
+def compare(s, build, model, batch, with_compile):
+    """A B B A: ours, theirs, theirs, ours; each run of a set-up is a line with its rounds.
+    torch.compile runs once: its seconds would cost another workload."""
+    peer = [s.options.python, ROOT / "benchmarks/peer/torch_gan_step_gpu.py", "--model", model,
+            "--batch", 2 if s.options.rehearse else batch, "--seconds", 0.4, *s.small()]
+    first, second = "eager,amp,graph,graph32", "amp,graph,graph32"
+    if with_compile:
+        first = "eager,amp,compiled,graph,graph32"
+    own, found = ours(build, model, batch), []
+    for command in [*own, [*peer, "--set-ups", first], [*peer, "--set-ups", second],
+                    *reversed(own)]:
+        mine = command in own
+        if mine and s.options.rehearse:
+            found.append(json.loads(rehearsed(command)))
+            continue
         done = s.run(command, timeout=120)
         lines = last_json(done.stdout)
         if done.returncode or (not lines and not s.options.dry_run):
-            lines.append({"impl": Path(str(command[0])).name, "set_up": "-", "model": model,
+            name = Path(str(command[0])).name
+            lines.append({"impl": "gantry" if mine else "pytorch",
+                          "set_up": f"{name} {command[3]}" if mine else "-", "model": model,
                           "batch": batch, "error": (done.stderr or "no result")[-300:]})
-            s.failed = s.failed or command is not theirs
-        found += lines
+            s.failed = s.failed or mine
+        found += [line | {"batch": batch} for line in lines]
     s.results["benchmarks"] += found
     s.write()
 
 
 def benchmark(s, build):
     skipped = []
-    for model, batch in s.options.workloads:
-        if s.left() < 60 and not s.options.dry_run:
+    for i, (model, batch) in enumerate(s.options.workloads):
+        if s.left() < 40 and not s.options.dry_run:
             skipped.append(f"{model} {batch}")
             continue
-        compare(s, build, model, batch)
+        compare(s, build, model, batch, i < COMPILED and s.left() > 120)
     s.note("benchmarks", "all" if not skipped else "no time was left for " + ", ".join(skipped))
-
-
-def table(lines) -> str:
-    """Medians per set-up, and the ratio of PyTorch's best to each of ours."""
-    groups = {}
-    for line in lines:
-        key = (line["model"], line["batch"])
-        groups.setdefault(key, {}).setdefault((line["impl"], line["set_up"]), []).append(line)
-    rows = ["| model | batch | set-up | ms per step | p10 | p90 | best PyTorch / ours |",
-            "| --- | --- | --- | --- | --- | --- | --- |"]
-    for (model, batch), runs in groups.items():
-        def median(of, key="ms_per_step"):
-            values = [x[key] for x in of if key in x]
-            return statistics.median(values) if values else None
-
-        peers = [m for (impl, _), of in runs.items() if impl == "pytorch" and (m := median(of))]
-        for (impl, set_up), of in runs.items():
-            ms = median(of)
-            if ms is None:
-                error = of[-1]["error"][:80]
-                rows.append(f"| {model} | {batch} | {impl} {set_up} | {error} | | | |")
-                continue
-            ratio = f"{min(peers) / ms:.2f}" if peers and impl == "gantry" else ""
-            rows.append(f"| {model} | {batch} | {impl} {set_up} | {ms:.4f} | "
-                        f"{median(of, 'ms_p10'):.4f} | {median(of, 'ms_p90'):.4f} | {ratio} |")
-    return "\n".join(rows) + "\n"
 
 
 def workload(text):
@@ -309,7 +351,10 @@ def arguments():
     parser.add_argument("--limit", type=float, default=590, help="seconds in all")
     parser.add_argument("--workloads", type=lambda t: [workload(x) for x in t.split(",")],
                         default=list(WORKLOADS), help="model:batch,...")
+    parser.add_argument("--phases", type=lambda t: t.split(","), default=list(PHASES),
+                        help="some of " + ",".join(PHASES))
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--rehearse", action="store_true", help="what needs no GPU")
     return parser.parse_args()
 
 
@@ -323,16 +368,27 @@ def main() -> int:
     if not shutil.which("ninja"):
         print("ninja was not found: install it or put it on PATH")
         return 2
-    if not nvcc or (not s.options.dry_run and not shutil.which("nvidia-smi")):
+    without_gpu = s.options.dry_run or s.options.rehearse
+    if not nvcc or (not without_gpu and not shutil.which("nvidia-smi")):
         print("skipped: a GPU with nvidia-smi and nvcc are needed, set CUDA_HOME or use --dry-run")
         return SKIPPED
-    probe(s, nvcc)
-    build_all(s, nvcc, deps, build)
-    test_all(s, build)
-    train_all(s, deps, build)
-    sanitize(s, build)
-    benchmark(s, build)
-    if not s.options.dry_run:
+    steps = {"probe": lambda: probe(s, nvcc), "build": lambda: build_all(s, nvcc, deps, build),
+             "tests": lambda: test_all(s, build), "bits": lambda: compare_bits(s, build),
+             "train": lambda: train_all(s, build), "sanitizer": lambda: sanitize(s, build),
+             "nccl": lambda: s.note("nccl", *check_library.on_gpu(s, nvcc, deps, build, 40)),
+             "benchmarks": lambda: benchmark(s, build)}
+    unknown = [p for p in s.options.phases if p not in steps]
+    if unknown:
+        print(f"--phases was expected to name some of {', '.join(PHASES)}, found {unknown[0]}")
+        return 2
+    for phase, step in steps.items():
+        if phase in s.options.phases:
+            step()
+    if s.options.dry_run:
+        planned = sum(BUDGET.values())
+        print(f"budget: {planned} s at most before the benchmarks, which have "
+              f"{s.options.limit - planned:.0f} s of {s.options.limit:.0f} s or more")
+    else:
         print((s.options.out / "table.md").read_text(encoding="utf-8"))
     print("FAILED" if s.failed else "passed")
     return 1 if s.failed else 0

@@ -200,9 +200,7 @@ void add_options(CLI::App& app, communication_settings& s) {
 }
 
 void add_options(CLI::App& app, scaling_settings& s) {
-  std::vector<std::string> names;
-  for (const preset_bench& p : timed_presets()) names.emplace_back(p.name);
-  app.add_option("--model", s.model, "networks")->check(one_of(names));
+  app.add_option("--model", s.model, "networks")->check(one_of(scaling_models()));
   app.add_option("--strategies", s.strategies, "with commas between them")->delimiter(',');
   app.add_option("--batch", s.batch, "samples of a worker; of all workers in strong scaling")
       ->check(CLI::Range(1, 65536));

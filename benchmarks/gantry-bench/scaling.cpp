@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <sstream>
+#include <utility>
 
 #include "gantry/base/error.hpp"
 #include "gantry/base/thread_pool.hpp"
@@ -222,13 +223,14 @@ std::string page_of(const scaling_settings& s, const std::string& machine,
                 number(static_cast<double>(r.costs.bytes_down + r.costs.bytes_up) / 1e6, 3) +
                 " |\n";
   }
-  return text + "\n![weak scaling](" + s.model + ".svg)\n";
+  return text + "\n![weak scaling](" + s.model + ".svg)\n\n![strong scaling](" + s.model +
+         "-strong.svg)\n";
 }
 
-std::vector<curve> curves_of(const std::vector<scaled_run>& runs) {
+std::vector<curve> curves_of(const std::vector<scaled_run>& runs, scaling kind) {
   std::vector<curve> curves;
   for (const scaled_run& r : runs) {
-    if (r.kind != scaling::weak) continue;
+    if (r.kind != kind) continue;
     const std::string name =
         r.strategy + ", " +
         (r.network.empty() ? "threads, measured" : r.network.substr(0, r.network.find(',')));
@@ -240,6 +242,12 @@ std::vector<curve> curves_of(const std::vector<scaled_run>& runs) {
 }
 
 }  // namespace
+
+std::vector<std::string> scaling_models() {
+  std::vector<std::string> names;
+  for (const model_info& m : known_models()) names.push_back(m.name);
+  return names;
+}
 
 void run_scaling(const scaling_settings& settings, const std::string& machine) {
   if (settings.measured.empty() || settings.measured.front() != 1)
@@ -271,6 +279,9 @@ void run_scaling(const scaling_settings& settings, const std::string& machine) {
           if (fits(kind, workers)) keep(all.model(strategy, kind, workers, network, rate));
   io::write_file_atomic(settings.out / (settings.model + ".md"),
                         page_of(settings, machine, runs, rate));
-  io::write_file_atomic(settings.out / (settings.model + ".svg"),
-                        svg_of(curves_of(runs), {.x = "workers", .y = "images/s", .log_x = true}));
+  for (const auto& [kind, name] :
+       {std::pair(scaling::weak, ".svg"), std::pair(scaling::strong, "-strong.svg")})
+    io::write_file_atomic(
+        settings.out / (settings.model + name),
+        svg_of(curves_of(runs, kind), {.x = "workers", .y = "images/s", .log_x = true}));
 }

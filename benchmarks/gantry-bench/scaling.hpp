@@ -22,8 +22,11 @@ struct scaling_settings {
   std::filesystem::path out{"docs/results/scaling"};
 };
 
-/// Prints a JSON line for each run and writes MODEL.md and MODEL.svg into `out`. A modelled round
-/// is
+/// Networks whose runs can be scaled: those of gantry-train.
+std::vector<std::string> scaling_models();
+
+/// Prints a JSON line for each run and writes MODEL.md, MODEL.svg and MODEL-strong.svg into `out`.
+/// A modelled round is
 ///
 ///   server work / rate + worker work / rate + (bytes down + bytes up) / bandwidth + 4 latencies
 ///

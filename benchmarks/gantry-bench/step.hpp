@@ -189,6 +189,18 @@ void time_layer(const bench_settings& s, B& b, const char* network,
     add("weight gradient", flops.weight_gradient, [&] { backward(false, true); });
 }
 
+/// Adam on all weights of a network, in the cache where they fit.
+template <class Net, Backend B>
+void time_optimizer(const bench_settings& s, B& b, const char* network,
+                    std::vector<layer_timing>& all) {
+  const auto weights = numbers(b, Net::param_count, 1), gradient = numbers(b, Net::param_count, 2);
+  const auto moments = b.allocate(2 * Net::param_count);
+  const optim::adam adam{};
+  all.push_back(
+      {network, std::string(adam.name), "update", static_cast<int>(Net::depth),
+       measure(s, [&] { adam.step(b, weights.span(), gradient.span(), moments.span(), 1); })});
+}
+
 template <class Net, Backend B>
 void time_network(const bench_settings& s, B& b, const char* network,
                   std::vector<layer_timing>& all) {
@@ -196,6 +208,7 @@ void time_network(const bench_settings& s, B& b, const char* network,
     (time_layer<Net, I>(s, b, network, all), ...);
   }
   (std::make_index_sequence<Net::depth>{});
+  time_optimizer<Net>(s, b, network, all);
 }
 
 template <class Preset, Backend B>

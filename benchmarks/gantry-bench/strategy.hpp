@@ -54,34 +54,75 @@ timings time_rounds(const bench_settings& s) {
   return found;
 }
 
-/// The arithmetic of such rounds by one thread that shares the pool with nobody.
+/// The arithmetic of such rounds by one thread that shares the pool with nobody: real batches are
+/// read, and the feedbacks of all discriminators are added up.
 template <class Preset>
-timings time_flat(const bench_settings& s) {
+class flat_loop {
+ public:
+  explicit flat_loop(const bench_settings& s)
+      : backend_(s.threads),
+        common_(common_of<Preset>(s)),
+        generator_(backend_, common_, 1),
+        sources_(make_sources<t::sample_shape>(s)),
+        read_(nhwc::elements(t::sample_shape, s.batch)),
+        real_(backend_.allocate(elements())),
+        gradient_(backend_.allocate(elements())) {
+    for (int w = 0; w < s.workers; ++w)
+      discriminators_.push_back(std::make_unique<dist::discriminator_player<t, B>>(
+          backend_, common_, static_cast<std::uint32_t>(w)));
+  }
+
+  void step() {
+    generator_.generate(common_.seed, iteration_, 0);
+    for (std::size_t w = 0; w < discriminators_.size(); ++w) learn(w);
+    generator_.begin_update();
+    generator_.learn(0);
+    generator_.update();
+    ++iteration_;
+  }
+
+ private:
   using t = topology<Preset>;
   using B = backend::cpu;
-  B b(s.threads);
-  const common_config<t> common = common_of<Preset>(s);
-  dist::generator_player<t, B> generator(b, common, 1);
-  std::vector<std::unique_ptr<dist::discriminator_player<t, B>>> discriminators;
-  for (int w = 0; w < s.workers; ++w)
-    discriminators.push_back(std::make_unique<dist::discriminator_player<t, B>>(
-        b, common, static_cast<std::uint32_t>(w)));
-  const auto memory = numbers(b, B::storage::layout::elements(t::sample_shape, s.batch), 1);
-  const std::vector<std::uint8_t> labels(static_cast<std::size_t>(s.batch));
-  const network_input<B> real(batch_of<B::storage>{memory.data(), s.batch}, labels.data());
-  std::uint32_t iteration = 0;
-  return measure(s, [&] {
-    generator.generate(common.seed, iteration, 0);
-    const network_input<B> fake(generator.images(0), generator.labels(0));
-    for (auto& d : discriminators) {
-      d->learn(real, fake, iteration, 0);
-      d->feedback(real, fake, generator.image_gradient(0), iteration);
-    }
-    generator.begin_update();
-    generator.learn(0);
-    generator.update();
-    ++iteration;
-  });
+  using layout = B::storage::layout;
+  [[nodiscard]] std::size_t elements() const {
+    return layout::elements(t::sample_shape, common_.batch);
+  }
+
+  void learn(std::size_t w) {
+    const batch_of<B::storage> real{real_.data(), common_.batch};
+    sources_[w].read(iteration_, read_, common_.batch);
+    launch(backend_, ops::import_samples<t::sample_shape>{}, {read_.data(), real});
+    const network_input<B> reals(real, sources_[w].labels(iteration_, common_.batch).data());
+    const network_input<B> fakes(generator_.images(0), generator_.labels(0));
+    const batch_of<B::storage> sum = generator_.image_gradient(0);
+    discriminators_[w]->learn(reals, fakes, iteration_, 0);
+    discriminators_[w]->feedback(
+        reals, fakes, w == 0 ? sum : batch_of<B::storage>{gradient_.data(), common_.batch},
+        iteration_);
+    const float scale =
+        w + 1 < discriminators_.size() ? 1.0f : 1.0f / static_cast<float>(discriminators_.size());
+    if (w == 0) return;
+    backend_.split(elements(), 8192, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i)
+        sum.data[i] = (sum.data[i] + gradient_.data()[i]) * scale;
+    });
+  }
+
+  B backend_;
+  common_config<t> common_;
+  dist::generator_player<t, B> generator_;
+  std::vector<std::unique_ptr<dist::discriminator_player<t, B>>> discriminators_;
+  std::vector<fixed_images> sources_;
+  std::vector<float> read_;
+  B::buffer_type real_, gradient_;
+  std::uint32_t iteration_{};
+};
+
+template <class Preset>
+timings time_flat(const bench_settings& s) {
+  flat_loop<Preset> loop(s);
+  return measure(s, [&] { loop.step(); });
 }
 
 template <class Preset>

@@ -37,11 +37,19 @@ def arguments():
     parser.add_argument("--foreign", type=float, default=0.2)
     parser.add_argument("--python", action="append", default=None,
                         help="a Python with PyTorch; may be given several times")
-    parser.add_argument("--set-ups", default="best,installed", help="of PyTorch")
+    parser.add_argument("--set-ups", default="best,installed",
+                        help="of PyTorch: best, installed, channels-last")
+    parser.add_argument("--peers", default="pytorch,libtorch,dlib", help="those to run")
     parser.add_argument("--critic-only", action="store_true", help="the discriminator's step alone")
     parser.add_argument("--eigen", action="store_true", help="our Eigen path as a peer")
     parser.add_argument("--out", help="file for the JSON lines of all runs")
-    return parser.parse_args()
+    a = parser.parse_args()
+    for option, given, known in (("--set-ups", a.set_ups, SET_UPS),
+                                 ("--peers", a.peers, ("pytorch", "libtorch", "dlib"))):
+        for word in given.split(","):
+            if word not in known:
+                parser.error(f"{option}: expected words of {', '.join(known)}, found \"{word}\"")
+    return a
 
 
 def busy_cores():
@@ -86,34 +94,73 @@ def build_dlib(folder):
     return program if built.returncode == 0 else None
 
 
+def build_libtorch(folder):
+    """-> the program, or None where it cannot be built"""
+    cmake = shutil.which("cmake")
+    if cmake is None:
+        return None
+    build = pathlib.Path(folder) / "libtorch"
+    for command in ([cmake, "-S", str(HERE / "libtorch"), "-B", str(build),
+                     "-DCMAKE_BUILD_TYPE=Release"], [cmake, "--build", str(build)]):
+        if subprocess.run(command, capture_output=True, text=True).returncode != 0:
+            return None
+    return str(build / "libtorch_gan_step")
+
+
+BUILDERS = {"dlib": build_dlib, "libtorch": build_libtorch}
+
+
 def has_torch(python):
+    if shutil.which(python) is None:
+        return False
     found = subprocess.run([python, "-c", "import torch"], capture_output=True)
     return found.returncode == 0
 
 
-def programs(a, model, threads, dlib):
+SET_UPS = {"best": [], "installed": ["--installed"], "channels-last": ["--channels-last"]}
+
+
+def programs(a, model, threads, built):
     """-> {name: command or the reason why there is none}, ours first"""
     common = ["--model", model, "--batch", str(a.batch), "--threads", str(threads), "--seconds",
               str(a.seconds)] + (["--critic-only"] if a.critic_only else [])
     all_ = {"gantry": [a.bench, "step", *common]}
     if a.eigen:
         all_["gantry, Eigen's products"] = [a.bench, "step", *common, "--kernels", "eigen"]
-    for python in a.python or ["/usr/bin/python3"]:
+    wanted = a.peers.split(",")
+    for python in (a.python or ["/usr/bin/python3"]) if "pytorch" in wanted else []:
         torch = [python, str(HERE / "torch_gan_step.py"), *common]
         installed = has_torch(python)
         for name in a.set_ups.split(","):
-            flags = ["--installed"] if name == "installed" else []
             all_[f"pytorch, {name} ({python})"] = \
-                torch + flags if installed else "PyTorch is not installed"
-    if model in ("dcgan28", "dcgan32"):
-        all_["dlib"] = ["env", f"OPENBLAS_NUM_THREADS={threads}", dlib, model, str(a.batch),
-                        str(a.seconds)] if dlib else \
+                torch + SET_UPS[name] if installed else "PyTorch is not installed"
+    if "libtorch" in wanted and not a.critic_only and \
+            model in ("mlp28", "dcgan28", "dcgan32", "dcgan64"):
+        for name in a.set_ups.split(","):
+            all_[f"libtorch, {name}"] = \
+                [built["libtorch"], model, str(a.batch), str(threads), str(a.seconds),
+                 *SET_UPS[name]] if built["libtorch"] else \
+                "not built: it needs cmake, a C++ compiler and libtorch-dev"
+    if "dlib" in wanted and not a.critic_only and model in ("dcgan28", "dcgan32"):
+        all_["dlib"] = ["env", f"OPENBLAS_NUM_THREADS={threads}", built["dlib"], model,
+                        str(a.batch), str(a.seconds)] if built["dlib"] else \
             "not built: it needs g++, libdlib-dev and libopenblas-dev"
     return all_
 
 
-def compare(a, model, threads, dlib, out):
-    commands = programs(a, model, threads, dlib)
+def require_same_work(lines):
+    """Programs that count their products must count the same."""
+    work = {name: of[0]["gflop_per_step"] for name, of in lines.items()
+            if "gflop_per_step" in of[0]}
+    ours = work["gantry"]
+    for name, gflop in work.items():
+        if not abs(gflop - ours) <= 1e-3 * ours:
+            raise RuntimeError(f"expected {name} to do the {ours:.4g} GFLOP per step that gantry "
+                               f"does, found {gflop:.4g}; make both run the same networks")
+
+
+def compare(a, model, threads, built, out):
+    commands = programs(a, model, threads, built)
     runnable = [name for name, c in commands.items() if not isinstance(c, str)]
     runs = {name: [] for name in runnable}
     for round_ in range(a.rounds):
@@ -124,6 +171,7 @@ def compare(a, model, threads, dlib, out):
             if out:
                 out.write(json.dumps(line) + "\n")
                 out.flush()
+    require_same_work(runs)
     ours = [x["step_ms"] for x in runs["gantry"]]
     for name, command in commands.items():
         if isinstance(command, str):
@@ -144,10 +192,10 @@ def main():
     print(f"`{' '.join(sys.argv)}`\n\n| model | threads | program | ms per step | peer / ours | "
           "other processes, cores |\n| --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        dlib = build_dlib(folder)
+        built = {name: BUILDERS[name](folder) for name in a.peers.split(",") if name in BUILDERS}
         for model in a.models.split(","):
             for threads in a.threads.split(","):
-                compare(a, model, int(threads), dlib, out)
+                compare(a, model, int(threads), built, out)
 
 
 if __name__ == "__main__":

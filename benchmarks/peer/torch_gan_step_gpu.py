@@ -14,17 +14,46 @@ graph32  tf32, channels_last, the whole step in one CUDA graph
 
 The step is that of torch_gan_step.py: D on a real and a generated batch, Adam for D, G through D,
 Adam for G. Real batches take turns among three that lie on the GPU. Times are those of CUDA events
-around rounds of several steps.
+around rounds of several steps. wgan_gp32 and sngan32 take their objectives' steps (a penalty by
+create_graph, which torch.compile refuses: there `compiled` is an error line).
+
+--rehearse runs on the CPU with a few narrow samples, to see that every set-up's code is sound; what
+only a GPU has (CUDA graphs, events) is left out and said so.
 """
 import argparse
 import json
-import statistics
 import time
 from contextlib import nullcontext
 
-from torch_gan_step import networks
+from torch_gan_step import networks, residual_networks
 
 SET_UPS = ("eager", "tf32", "amp", "compiled", "graph", "graph32")
+MODERN = ("wgan_gp32", "sngan32")
+
+
+def losses(torch, a, on):
+    """-> of the discriminator from its two outputs, of the generator from one"""
+    relu = torch.nn.functional.relu
+    if a.model == "sngan32":
+        return {"discriminator": lambda r, f: relu(1 - r).mean() + relu(1 + f).mean(),
+                "generator": lambda f: -f.mean()}
+    if a.model == "wgan_gp32":
+        return {"discriminator": lambda r, f: f.mean() - r.mean(),
+                "generator": lambda f: -f.mean()}
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    ones, zeros = (f(a.batch, 1, device=on) for f in (torch.ones, torch.zeros))
+    return {"discriminator": lambda r, f: entropy(r, ones) + entropy(f, zeros),
+            "generator": lambda f: entropy(f, ones)}
+
+
+def penalty(torch, d, real, fake, cast):
+    """10 (|gradient| - 1)^2 between real and generated images."""
+    u = torch.rand(real.shape[0], 1, 1, 1, device=real.device)
+    x = (u * real + (1 - u) * fake.float()).requires_grad_(True)
+    with cast():
+        judged = d(x)
+    (gradient,) = torch.autograd.grad(judged.float().sum(), x, create_graph=True)
+    return (10 * (gradient.flatten(1).norm(2, 1) - 1).square()).mean()
 
 
 def build(torch, a, set_up):
@@ -34,40 +63,44 @@ def build(torch, a, set_up):
     torch.backends.cudnn.benchmark = set_up != "eager"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = set_up != "eager"
     torch.manual_seed(1)
-    g, d, extents = networks(nn, a.model)
+    on = "cpu" if a.rehearse else "cuda"
+    modern = a.model in MODERN
+    g, d, extents = residual_networks(torch, a.model) if modern else networks(nn, a.model)
     for module in [*g.modules(), *d.modules()]:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-    g, d = g.cuda(), d.cuda()
+            weight = getattr(module, "weight_orig", module.weight)
+            nn.init.normal_(weight, 0.0, 0.02)
+    g, d = g.to(on), d.to(on)
     images = len(extents) == 3 and set_up not in ("eager", "tf32")
     if images:
         g, d = (m.to(memory_format=torch.channels_last) for m in (g, d))
-    batches = [torch.tanh(torch.randn(a.batch, *extents, device="cuda")) for _ in range(3)]
+    batches = [torch.tanh(torch.randn(a.batch, *extents, device=on)) for _ in range(3)]
     real = batches[0].clone()
     if images:
         real = real.contiguous(memory_format=torch.channels_last)
-    ones, zeros = (f(a.batch, 1, device="cuda") for f in (torch.ones, torch.zeros))
-    captured = set_up.startswith("graph")
-    of_g, of_d = (torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999),
-                                   fused=set_up not in ("eager", "tf32"), capturable=captured)
+    captured = set_up.startswith("graph") and not a.rehearse
+    more = {} if a.rehearse else {"fused": set_up not in ("eager", "tf32"), "capturable": captured}
+    of_g, of_d = (torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999), **more)
                   for m in (g, d))
-    loss = nn.functional.binary_cross_entropy_with_logits
-    cast = (lambda: torch.autocast("cuda", torch.bfloat16)) if half else nullcontext
+    cast = (lambda: torch.autocast(on, torch.bfloat16)) if half else nullcontext
     if set_up == "compiled":
         g, d = torch.compile(g), torch.compile(d)
+    loss = losses(torch, a, on)
 
     def learn():
         of_d.zero_grad(set_to_none=True)
         with cast():
-            fake = g(torch.randn(a.batch, 100, device="cuda"))
+            fake = g(torch.randn(a.batch, 128 if modern else 100, device=on))
             on_real, on_fake = d(real), d(fake.detach())
-        (loss(on_real.float(), ones) + loss(on_fake.float(), zeros)).backward()
+        loss["discriminator"](on_real.float(), on_fake.float()).backward()
+        if a.model == "wgan_gp32":
+            penalty(torch, d, real, fake.detach(), cast).backward()
         of_d.step()
         of_g.zero_grad(set_to_none=True)
         d.requires_grad_(False)
         with cast():
             judged = d(fake)
-        loss(judged.float(), ones).backward()
+        loss["generator"](judged.float()).backward()
         of_g.step()
         d.requires_grad_(True)
 
@@ -88,6 +121,14 @@ def build(torch, a, set_up):
     with torch.cuda.graph(graph):
         learn()
     return lambda: (next_batch(), graph.replay())
+
+
+def rehearse(step):
+    """-> milliseconds of two steps on the CPU"""
+    begin = time.perf_counter()
+    step()
+    step()
+    return [5e2 * (time.perf_counter() - begin)]
 
 
 def measure(torch, step, seconds):
@@ -113,20 +154,22 @@ def measure(torch, step, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=("mlp28", "dcgan28", "dcgan32", "dcgan64"),
-                        default="dcgan32")
+    parser.add_argument("--model", default="dcgan32",
+                        choices=("mlp28", "dcgan28", "dcgan32", "dcgan64", *MODERN))
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--set-ups", default=",".join(SET_UPS))
+    parser.add_argument("--rehearse", action="store_true", help="on the CPU, without times")
     a = parser.parse_args()
     import torch
     for set_up in a.set_ups.split(","):
         line = {"impl": "pytorch", "version": torch.__version__, "set_up": set_up,
                 "model": a.model, "batch": a.batch}
         try:
-            rounds = sorted(measure(torch, build(torch, a, set_up), a.seconds))
-            line |= {"ms_per_step": statistics.median(rounds), "rounds": len(rounds),
-                     "ms_p10": rounds[len(rounds) // 10], "ms_p90": rounds[len(rounds) * 9 // 10]}
+            step = build(torch, a, set_up)
+            rounds = rehearse(step) if a.rehearse else measure(torch, step, a.seconds)
+            line["rounds_ms"] = [round(ms, 5) for ms in rounds]
+            line["peak_bytes"] = 0 if a.rehearse else torch.cuda.max_memory_allocated()
         except Exception as e:  # a set-up that this PyTorch cannot run is a result, too
             line["error"] = f"{type(e).__name__}: {e}"[:300]
         print(json.dumps(line), flush=True)

@@ -16,19 +16,17 @@
 
 #include "feature_networks.hpp"
 #include "guarded.hpp"
+#include "options.hpp"
 
 namespace {
 
 using namespace gantry;
 
-constexpr const char* usage =
-    "usage: gantry-features NETWORK IMAGES RESULT\n"
-    "Writes the tensors features and probabilities of images to the safetensors file RESULT.\n"
-    "NETWORK is resnet20:FILE, inception:FILE or inception-tf1:FILE; IMAGES a safetensors file "
-    "with\nthe tensor images, U8 of [n, height, width, channels].\n";
-
-void run(const std::string& network, const std::string& from, const std::string& to) {
-  check_feature_network(network);
+void run(const features_options& o) {
+  const std::string from = o.images.string();
+  for (const setting& s : o.given)
+    if (!o.quiet && s.from != "the command line")
+      std::printf("setting: %s\n", described(s).c_str());
   const auto file = io::safetensors_file::read(from);
   const auto pixels = file.find<std::uint8_t>("images");
   const std::vector<std::int64_t>& shape = file.find("images")->shape;
@@ -40,8 +38,8 @@ void run(const std::string& network, const std::string& from, const std::string&
                      io::shape_text(shape) + "; save images");
   const hwc extents{static_cast<int>(shape[1]), static_cast<int>(shape[2]),
                     static_cast<int>(shape[3])};
-  const auto source = make_feature_source(network, extents, 0);
-  std::printf("%s, SHA-256 %s\n", source->name().c_str(), source->hash().c_str());
+  const auto source = make_feature_source(o.network, extents, o.threads);
+  if (!o.quiet) std::printf("%s, SHA-256 %s\n", source->name().c_str(), source->hash().c_str());
 
   const auto n = static_cast<std::size_t>(shape[0]), each = pixels.size() / n;
   const auto width = static_cast<std::size_t>(source->feature_count()),
@@ -61,20 +59,15 @@ void run(const std::string& network, const std::string& from, const std::string&
   const std::vector<io::tensor_entry> results{
       io::tensor_entry::of<float>("features", {rows, source->feature_count()}, features),
       io::tensor_entry::of<float>("probabilities", {rows, source->classes()}, probabilities)};
-  io::write_safetensors(to, results,
+  io::write_safetensors(o.result, results,
                         {{"network", source->name()}, {"network_sha256", source->hash()}});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::string(argv[1]) == "--help") return std::fputs(usage, stdout) < 0;
-  if (argc != 4) {
-    std::fputs(usage, stderr);
-    return static_cast<int>(exit_code::usage);
-  }
   return guarded({"gantry-features", "give a file of fewer images"}, [&] {
-    run(argv[1], argv[2], argv[3]);
+    if (const auto options = parse_options(argc, argv)) run(*options);
     return static_cast<int>(exit_code::done);
   });
 }

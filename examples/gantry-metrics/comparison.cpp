@@ -17,13 +17,19 @@ void require_published(const metrics_options& o, const comparison& c, const char
     throw usage_error(std::string(what) +
                       " was expected with a published set with labels as --data (" +
                       published_names(", ") + ") and came with " + o.data +
-                      "; name such a set or other --features and --metrics");
+                      "; name such a set or other --metrics");
 }
 
 std::shared_ptr<const data::image_set> real_images(const metrics_options& o, comparison& c) {
-  if (!c.published) return std::make_shared<const data::image_set>(read_image_path(o.data));
+  if (!c.published && !o.uses_classifier())
+    return std::make_shared<const data::image_set>(read_image_path(o.data));
+  if (!c.published) {
+    c.sets = load_data(c.program, c.scored.shape);
+    require_features(c.program, c.sets);
+    return c.sets.train;
+  }
   const bool train = o.split == "train";
-  if (o.features != "lenet" && !o.wants("tstr"))
+  if (!o.uses_classifier() && !o.wants("tstr"))
     return std::make_shared<const data::image_set>(
         chosen_data(c.program).read(o.data_dir, train ? data::split::train : data::split::test));
   // As gantry-train scores: real images go the same way as generated ones.
@@ -42,9 +48,10 @@ comparison read_comparison(const metrics_options& o, int threads) {
   c.program.data = o.data;
   c.program.data_dir = o.data_dir;
   c.program.threads = threads;
+  c.program.features = o.features;
+  c.program.quiet = o.quiet;
   c.program.outdir.clear();
   c.published = is_published(c.program);
-  if (o.features == "lenet") require_published(o, c, "--features lenet");
   if (o.wants("tstr")) require_published(o, c, "--metrics tstr");
   c.scored = o.checkpoint.empty()
                  ? stream_of(std::make_shared<const data::image_set>(read_image_path(o.images)),

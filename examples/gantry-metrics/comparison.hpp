@@ -10,11 +10,11 @@
 
 /// What is scored, and what against.
 struct comparison {
-  program_options program;  ///< as gantry-train would have it, for a published set
+  program_options program;  ///< as gantry-train would have it
   bool published{false};
   image_stream scored, real;
   std::string real_hash;
-  data_sets sets;  ///< both parts of a published set, if a classifier of it is needed
+  data_sets sets;  ///< as gantry-train has them, if a classifier of them is needed
 };
 
 /// As one node computes, with so many threads. @throws gantry::usage_error for figures or features

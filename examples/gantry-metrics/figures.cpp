@@ -30,8 +30,8 @@ metrics::feature_statistics statistics_of(const metrics::feature_rows& rows) {
 }
 
 /// Where features are kept, empty for nowhere.
-std::filesystem::path cache_file(const metrics_options& o, const std::string& set_hash,
-                                 const feature_extractor& network) {
+std::filesystem::path cache_file(const metrics_options& o,
+                                 const train::reference_identity& identity) {
   std::filesystem::path folder = o.cache;
   if (o.cache == "none") return {};
   if (o.cache == "default") {
@@ -39,8 +39,7 @@ std::filesystem::path cache_file(const metrics_options& o, const std::string& se
     if (folders.empty()) return {};
     folder = folders.front();
   }
-  return folder /
-         ("gantry-reference-" + network.name() + "-" + set_hash.substr(0, 12) + ".safetensors");
+  return folder / train::reference_file_name(identity);
 }
 
 std::string line(const char* name, double value, const std::string& meaning) {
@@ -109,7 +108,7 @@ std::vector<float> reference_features(const metrics_options& o, const image_stre
                                            .network_sha256 = network.hash(),
                                            .images = real.count};
   std::vector<float> found = train::load_or_compute_reference(
-      cache_file(o, set_hash, network), identity, network.feature_count(),
+      cache_file(o, identity), identity, network.feature_count(),
       [&](std::span<float> features) {
         needed[0] = 1;
         announce();
@@ -148,7 +147,7 @@ figures compute_figures(const metrics_options& o, const seen_images& scored,
     f.kid = metrics::kernel_inception_distance(
         generated, reference, {.subsets = o.kid_subsets, .subset_size = o.kid_size});
   if (o.wants("prdc")) f.prdc = metrics::neighbourhood_scores(reference, generated);
-  if (o.wants("is")) {
+  if (o.wants("is") && network.classes() > 0) {
     metrics::classifier_score score(network.classes());
     score.update(scored.probabilities, generated.count());
     f.is = score.value(o.is_splits);

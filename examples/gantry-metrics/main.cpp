@@ -19,13 +19,13 @@
 #include "gantry/io/file.hpp"
 
 #include "comparison.hpp"
+#include "features/published_extractor.hpp"
 #include "figures.hpp"
 #include "gantry-train/job.hpp"
 #include "gantry-train/scores.hpp"
 #include "gantry-train/transport.hpp"
 #include "guarded.hpp"
 #include "images.hpp"
-#include "networks.hpp"
 #include "options.hpp"
 
 namespace {
@@ -78,7 +78,7 @@ std::vector<scoring_node> make_nodes(const metrics_options& o, comparison& c, in
     const bool first = &node == &nodes.front();
     node.scored = first || o.checkpoint.empty() ? c.scored : generated_stream(own);
     const note_sink quiet = [](const std::string&) {};
-    node.network = o.features == "lenet"
+    node.network = o.uses_classifier()
                        ? make_classifier_extractor(c.program, c.sets, first ? note : quiet)
                        : load_published_network(o.features, c.scored.shape, own.threads);
   }
@@ -92,9 +92,10 @@ figures score_share(const metrics_options& o, const comparison& c, const scoring
                               '\n' + std::to_string(o.seed) + '\n' + c.real_hash + '\n' +
                               std::to_string(c.real.count) + '\n' + node.network->hash());
   const bool compares = o.wants("fid") || o.wants("kid") || o.wants("prdc");
-  const seen_images scored =
-      look_at(node.scored, *node.network,
-              {.probabilities = o.wants("is"), .images = o.wants("tstr")}, comm);
+  const seen_images scored = look_at(
+      node.scored, *node.network,
+      {.probabilities = o.wants("is") && node.network->classes() > 0, .images = o.wants("tstr")},
+      comm);
   const std::vector<float> real =
       compares ? reference_features(o, c.real, c.real_hash, *node.network, comm, note)
                : std::vector<float>();

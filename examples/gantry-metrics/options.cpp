@@ -34,7 +34,9 @@ void add_source_flags(CLI::App& app, metrics_options& o) {
 }
 
 void add_figure_flags(CLI::App& app, metrics_options& o) {
-  app.add_option("--features", o.features, std::string("network: ") + feature_network_texts);
+  app.add_option("--features", o.features,
+                 std::string("network, as gantry-train scores with: auto, untrained, ") +
+                     feature_network_texts);
   app.add_option("--metrics", o.metrics, "figures, with commas between them")
       ->envname("GANTRY_METRICS_FIGURES")  // gantry-train's is what it computes on the way
       ->delimiter(',')
@@ -104,7 +106,7 @@ std::optional<metrics_options> parse_options(int argc, const char* const* argv) 
     throw usage_error("--workers was expected with --transport threads and came with " +
                       o.transport + "; leave it out, there are as many as mpirun starts with -n");
   if (o.is_splits == 0) o.is_splits = o.images.empty() ? 1 : 10;
-  check_feature_network(o.features);
+  if (o.features != "auto" && o.features != "untrained") check_feature_network(o.features);
   if (o.wants("tstr") && o.checkpoint.empty())
     throw usage_error(
         "tstr was expected with --run or --checkpoint, whose generator is asked for labels, and "

@@ -17,7 +17,7 @@ struct metrics_options {
   std::string images;      ///< or images that are there
   std::string data, split{"test"};
   std::filesystem::path data_dir;
-  std::string features{"lenet"};
+  std::string features{"auto"};
   std::vector<std::string> metrics{"fid", "kid", "is", "prdc"};
   std::size_t samples{0}, reference{0};
   int is_splits{0}, kid_subsets{100};
@@ -30,6 +30,8 @@ struct metrics_options {
   std::vector<setting> given;
 
   [[nodiscard]] bool wants(const char* metric) const;
+  /// Whether the feature network is the built-in one, trained or not.
+  [[nodiscard]] bool uses_classifier() const { return features.find(':') == std::string::npos; }
 };
 
 /// @returns nothing if help or the version was printed. @throws gantry::usage_error

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "gantry/backend/cuda/memory.cuh"
 #include "gantry/backend/cuda/runtime.cuh"
 
 #include "cuda_machine.hpp"
@@ -17,4 +18,9 @@ inline cuda_machine count_devices() {
     found.memory = device == 0 ? bytes : std::min(found.memory, bytes);
   }
   return found;
+}
+
+inline device_peaks take_peaks_of_pools() {
+  auto& memory = gantry::backend::memory_of_process;
+  return {.used = memory.used.take_peak(), .held = memory.held.take_peak()};
 }

@@ -3,3 +3,4 @@
 #include "cuda_devices.cuh"
 
 cuda_machine find_cuda_machine() { return count_devices(); }
+device_peaks take_device_peaks() { return take_peaks_of_pools(); }

@@ -14,3 +14,9 @@ struct cuda_machine {
 
 /// @throws gantry::device_error for a driver that fails
 cuda_machine find_cuda_machine();
+
+/// The most bytes that the ranks of this process have had of their devices since the last call.
+struct device_peaks {
+  std::size_t used{}, held{};  ///< for networks and images; with what is kept for the next request
+};
+device_peaks take_device_peaks();

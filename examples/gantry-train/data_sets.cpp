@@ -81,6 +81,15 @@ std::string data_complaint(const std::string& text) {
          " or the path of a folder or file of images, found \"" + text + "\"";
 }
 
+std::string features_complaint(const std::string& text) {
+  if (text == "auto" || text == "lenet" || text == "untrained") return {};
+  for (const std::string_view network : {"resnet20:", "inception:", "inception-tf1:"})
+    if (text.starts_with(network) && text.size() > network.size()) return {};
+  return "expected auto, lenet, untrained, resnet20:FILE, inception:FILE or inception-tf1:FILE, "
+         "found \"" +
+         text + "\"";
+}
+
 void require_labels(const program_options& o, const data_sets& sets, int classes_of_networks) {
   const auto refuse = [&](const std::string& expected, const std::string& remedy) {
     throw usage_error("--data was expected to have " + expected + ", and " + o.data + " has " +
@@ -101,6 +110,24 @@ void require_labels(const program_options& o, const data_sets& sets, int classes
     refuse("a class for each of " + std::to_string(o.strategy.workers) +
                " workers of --strategy label_parallel",
            "give --workers " + std::to_string(sets.classes));
+}
+
+bool trains_classifier(const program_options& o, const data_sets& sets) {
+  if (o.features == "untrained" || is_published(o)) return o.features != "untrained";
+  constexpr std::size_t fewest = 20;  // a tenth of them measures the accuracy
+  return sets.classes >= 2 && sets.classes <= (sets.train->channels == 1 ? 10 : 100) &&
+         sets.train->size() >= fewest;
+}
+
+void require_features(const program_options& o, const data_sets& sets) {
+  if (o.metrics != "fid" || o.features != "lenet" || trains_classifier(o, sets)) return;
+  throw usage_error(
+      "--features lenet was expected with 20 images or more in 2 to 10 classes (in colour 100), "
+      "which it learns, and " +
+      o.data + " has " + std::to_string(sets.train->size()) + " images in " +
+      std::to_string(sets.classes) +
+      "; put the images of each class into a folder of their own, leave --features out or give a "
+      "file of weights");
 }
 
 void require_fitting_images(const program_options& o, hwc image) {

@@ -20,8 +20,6 @@ std::string cuda_complaint(const program_options& o, const model_info& model,
   if (!model.on_cuda && !of_checkpoint(o))
     return "networks that this build has for it and came with " + o.model +
            "; add them to GANTRY_CUDA_PRESETS and build again or use --device cpu";
-  if (!o.augment.empty())
-    return "images as they are and came with --augment; leave it out or use --device cpu";
   if (machine.devices == 0)
     return "a GPU with its driver and came with none; use --device cpu or a machine that has one";
   return {};

@@ -4,6 +4,7 @@
 // A feature network behind one type, for programs that learn at run time which one it is.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <string>
 
@@ -22,6 +23,8 @@ class feature_extractor {
   [[nodiscard]] virtual std::string name() const = 0;
   /// SHA-256 of its weights.
   [[nodiscard]] virtual std::string hash() const = 0;
+  /// On real test images; NaN where it was not measured.
+  [[nodiscard]] virtual double accuracy() const { return std::numeric_limits<double>::quiet_NaN(); }
   /// How images come to its extents, for manifests.
   [[nodiscard]] virtual std::string resize() const = 0;
 };

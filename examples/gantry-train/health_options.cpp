@@ -40,9 +40,10 @@ void add_health_flags(CLI::App& app, health_options& o) {
                  "what becomes of a worker that is late and shows no sign of work: wait; drop it "
                  "and go on with the others; drop it, save and end with exit code 4")
       ->check(one_of({"wait", "drop", "save"}));
-  app.add_option("--patience", o.patience,
-                 "seconds until a late worker is named, and without a sign of work until "
-                 "--when-late acts")
+  app.add_option(
+         "--patience", o.patience,
+         "seconds without a sign of work until --when-late acts; who is late is named after "
+         "two, or so many if they are fewer")
       ->check(from_to(0.01, 86400.0));
   app.add_option("--stop-worker", o.stop_worker,
                  "WORKER@ITERATION: this worker stops for good (may be repeated)");
@@ -80,8 +81,11 @@ void resolve_health(const CLI::App& app, health_options& o, const strategy_optio
 }
 
 comm::patience patience_of(const health_options& o) {
-  return {.warn_after = o.patience,
-          .signs_every = std::min(o.patience / 8, 1.0),
+  const double named_after = std::min(o.patience, comm::patience{}.warn_after);
+  return {.warn_after = named_after,
+          .act_after = o.patience,
+          .silence_after = named_after,
+          .signs_every = named_after / 8,
           .then = o.when_late == "wait" ? comm::when_late::wait : comm::when_late::drop,
           // --when-late save ends the whole job.
           .end_silent = o.when_late == "drop",

@@ -20,6 +20,7 @@
 
 #include "cuda_machine.hpp"
 #include "data_sets.hpp"
+#include "features/published_extractor.hpp"
 #include "folder_lock.hpp"
 #include "guarded.hpp"
 #include "job.hpp"
@@ -108,9 +109,8 @@ void require_room(int workers, std::size_t needed, std::size_t present, const ch
 /// @throws usage_error for noise that another worker would draw again, data_error for a checkpoint
 /// that is damaged
 void take_seats(const program_options& o) {
-  train::verify_checkpoint(o.resume_from);
-  const auto state = io::json::parse(io::read_text(o.resume_from / "state.json"));
-  const std::vector<bool> live = train::live_workers_of(state);
+  // The session looks at all other files.
+  const std::vector<bool> live = train::live_workers_of(train::verified_state(o.resume_from));
   const bool resized = live.size() != static_cast<std::size_t>(o.strategy.workers);
   if (!resized && !o.health.revive) return;
   if (o.messages.noise)
@@ -169,13 +169,7 @@ void announce(const program_options& o) {
 
 void print_data(const data_sets& sets) {
   std::printf("data: %s\n", sets.train_facts.c_str());
-  if (sets.test)
-    std::printf("data: %s\n", sets.test_facts.c_str());
-  else
-    std::printf(
-        "scores: none while training on your own images, for which there is no classifier; losses "
-        "and pictures show the progress, and gantry-metrics compares a checkpoint with the packed "
-        "file\n");
+  if (sets.test) std::printf("data: %s\n", sets.test_facts.c_str());
 }
 
 /// What a resume must match: a folder of own images may have changed under the same path.
@@ -194,11 +188,18 @@ data_sets load_here(const program_options& o, const preset& networks, transport&
   else
     nodes.in_turns(load);  // who comes first packs the images
   require_labels(o, sets, networks.classes);
+  require_features(o, sets);
   if (o.quiet) return sets;
   print_data(sets);
   for (const setting& s : o.given) std::printf("setting: %s\n", described(s).c_str());
   std::fflush(stdout);
   return sets;
+}
+
+/// The feature network of a file of weights; null for the classifier of the data.
+std::unique_ptr<feature_extractor> features_of(const program_options& o, hwc image) {
+  if (o.metrics != "fid" || o.features.find(':') == std::string::npos) return nullptr;
+  return load_published_network(o.features, image, o.threads);
 }
 
 /// Out of memory, a device says what was planned. @throws what the training throws
@@ -231,6 +232,7 @@ int run(program_options o, transport& nodes) {
   data_sets sets = load_here(o, networks, nodes);
   std::vector<data::shard> shards =
       data::partition(sets.train, o.split, o.strategy.workers, o.seed);
+  std::unique_ptr<feature_extractor> features = leads ? features_of(o, networks.image) : nullptr;
   // Last, so that a refusal leaves no empty folder.
   io::require_writable_directory(o.outdir, "--outdir");
   std::optional<folder_lock> alone;
@@ -238,7 +240,7 @@ int run(program_options o, transport& nodes) {
 
   io::json::object settings = all_settings(o, sets);
   std::optional<recorder> record;
-  if (leads) record.emplace(o, plan, std::move(sets), shards);
+  if (leads) record.emplace(o, plan, std::move(sets), shards, std::move(features));
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   train::run_options options{
@@ -288,7 +290,7 @@ int start(const program_options& o) {
     print_plan(o, networks.plan(o));
     return static_cast<int>(exit_code::done);
   }
-  const std::unique_ptr<transport> nodes = make_transport(o.transport);
+  const std::unique_ptr<transport> nodes = make_transport(o.transport, o.launch);
   return guarded_job(program, *nodes, [&] { return run(o, *nodes); });
 }
 
@@ -300,7 +302,7 @@ int start_tasks(int argc, const char* const* argv, const program_options& all) {
     return static_cast<int>(exit_code::done);
   }
   for (const program_options& o : tasks) require_no_checkpoints(o);  // before one of them writes
-  const std::unique_ptr<transport> nodes = make_transport(all.transport);
+  const std::unique_ptr<transport> nodes = make_transport(all.transport, all.launch);
   return train_together(tasks, [&](const program_options& o) {
     return guarded(program, [&] { return run(o, *nodes); });
   });

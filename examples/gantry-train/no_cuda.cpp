@@ -4,6 +4,7 @@
 #include "preset.hpp"
 
 cuda_machine find_cuda_machine() { return {}; }
+device_peaks take_device_peaks() { return {}; }
 
 const std::vector<preset>& cuda_presets() {
   static const std::vector<preset> none;

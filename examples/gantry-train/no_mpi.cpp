@@ -5,4 +5,4 @@
 
 const bool has_mpi = false;
 
-std::unique_ptr<transport> make_mpi_transport() { return nullptr; }
+std::unique_ptr<transport> make_mpi_transport(const std::string&) { return nullptr; }

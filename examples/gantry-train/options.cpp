@@ -48,6 +48,15 @@ void use_model(const CLI::App& app, const model_info& m, program_options& o) {
     recommend("--critic-steps", o.strategy.critic_steps, m.settings.critic_steps);
 }
 
+/// Pictures of one's own are seldom grey and of 28 x 28, as the default network makes them.
+void choose_model(const std::vector<model_info>& models, program_options& o) {
+  const char* colour = "dcgan32";
+  if (is_published(o) || std::ranges::find(models, colour, &model_info::name) == models.end())
+    return;
+  o.model = colour;
+  o.given.push_back({"model", {colour}, "--data, the path of images"});
+}
+
 /// A flag that is given has to change something. @throws usage_error
 void require_effect(const CLI::App& app, const program_options& o) {
   const auto only_with = [&](const char* flag, const char* other, const std::string& needed,
@@ -60,6 +69,7 @@ void require_effect(const CLI::App& app, const program_options& o) {
   only_with("--clip", "--loss", "wasserstein", o.loss);
   for (const char* flag : {"--beta1", "--beta2"})
     only_with(flag, "--optimizer", "adam", o.optimizer);
+  only_with("--features", "--metrics", "fid", o.metrics);
 }
 
 /// Checkpoints are chosen among several, and the best one by a score. @throws usage_error
@@ -130,8 +140,8 @@ void resolve_augmentation(const CLI::App& app, program_options& o) {
   o.augmentation.probability = *probability;
 }
 
-/// Scores and folders belong to published sets. @throws usage_error
-void resolve_data(const CLI::App& app, program_options& o) {
+/// The folders of published sets and of own images. @throws usage_error
+void require_folders(const CLI::App& app, const program_options& o) {
   const bool published = is_published(o);
   for (const char* stray : {"--data-cache", "--attribute", "--data-dir"}) {
     if (app.count(stray) == 0 || (stray == std::string_view("--data-dir")) == published) continue;
@@ -140,13 +150,6 @@ void resolve_data(const CLI::App& app, program_options& o) {
                                  : "the name of a published set in --data") +
                       " and came with " + o.data + "; leave it out");
   }
-  if (published) return;
-  for (const char* flag : {"--metrics", "--scores"})
-    if (app.count(flag) > 0 && o.metrics != "none")
-      throw usage_error(std::string(flag) + " was expected with one of " + published_names(", ") +
-                        ", for which there is a feature network, and came with " + o.data +
-                        "; leave it out");
-  o.metrics = "none";
 }
 
 constexpr std::uint32_t most = 1u << 30;  // of iterations
@@ -170,8 +173,12 @@ void resolve(const CLI::App& app, program_options& o) {
   resolve_messages(app, o.messages, o.strategy);
   resolve_augmentation(app, o);
   resolve_health(app, o.health, o.strategy);
+  if (!o.launch.empty() && o.transport == "threads")
+    throw usage_error(
+        "--launch was expected with a --transport between processes and came with "
+        "threads; leave it out");
   // The job ends with a process that is killed, so it must not lose more than a part of the run.
-  if (o.transport == "mpi" && app.count("--save-every") == 0)
+  if (o.transport != "threads" && app.count("--save-every") == 0)
     o.save_every = std::max(1u, o.iterations / 10);
   resolve_grids(o);
 }
@@ -194,7 +201,8 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
                  "which worker gets which samples: " + std::string(gantry::data::partition_forms));
 
   app.option_defaults()->group("GAN");
-  app.add_option("--model", o.model, "networks")->check(one_of(models));
+  app.add_option("--model", o.model, "networks; of your own images dcgan32 unless it is given")
+      ->check(one_of(models));
   app.add_option("--tasks", o.tasks,
                  "in place of --model: several networks at once, with commas between them, each "
                  "over --workers of its own and with a folder of its own in --outdir")
@@ -232,8 +240,12 @@ void add_gan_flags(CLI::App& app, program_options& o, const std::vector<std::str
 }
 
 void add_machine_flags(CLI::App& app, program_options& o) {
-  app.add_option("--transport", o.transport, "what carries messages")
-      ->check(one_of(transport::names()));
+  std::vector<std::string> transports = transport::names();
+  transports.emplace_back("nccl");  // refused where it is not built, with what to do about it
+  app.add_option("--transport", o.transport, "what carries messages")->check(one_of(transports));
+  app.add_option("--launch", o.launch,
+                 "RANK/RANKS or RANK/RANKS/LOCAL_RANK: this process's place in its job; without it "
+                 "that of torchrun, Open MPI, PMI or Slurm");
   add_device_flags(app, o);
   app.add_option("--threads", o.threads, "cores to use; 0: all")->check(from_to(0, 4096));
 }
@@ -242,6 +254,12 @@ void add_output_flags(CLI::App& app, program_options& o) {
   app.option_defaults()->group("Output");
   app.add_option("--outdir", o.outdir, "folder for everything that is written");
   app.add_option("--metrics", o.metrics, "scores while training")->check(one_of({"fid", "none"}));
+  app.add_option(
+         "--features", o.features,
+         "feature network of the scores: lenet, which learns the classes of --data; "
+         "untrained; resnet20:FILE, inception:FILE, inception-tf1:FILE with weights of your "
+         "own; auto: lenet where there are classes, else untrained")
+      ->check(CLI::Validator([](std::string& text) { return features_complaint(text); }, ""));
   app.add_option("--scores", o.scores,
                  "figures of each score, with commas between them: kid and prdc (precision, "
                  "recall, density, coverage) come beside fid and is, which are always there")
@@ -325,16 +343,17 @@ std::optional<program_options> parse_options(int argc, const char* const* argv,
     app.exit(e);
     return std::nullopt;
   }
-  o.configuration_file = config_text(
-      app, o.given, {"resume", "revive", "sample", "from", "overwrite", "dry-run", "npy", "tasks"});
   o.model_given = app.count("--model") > 0;
   if (!o.model_given && !o.tasks.empty()) o.model = o.tasks.front();
+  if (!o.model_given && o.tasks.empty()) choose_model(models, o);
+  o.configuration_file = config_text(
+      app, o.given, {"resume", "revive", "sample", "from", "overwrite", "dry-run", "npy", "tasks"});
   for (const model_info& m : models)
     if (m.name == o.model) {
       use_model(app, m, o);
       resolve_device(m, o);
     }
-  resolve_data(app, o);
+  require_folders(app, o);
   require_effect(app, o);
   require_origin(o);
   resolve(app, o);

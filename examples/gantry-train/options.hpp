@@ -41,9 +41,10 @@ struct program_options {
   std::string augment, augment_probability{"1"};
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
-  std::string metrics{"fid"};
+  std::string metrics{"fid"}, features{"auto"};
   std::string device{"cpu"}, precision{"fp32"};
   std::string transport{"threads"};
+  std::string launch;  ///< this process's place in its job, where no launcher says it
   std::string resume;
   std::string from;  ///< where --sample finds a checkpoint
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "gantry/backend/cuda/any.cuh"
+#include "gantry/models/augmented.hpp"
 
 #include "preset_program.hpp"
 

@@ -9,6 +9,7 @@
 #include "gantry/io/json.hpp"
 #include "gantry/io/png.hpp"
 
+#include "cuda_machine.hpp"
 #include "recorder.hpp"
 #include "recorder_machine.hpp"
 #include "recorder_phases.hpp"
@@ -30,6 +31,18 @@ void add(round_report& sum, const round_report& r) {
   sum.bytes_swap += r.bytes_swap;
   sum.lead += r.lead;
   sum.worker += r.worker;
+  sum.signals += r.signals;
+  sum.generator_penalty += r.generator_penalty;
+  sum.hidden += r.hidden;
+  sum.exposed += r.exposed;
+}
+
+/// What compute hid of the way of the networks, where they travel layer by layer.
+void set_overlap(io::json::object& line, const round_report& r) {
+  if (r.hidden + r.exposed <= 0) return;
+  line.set("seconds_hidden", r.hidden);
+  line.set("seconds_exposed", r.exposed);
+  line.set("hidden_fraction", r.hidden_fraction());
 }
 
 /// Samples of each label by worker; of a set without labels, all as one.
@@ -39,6 +52,14 @@ std::vector<std::vector<std::uint64_t>> histograms(std::span<const data::shard> 
   std::vector<std::vector<std::uint64_t>> sizes;
   for (const data::shard& s : shards) sizes.push_back({s.size()});
   return sizes;
+}
+
+/// Where sums of reports begin.
+constexpr round_report nothing{.generator_penalty = 0};
+
+std::string classes_text(const train::evaluation& result) {
+  if (!std::isfinite(result.classifier_score)) return {};
+  return ", classifier score " + fixed(result.classifier_score, 2);
 }
 
 std::string more_text(const train::evaluation& result) {
@@ -56,11 +77,13 @@ std::string fixed(double value, int digits) {
 }
 
 recorder::recorder(const program_options& options, const run_plan& plan, data_sets data,
-                   std::span<const data::shard> shards)
+                   std::span<const data::shard> shards, std::unique_ptr<feature_extractor> features)
     : options_(options),
       plan_(plan),
       data_(std::move(data)),
-      labels_(histograms(shards, data_.classes)) {
+      features_(std::move(features)),
+      labels_(histograms(shards, data_.classes)),
+      interval_(nothing) {
   for (const auto& worker : labels_) epoch_ = std::accumulate(worker.begin(), worker.end(), epoch_);
   io::progress_options progress;
   progress.mode = io::choose_progress_mode(options.quiet);
@@ -102,16 +125,28 @@ void recorder::on_start(const train::round_view& view) {
   if (is_new) write_grid(view, "fakes_init.png");
   if (options_.metrics == "fid") {
     fid_log_ = std::make_unique<io::line_log>(options_.outdir / "metric-fid.jsonl");
-    scorer_ = make_scorer(options_, plan_, data_, [this](const std::string& text) { print(text); });
-    const std::string name =
-        scorer_->network_name() + ", accuracy " + fixed(100 * scorer_->accuracy(), 2) + " %";
-    print("scores: FID and classifier score by " + name + ", SHA-256 " +
-          scorer_->network_hash().substr(0, 12));
-    score_features_ = name + ", SHA-256 " + scorer_->network_hash().substr(0, 16);
+    open_scores();
     if (is_new) score(view);
   }
   interval_start_ = seconds();
   progress_->update(view.iteration);
+}
+
+void recorder::open_scores() {
+  const auto note = [this](const std::string& text) { print(text); };
+  const bool is_built_in = !features_;
+  scorer_ = make_scorer(options_, plan_, data_, note, std::move(features_));
+  const bool has_accuracy = std::isfinite(scorer_->accuracy());
+  const std::string name =
+      scorer_->network_name() +
+      (has_accuracy ? ", accuracy " + fixed(100 * scorer_->accuracy(), 2) + " %" : "");
+  print("scores: in features of " + name + ", SHA-256 " + scorer_->network_hash().substr(0, 12));
+  score_features_ = name + ", SHA-256 " + scorer_->network_hash().substr(0, 16);
+  if (is_built_in && !trains_classifier(options_, data_))
+    print("scores: " + scorer_->network_name() +
+          " is a network with random weights, whose figures follow a run and tell its checkpoints "
+          "apart but mean nothing beside others; put the images of each class into a folder of "
+          "their own, or give --features a file of weights (docs/14_feature_networks.md)");
 }
 
 /// Takes up curves, sums and pictures of the run that this one continues.
@@ -132,6 +167,10 @@ void recorder::read_earlier(std::uint32_t iteration) {
     total_.bytes_swap += static_cast<std::uint64_t>(line.at("bytes_swap").as_int());
     total_.lead += phases_of(line.at("seconds_lead"));
     total_.worker += phases_of(line.at("seconds_worker"));
+    if (const io::json::value* hidden = line.as_object().find("seconds_hidden")) {
+      total_.hidden += hidden->as_double();
+      total_.exposed += line.at("seconds_exposed").as_double();
+    }
     earlier_seconds_ = line.at("seconds").as_double();
   });
   for_each_line(options_.outdir / "metric-fid.jsonl", [&](const io::json::value& line) {
@@ -203,9 +242,8 @@ void recorder::score(const train::round_view& view) {
   for (const auto& [name, value] : result.more)
     more_scores_[name].points.push_back({static_cast<double>(view.iteration), value});
   print("iteration " + std::to_string(view.iteration) + ": FID " + fixed(result.fid, 2) +
-        ", classifier score " + fixed(result.classifier_score, 2) + more_text(result) + " (" +
-        std::to_string(result.generated) + " generated, " + std::to_string(result.reference) +
-        " real)");
+        classes_text(result) + more_text(result) + " (" + std::to_string(result.generated) +
+        " generated, " + std::to_string(result.reference) + " real)");
 }
 
 std::optional<double> recorder::score_of(std::uint32_t iteration) const {
@@ -214,27 +252,43 @@ std::optional<double> recorder::score_of(std::uint32_t iteration) const {
   return fid_.points.back().y;
 }
 
+/// What discriminators saw in the iterations of a line, and memory of devices: what there is.
+void recorder::add_signals(io::json::object& line) const {
+  const auto add = [&line, this](std::string_view key, double sum) {
+    if (std::isfinite(sum)) line.set(key, sum / interval_rounds_);
+  };
+  for (std::size_t i = 0; i < signal_names.size(); ++i)
+    add(signal_names[i], interval_.signals.values[i]);
+  add("reg_g", interval_.generator_penalty);
+  if (options_.device != "cuda") return;
+  const device_peaks peaks = take_device_peaks();
+  line.set("peak_gpu_mem_gb", static_cast<double>(peaks.used) / (1 << 30));
+  line.set("peak_gpu_mem_reserved_gb", static_cast<double>(peaks.held) / (1 << 30));
+}
+
 void recorder::log(std::uint32_t iteration) {
   now_ = seconds();
   const double elapsed = std::max(now_ - interval_start_, 1e-9);
   const double n = interval_rounds_;
   const double rate = static_cast<double>(interval_.images) / elapsed;
   const double d = interval_.discriminator_loss / n, g = interval_.generator_loss / n;
-  const io::json::object line{{"iteration", iteration},
-                              {"seconds", now_},
-                              {"seconds_maintenance", maintenance_},
-                              {"images", total_.images},
-                              {"kimg", static_cast<double>(total_.images) / 1000},
-                              {"images_per_second", rate},
-                              {"loss_d", d},
-                              {"loss_g", g},
-                              {"workers", interval_.workers},
-                              {"cpu_mem_gb", resident_gib()},
-                              {"bytes_down", interval_.bytes_down},
-                              {"bytes_up", interval_.bytes_up},
-                              {"bytes_swap", interval_.bytes_swap},
-                              {"seconds_lead", phases_json(interval_.lead)},
-                              {"seconds_worker", phases_json(interval_.worker)}};
+  io::json::object line{{"iteration", iteration},
+                        {"seconds", now_},
+                        {"seconds_maintenance", maintenance_},
+                        {"images", total_.images},
+                        {"kimg", static_cast<double>(total_.images) / 1000},
+                        {"images_per_second", rate},
+                        {"loss_d", d},
+                        {"loss_g", g},
+                        {"workers", interval_.workers},
+                        {"cpu_mem_gb", resident_gib()},
+                        {"bytes_down", interval_.bytes_down},
+                        {"bytes_up", interval_.bytes_up},
+                        {"bytes_swap", interval_.bytes_swap},
+                        {"seconds_lead", phases_json(interval_.lead)},
+                        {"seconds_worker", phases_json(interval_.worker)}};
+  add_signals(line);
+  set_overlap(line, interval_);
   stats_log_->append(io::json::dump(line));
   const auto at = static_cast<double>(iteration);
   d_loss_.points.push_back({at, d});
@@ -247,7 +301,7 @@ void recorder::log(std::uint32_t iteration) {
   progress_->update(iteration, "D " + fixed(d, 3) + "  G " + fixed(g, 3) + "  " + fixed(rate, 0) +
                                    " images/s" +
                                    (last_fid_ < 0 ? "" : "  FID " + fixed(last_fid_, 1)));
-  interval_ = {};
+  interval_ = nothing;
   interval_rounds_ = 0;
   interval_start_ = now_;
   maintenance_ = 0;
@@ -313,5 +367,8 @@ void recorder::finish(const train::run_result& result) {
   if (result.live_workers < options_.strategy.workers && options_.strategy.has_server())
     std::printf("workers alive at the end: %d of %d\n", result.live_workers,
                 options_.strategy.workers);
+  if (total_.hidden + total_.exposed > 0)
+    std::printf("networks on their way to a worker: %.3f s, %.1f %% of it hidden behind compute\n",
+                total_.hidden + total_.exposed, 100 * total_.hidden_fraction());
   std::printf("report %s\n", std::filesystem::absolute(options_.outdir / "report.html").c_str());
 }

@@ -31,8 +31,10 @@ std::string fixed(double value, int digits);
 /// Everything a run leaves in its folder, and what it prints: grids, logs, scores, report.
 class recorder {
  public:
+  /// `features` is the network of scores; null: the classifier of the data.
   recorder(const program_options& options, const run_plan& plan, data_sets data,
-           std::span<const gantry::data::shard> shards);
+           std::span<const gantry::data::shard> shards,
+           std::unique_ptr<feature_extractor> features);
 
   void on_start(const gantry::train::round_view& view);
   void on_round(const gantry::train::round_view& view);
@@ -42,6 +44,7 @@ class recorder {
   void finish(const gantry::train::run_result& result);
 
  private:
+  void open_scores();
   void read_earlier(std::uint32_t iteration);
   void write_grid(const gantry::train::round_view& view, const std::string& name);
   void write_reals();
@@ -50,6 +53,7 @@ class recorder {
   [[nodiscard]] bool grid_is_due(const gantry::train::round_view& view) const;
   [[nodiscard]] bool score_is_due(std::uint32_t iteration, bool with_grid) const;
   void log(std::uint32_t iteration);
+  void add_signals(gantry::io::json::object& line) const;
   void add_picture(const char* caption, std::int64_t iteration, std::vector<std::byte> png);
   [[nodiscard]] std::int64_t event_step(std::uint32_t iteration) const;
   void open_events(std::uint32_t iteration);
@@ -70,6 +74,7 @@ class recorder {
   const program_options& options_;
   const run_plan& plan_;
   data_sets data_;
+  std::unique_ptr<feature_extractor> features_;     ///< until the scores have it
   std::vector<std::vector<std::uint64_t>> labels_;  ///< number of samples by worker and label
   std::int64_t epoch_{};                            ///< samples of all shards
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

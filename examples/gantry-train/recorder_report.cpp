@@ -50,10 +50,11 @@ void recorder::add_facts(io::report& page, const train::run_result* result) cons
   page.facts.push_back({"generator parameters", std::to_string(plan_.generator_params)});
   page.facts.push_back({"discriminator parameters", std::to_string(plan_.discriminator_params)});
   if (!score_features_.empty())
-    page.facts.push_back({"FID features", score_features_ + ", " +
-                                              std::to_string(options_.metric_samples) +
-                                              " generated against " +
-                                              std::to_string(data_.test->size()) + " test images"});
+    page.facts.push_back(
+        {"FID features", score_features_ + ", " + std::to_string(options_.metric_samples) +
+                             " generated against " +
+                             (data_.test ? std::to_string(data_.test->size()) + " test images"
+                                         : std::to_string(data_.train->size()) + " real images")});
   if (result && !result->checkpoint_hash.empty())
     page.facts.push_back({"checkpoint SHA-256", result->checkpoint_hash});
 }
@@ -67,7 +68,7 @@ void recorder::add_charts(io::report& page) const {
                            .lines = std::move(lines)});
   };
   if (!fid_.points.empty()) {
-    add("Frechet distance of classifier features (lower is better)", "FID", {fid_});
+    add("Frechet distance of features (lower is better)", "FID", {fid_});
     page.charts.back().log_y = true;
   }
   const auto more = [&](const char* name) {
@@ -76,9 +77,9 @@ void recorder::add_charts(io::report& page) const {
                       found == more_scores_.end() ? io::series{}.points : found->second.points};
   };
   if (more_scores_.contains("kid"))
-    add("Kernel distance of classifier features (lower is better)", "KID", {more("kid")});
+    add("Kernel distance of features (lower is better)", "KID", {more("kid")});
   if (more_scores_.contains("precision"))
-    add("Overlap of neighbourhoods in classifier features (higher is better)", "share",
+    add("Overlap of neighbourhoods in features (higher is better)", "share",
         {more("precision"), more("recall"), more("density"), more("coverage")});
   add("Losses", "loss", {d_loss_, g_loss_});
   add("Throughput", "real images per second", {rate_});
@@ -121,6 +122,13 @@ void recorder::add_tables(io::report& page) const {
   }
   page.tables.push_back(std::move(times));
   if (!is_distributed()) return;
+  if (total_.hidden + total_.exposed > 0)
+    page.tables.push_back({"Networks on their way to a worker (mean)",
+                           {"of the way", "milliseconds per iteration", "share"},
+                           {{"hidden behind compute", fixed(1e3 * total_.hidden / rounds, 2),
+                             fixed(100 * total_.hidden_fraction(), 1) + " %"},
+                            {"waited for", fixed(1e3 * total_.exposed / rounds, 2),
+                             fixed(100 * (1 - total_.hidden_fraction()), 1) + " %"}}});
   io::table bytes{"Bytes on the wire", {"direction", "per iteration", "in all"}, {}};
   const auto add = [&](const char* name, std::uint64_t sum) {
     const auto all = static_cast<double>(sum);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a run says to TensorBoard. Names that StyleGAN's training loop has are the same here.
+#include <array>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,18 @@ std::string markdown_table(const io::json::object& settings) {
            cell(value.is_string() ? value.as_string() : io::json::dump(value)) + " |\n";
   return out;
 }
+
+/// Numbers that not every run has, and their tags.
+constexpr std::array<std::pair<const char*, const char*>, 9> optional_tags{
+    {{"scores_real", "Loss/scores/real"},
+     {"scores_fake", "Loss/scores/fake"},
+     {"signs_real", "Loss/signs/real"},
+     {"signs_fake", "Loss/signs/fake"},
+     {"reg_d", "Loss/D/reg"},
+     {"reg_g", "Loss/G/reg"},
+     {"augment", "Progress/augment"},
+     {"peak_gpu_mem_gb", "Resources/peak_gpu_mem_gb"},
+     {"peak_gpu_mem_reserved_gb", "Resources/peak_gpu_mem_reserved_gb"}}};
 
 }  // namespace
 
@@ -65,6 +78,8 @@ void recorder::write_log_events(const io::json::object& line) {
   io::event_summary s;
   s.scalar("Loss/G/loss", number("loss_g"));
   s.scalar("Loss/D/loss", number("loss_d"));
+  for (const auto& [key, tag] : optional_tags)
+    if (line.find(key)) s.scalar(tag, number(key));
   s.scalar("Progress/tick", static_cast<double>(d_loss_.points.size()));
   s.scalar("Progress/kimg", number("kimg"));
   s.scalar("Progress/iteration", number("iteration"));

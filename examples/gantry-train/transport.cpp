@@ -9,6 +9,8 @@
 
 #include "transport.hpp"
 #include "transport_mpi.hpp"
+#include "transport_nccl.hpp"
+#include "transport_tcp.hpp"
 
 namespace {
 
@@ -43,10 +45,20 @@ int ranks_of(const program_options& o) {
 }
 
 std::vector<std::string> transport::names() {
-  return has_mpi ? std::vector<std::string>{"threads", "mpi"} : std::vector<std::string>{"threads"};
+  std::vector<std::string> all{"threads", "tcp"};
+  if (has_mpi) all.emplace_back("mpi");
+  return all;
 }
 
-std::unique_ptr<transport> make_transport(const std::string& name) {
-  if (name == "mpi") return make_mpi_transport();
+gantry::comm::launch launched(const std::string& flag) {
+  std::optional<gantry::comm::launch> given;
+  if (!flag.empty()) given = gantry::comm::parse_launch(flag, "--launch");
+  return gantry::comm::discover_launch(gantry::comm::process_environment, given);
+}
+
+std::unique_ptr<transport> make_transport(const std::string& name, const std::string& launch) {
+  if (name == "mpi") return make_mpi_transport(launch);
+  if (name == "tcp") return make_tcp_transport(launch);
+  if (name == "nccl") return make_nccl_transport(launch);
   return std::make_unique<threads>();
 }

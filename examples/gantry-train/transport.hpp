@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gantry/comm/any.hpp"
+#include "gantry/comm/launcher.hpp"
 
 #include "options.hpp"
 
@@ -42,5 +43,9 @@ class transport {
   static std::vector<std::string> names();
 };
 
-/// @throws gantry::error if the transport cannot be started
-std::unique_ptr<transport> make_transport(const std::string& name);
+/// A process's place in its job: --launch's, or what a launcher's variables say.
+/// @throws gantry::usage_error if they contradict each other
+gantry::comm::launch launched(const std::string& flag);
+
+/// `launch` is --launch. @throws gantry::error if the transport cannot be started
+std::unique_ptr<transport> make_transport(const std::string& name, const std::string& launch = {});

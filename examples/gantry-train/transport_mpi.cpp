@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "gantry/comm/launcher.hpp"
@@ -18,8 +19,8 @@ using namespace gantry;
 
 class mpi_transport final : public transport {
  public:
-  mpi_transport() {
-    comm::require_agreement(comm::discover_launch(), {mpi_.rank(), mpi_.size(), 0, "MPI"});
+  explicit mpi_transport(const std::string& launch) {
+    comm::require_agreement(launched(launch), {mpi_.rank(), mpi_.size(), 0, "MPI"});
   }
   [[nodiscard]] bool leads() const override { return mpi_.rank() == 0; }
   comm::any_world world(const program_options& o) override {
@@ -51,7 +52,7 @@ class mpi_transport final : public transport {
     const int cores = thread_pool(0).threads();
     const int threads = wanted > 0 ? wanted : std::max(1, cores / mpi_.local_size());
     // Workers wait while the server draws and scores; who waits for a worker is the server.
-    if (!leads()) health.warn_after = std::max(300.0, 2 * health.warn_after);
+    if (!leads()) health.warn_after = std::max(300.0, 2 * health.act_after);
     return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), std::move(health));
   }
 
@@ -62,4 +63,6 @@ class mpi_transport final : public transport {
 
 const bool has_mpi = true;
 
-std::unique_ptr<transport> make_mpi_transport() { return std::make_unique<mpi_transport>(); }
+std::unique_ptr<transport> make_mpi_transport(const std::string& launch) {
+  return std::make_unique<mpi_transport>(launch);
+}

@@ -126,6 +126,82 @@ void swaps_with_handles(Make make) {
   });
 }
 
+/// Sums, broadcasts and gathers that are under way at once: the bits of the blocking ones, whatever
+/// is waited for first.
+template <class Make>
+void collectives_with_handles(Make make) {
+  for (const int size : {1, 2, 3, 5}) {
+    auto world = make(size);
+    world.run([&](auto& comm) {
+      constexpr std::size_t n = 500;
+      const values_type mine = values_of(comm.rank(), n), sum = serial_sum(ranks_below(size), n);
+      for (rank_t root = 0; root < size; ++root) {
+        const traffic before = comm.statistics();
+        const bool is_root = comm.rank() == root;
+        comm::requests pending(comm);
+        values_type summed = mine, reduced = mine, sent = mine, again = mine;
+        values_type all(is_root ? static_cast<std::size_t>(size) * n : 0);
+        const auto a = pending.reduce_sum(message::model, reduced, root);
+        const auto b = pending.all_reduce_sum(message::model, summed);
+        const auto c = pending.broadcast(message::model, sent, root);
+        const auto d = pending.gather(message::feedback, mine, all, root);
+        const auto e = pending.all_reduce_sum(message::model, again);
+        static_cast<void>(pending.test(e));  // may have ended, or not
+        if (comm.rank() % 2 == 0) CHECK(pending.wait(c));
+        if (comm.rank() % 3 == 1) CHECK(pending.wait(d));
+        CHECK(pending.wait(b));
+        pending.wait_all();
+        for (const auto h : {a, b, c, d, e}) CHECK(pending.test(h));
+        CHECK(same_bits(summed, sum));
+        CHECK(same_bits(again, sum));
+        CHECK(same_bits(reduced, is_root ? sum : mine));
+        CHECK(same_bits(sent, values_of(root, n)));
+        for (rank_t r = 0; r < size && is_root; ++r)
+          CHECK(same_bits(std::span(all).subspan(static_cast<std::size_t>(r) * n, n),
+                          values_of(r, n)));
+        // They are the messages of the blocking ones.
+        const tally_by_kind now = comm.statistics().sent;
+        const auto others = static_cast<std::uint64_t>(size - 1);
+        const std::uint64_t to_sum = comm.rank() == 0 ? others : 1;
+        CHECK(now[message::model].messages - before.sent[message::model].messages ==
+              (size == 1 ? 0 : 2 * to_sum + (is_root ? others : 1)));
+        CHECK(now[message::feedback].messages - before.sent[message::feedback].messages ==
+              (is_root ? 0 : 1));
+        comm.barrier();
+      }
+      comm::requests pending(comm);
+      values_type part(3), too_short(static_cast<std::size_t>(3 * size - 1));
+      CHECK_THROWS_AS(pending.gather(message::control, part, too_short, comm.rank()), usage_error);
+    });
+  }
+}
+
+/// A sum for all ends for those that are left, under the one that then is the lowest; its
+/// broadcasts do not come.
+template <class Make>
+void collectives_with_handles_skip_lost_ranks(Make make) {
+  auto world = make(5);
+  world.run([](auto& comm) {
+    constexpr std::size_t n = 300;
+    const values_type mine = values_of(comm.rank(), n);
+    values_type go(1);
+    if (comm.rank() == 2) static_cast<void>(comm.receive(message::control, go, 4));
+    if (comm.rank() == 0 || comm.rank() == 2) return comm.leave();
+    if (comm.rank() == 4) comm.send(message::control, go, 2);
+    comm::requests pending(comm);
+    values_type values = mine, sent = mine;
+    const auto sum = pending.all_reduce_sum(message::model, values);
+    const auto never = pending.broadcast(message::model, sent, 2);
+    const auto swap = comm.rank() == 1 ? pending.receive(message::control, go, 4) : sum;
+    if (comm.rank() == 4) CHECK(pending.wait(pending.send(message::control, go, 1)));
+    CHECK(pending.wait(swap));
+    CHECK_FALSE(pending.wait(never));
+    CHECK(pending.wait(sum));
+    CHECK(same_bits(values, serial_sum({1, 3, 4}, n)));
+    CHECK(same_bits(sent, mine));
+  });
+}
+
 /// Rank 2 does nothing for a while, rank 1 waits for it, rank 3 computes: rank 0 gives up rank 2
 /// alone, and nobody hangs, not even rank 2 when it comes back. make(n, patience), `pause()` lasts
 /// several times the patience of 0.2 s, `compute()` more than it.
@@ -134,6 +210,8 @@ void who_does_nothing_is_dropped(Make make, Pause pause, Compute compute) {
   std::vector<std::string> said;
   std::vector<rank_t> lost;
   auto world = make(4, comm::patience{.warn_after = 0.2,
+                                      .act_after = 0.2,
+                                      .silence_after = 0.2,
                                       .signs_every = 0.02,
                                       .then = comm::when_late::drop,
                                       .warn = [&](const std::string& s) { said.push_back(s); },

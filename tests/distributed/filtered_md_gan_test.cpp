@@ -26,6 +26,7 @@
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/dist/quantise.hpp"
 #include "gantry/dist/sanitise.hpp"
+#include "gantry/dist/worker_report.hpp"
 #include "gantry/metrics/link_model.hpp"
 #include "gantry/train/trainer.hpp"
 
@@ -260,14 +261,15 @@ TEST_CASE("md_gan in modelled time: the seconds of a server and one worker, by h
   using cost = dist::costs<topology>;
   const double flops = rates.flops_per_second / batch;
   const double sample = image_size * 4 * batch / rates.upload, late = 2 * rates.latency;
+  const double report = sizeof(dist::worker_report::message_type) / rates.upload;
   // The shard's size comes first; then each round: plan, two batches, feedback and statistics.
   double now = 4 / rates.upload + late;
   for (const double seconds : out.seconds) {
     const double generated = std::max(12 / rates.upload, cost::generate / flops);
     const double learned = now + generated + sample + late + cost::learn_discriminator / flops;
     const double second_batch = now + generated + 2 * sample + late;
-    now = std::max(learned, second_batch) + cost::feedback / flops + sample + 40 / rates.upload +
-          late + cost::learn_generator / flops;
+    now = std::max(learned, second_batch) + cost::feedback / flops + sample + report + late +
+          cost::learn_generator / flops;
     CHECK(seconds == doctest::Approx(now).epsilon(1e-12));
   }
   CHECK(out.seconds.size() == 3);

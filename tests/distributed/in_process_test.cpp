@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include "gantry/comm/any.hpp"
 #include "gantry/comm/in_process.hpp"
 
 #include "distributed/conformance.hpp"
@@ -233,6 +234,44 @@ TEST_CASE("in_process: stress of a server, workers that stop, and swaps") {
   }
 }
 
+TEST_CASE("in_process: what a sender lends is not copied, not kept, and counted as any message") {
+  const auto lent = std::make_shared<values_type>(values_type{1, 2, 3});
+  const auto node = [&](auto& c) {
+    values_type room(3);
+    if (c.rank() == 0) {
+      send_own(c, message::batch, lent, 1);
+      send_own(c, message::batch, lent, 1);
+      c.send(message::batch, *lent, 1);
+      CHECK(c.receive(message::control, room, 1));
+      CHECK(c.statistics().sent[message::batch] == tally{3, 36});
+      CHECK(lent.use_count() == 1);
+      return;
+    }
+    CHECK(c.receive(message::batch, room, 0));
+    CHECK(room == *lent);
+    for (const bool is_lent : {true, false})
+      CHECK(receive_with(c, message::batch, room, 0, [&](const message_view& m) {
+        CHECK(m.is_senders_own == is_lent);
+        CHECK((m.values.data() == lent->data()) == is_lent);
+        CHECK(values_type(m.values.begin(), m.values.end()) == *lent);
+      }));
+    CHECK(c.statistics().received[message::batch] == tally{3, 36});
+    c.send(message::control, room, 0);
+  };
+  comm::in_process(2, 2).run(node);
+  comm::any_world(comm::in_process(2, 2)).run(node);
+}
+
+TEST_CASE("in_process: memory that a receiver still holds is not written") {
+  auto mine = std::make_shared<values_type>(3);
+  const float* const first = writable(mine).data();
+  CHECK(writable(mine).data() == first);
+  const auto held = mine;
+  CHECK(writable(mine).data() != first);
+  CHECK(mine->size() == 3);
+  CHECK(held->data() == first);
+}
+
 TEST_CASE("mailboxes: a steady exchange reuses its buffers") {
   thread_pool pool(1);
   compute_permit permit(pool);
@@ -246,8 +285,8 @@ TEST_CASE("mailboxes: a steady exchange reuses its buffers") {
     for (const std::size_t length : {small.size(), large.size(), large.size()}) {
       std::list<comm::packet> arrived = boxes.fetch({.kind = message::batch}, 1, permit);
       REQUIRE(arrived.size() == 1);
-      CHECK(arrived.front().values.size() == length);
-      if (round > 0) after_warm_up.insert(arrived.front().values.data());
+      CHECK(arrived.front().values().size() == length);
+      if (round > 0) after_warm_up.insert(arrived.front().values().data());
       boxes.recycle(std::move(arrived), 1, 0);
     }
   }

@@ -120,7 +120,7 @@ TEST_CASE("label_parallel: nothing of samples and networks is on the wire while 
     }
     // Orders, one of them to stop, and losses and times; the same for any number of steps.
     CHECK(out.total.sent[message::control].messages == 3 * (6 + 5));
-    CHECK(out.total.sent[message::control].bytes == 3 * 4 * (6 + 5 * (2 + phase_names.size())));
+    CHECK(out.total.sent[message::control].bytes == 3 * 4 * (6 + 5 * (2 + dist::observed_size)));
     for (const round_report& r : out.reports) CHECK(r.bytes_down + r.bytes_up + r.bytes_swap == 0);
   }
 }

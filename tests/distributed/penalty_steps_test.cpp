@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a discriminator's step with a gradient penalty runs and allocates.
+#include <cmath>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -27,6 +29,7 @@ class counting : public backend::reference<float> {
   std::map<std::string, int, std::less<>> launches;
 };
 template <class Op>
+requires Implements<backend::reference<float>, Op>
 void launch(counting& b, Op op, const typename Op::template params<counting::storage>& p) {
   ++b.launches[std::string(Op::name)];
   launch(static_cast<backend::reference<float>&>(b), op, p);
@@ -96,6 +99,35 @@ TEST_CASE("penalties: a lazy penalty runs at its steps, one that is switched off
   CHECK(passes_of_a_step(t, 5).units() > plain.units());
   std::get<0>(t.loss.penalties).gamma = 0;
   CHECK(passes_of_a_step(t, 1) == plain);
+}
+
+TEST_CASE("penalties: signals tell the parts of a loss") {
+  using objective = loss::penalised<loss::critic, loss::wgan_gp>;
+  for (const float weight : {10.0f, 0.0f}) {
+    counting b;
+    topology<objective> t;
+    std::get<0>(t.loss.penalties).weight = weight;
+    dist::discriminator_player<topology<objective>, counting> player(
+        b, {.topology = t, .seed = 1, .batch = 2}, 0);
+    std::vector<float> real(2 * 128), fake(2 * 128);
+    fill_normal(std::span<float>(real), {.seed = 3});
+    fill_normal(std::span<float>(fake), {.seed = 4});
+    const double loss = player.learn(const_batch_of<counting::storage>{real.data(), 2},
+                                     const_batch_of<counting::storage>{fake.data(), 2}, 0, 0);
+    const learning_signals& s = player.signals();
+    const double distance = s[signal::score_fake] - s[signal::score_real];
+    CHECK(distance != 0);
+    if (weight > 0) {
+      CHECK(s[signal::penalty] > 0);
+      CHECK(loss == doctest::Approx(distance + s[signal::penalty]));
+    } else {
+      CHECK(std::isnan(s[signal::penalty]));
+      CHECK(loss == doctest::Approx(distance));
+    }
+    CHECK(std::isnan(s[signal::augment]));  // there is none in the network
+    for (const signal sign : {signal::sign_real, signal::sign_fake})
+      CHECK((s[sign] == -1 || s[sign] == 0 || s[sign] == 1));
+  }
 }
 
 TEST_CASE("penalties: memory is as planned, and none where all are switched off") {

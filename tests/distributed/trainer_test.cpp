@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <unistd.h>
@@ -196,6 +198,23 @@ TEST_CASE("sampling between rounds does not change the run") {
                  .on_round = [&](const train::round_view& v) { v.sample(latents, images); },
                  .checkpoints = root.path / "b"});
   CHECK(plain.checkpoint_hash == sampled.checkpoint_hash);
+}
+
+TEST_CASE("the nodes of a process and their layers compute on one pool") {
+  const fs::path threads("/proc/self/task");
+  if (!fs::exists(threads)) {
+    MESSAGE("skipped: this system does not list threads");
+    return;
+  }
+  const auto count = [&] {
+    return std::distance(fs::directory_iterator(threads), fs::directory_iterator());
+  };
+  const auto before = count();
+  std::ptrdiff_t most = 0;
+  train_toy({.iterations = 3, .on_round = [&](const train::round_view&) {
+               most = std::max<std::ptrdiff_t>(most, count());
+             }});
+  CHECK(most == before + 3 + 1);  // a thread per worker, and one helper for two permits
 }
 
 TEST_CASE("checkpoints that cannot be resumed are refused in a sentence") {

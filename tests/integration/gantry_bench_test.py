@@ -65,6 +65,7 @@ class Bench(Runs):
         passes = {(line["network"], line["layer"], line["pass"]) for line in lines}
         self.assertIn(("discriminator", "conv2d", "weight gradient"), passes)
         self.assertIn(("generator", "conv_transpose2d", "input gradient"), passes)
+        self.assertIn(("discriminator", "adam", "update"), passes)
 
     def test_strategy(self):
         line, = self.lines("strategy", "--model", "mlp28", "--batch", "2", "--steps", "1",
@@ -76,6 +77,7 @@ class Bench(Runs):
     def test_refusals(self):
         for words, expected in ((["step", "--model", "none-such"], "mlp28, "),
                                 (["step", "--device", "abacus"], "expected one of cpu"),
+                                (["step", "--precision", "bf16"], "expected one of fp32"),
                                 (["step", "--batch", "0"], "--batch"), ([], "subcommand")):
             result = call(*words)
             self.assertEqual((result.returncode, result.stdout), (2, ""))
@@ -126,7 +128,9 @@ class Exchange(Runs):
                                "--modelled", "1,1000", "--gflops", "10", "--links", str(links),
                                "--out", folder)
             page = (Path(folder) / "mlp28.md").read_text()
-            self.assertIn("<polyline", (Path(folder) / "mlp28.svg").read_text())
+            for plot in ("mlp28.svg", "mlp28-strong.svg"):
+                self.assertIn("<polyline", (Path(folder) / plot).read_text())
+                self.assertIn(f"]({plot})", page)
         for line in lines:
             self.assert_finite(line)
             self.assertIn(f"| {line['workers']} |", page)

@@ -11,7 +11,9 @@ import unittest
 from pathlib import Path
 
 from gantry_data_support import DataTest, write_pngs
-from gantry_train_support import LOG, checkpoint, lines, models, names, read_png, sha256
+from gantry_features_support import random_resnet20, write_tensors
+from gantry_train_support import (LOG, SCORES, checkpoint, lines, models, names, read_png,
+                                  sha256)
 
 try:
     from PIL import Image
@@ -46,7 +48,7 @@ class OwnPhotos(DataTest):
     @classmethod
     def settings(cls, **given):
         """The data set and the metrics come from --data alone."""
-        own = {"data": cls.photos, "data_dir": None, "metrics": None}
+        own = {"data": cls.photos, "data_dir": None, "metrics": None, "metric_samples": 64}
         return super().settings(**{**own, **given})
 
     def test_one_command(self):
@@ -58,7 +60,10 @@ class OwnPhotos(DataTest):
                                  r"classes, SHA-256 [0-9a-f]{12}, from .*photos: 200 images .* "
                                  r"packed in [\d.]+ s by 2 threads \(.* waited for [\d.]+ s\).*, "
                                  r"kept as ")
-                self.assertIn("scores: none", first.stdout)
+                self.check_scores(outdir, 200)
+                self.assertRegex(lines(outdir / SCORES)[0]["feature_network"],
+                                 "^gantry-classifier-own-images-[0-9a-f]{12}$")
+                self.assertIn("accuracy on 20 test images", first.stdout + first.stderr)
                 self.assertLessEqual({"reals.png", "fakes_init.png", "fakes000006.png",
                                       "report.html", LOG}, names(outdir))
                 self.assertEqual(len(lines(outdir / LOG)), 6)
@@ -75,6 +80,53 @@ class OwnPhotos(DataTest):
                              if (checkpoint(d, 6) / "generator.safetensors").exists()]
                 self.assertEqual(len(set(manifests)), min(1, len(manifests)))
                 self.train(model=model, outdir=outdir, iterations=8, resume="latest")
+
+    def check_scores(self, outdir: Path, real: int) -> None:
+        """At the start and at the end, against all images, in the log and on the page."""
+        scores = lines(outdir / SCORES)
+        self.assertEqual([s["iteration"] for s in scores][::len(scores) - 1], [0, 6])
+        for score in scores:
+            self.assertGreater(score["fid"], 0)
+            self.assertEqual((score["generated"], score["reference"]), (64, real))
+        self.assertIn("64 generated against " + str(real) + " real images",
+                      (outdir / "report.html").read_text())
+
+    def test_scores_without_classes(self):
+        photos, outdir = write_jpegs(self.folder / "unsorted", {"": 30}), self.folder / "unsorted r"
+        run = {"data": photos, "outdir": outdir, "iterations": 6, "model": MODELS[0]}
+        first = self.train(**run, scores="kid,prdc", keep_best=True, save_every=3)
+        self.check_scores(outdir, 30)
+        score = lines(outdir / SCORES)[0]
+        self.assertEqual(score["feature_network"], "gantry-classifier-untrained")
+        self.assertNotIn("classifier_score", score)
+        self.assertLessEqual({"kid", "precision", "recall", "density", "coverage"}, score.keys())
+        self.assertIn("a network with random weights", first.stdout + first.stderr)
+        self.assertIn("best checkpoint", first.stdout)
+        self.train(**run)  # always the same weights
+        self.assertEqual(lines(outdir / SCORES)[0]["fid"], score["fid"])
+        self.assert_refused(self.run_program(**run, features="lenet", quiet=True), 2,
+                            "--features lenet", "30 images in 0")
+
+    def test_scores_by_a_network_of_ones_own(self):
+        weights, outdir = self.folder / "resnet20", self.folder / "by resnet"
+        write_tensors(weights, random_resnet20(1))
+        run = {"outdir": outdir, "iterations": 6, "features": f"resnet20:{weights}"}
+        first = self.train(**run)
+        self.check_scores(outdir, 200)
+        self.assertIn("resnet20", lines(outdir / SCORES)[0]["feature_network"])
+        self.assertGreaterEqual(lines(outdir / SCORES)[0]["classifier_score"], 1)
+        self.assertIn("kept the reference features in", first.stdout + first.stderr)
+        fids = [s["fid"] for s in lines(outdir / SCORES)]
+        again = self.train(**run)
+        self.assertIn("using the reference features", again.stdout + again.stderr)
+        self.assertEqual([s["fid"] for s in lines(outdir / SCORES)], fids)
+        weights.write_bytes(weights.read_bytes()[:-1])
+        self.assert_refused(self.run_program(**run, quiet=True), 3, str(weights))
+
+    def test_networks_are_of_colour_unless_given(self):
+        result = self.run_program(model=None, dry_run=True, outdir=self.folder / "default")
+        plan = json.loads(result.stdout)
+        self.assertEqual(plan["model"], "dcgan32" if "dcgan32" in models() else models()[0])
 
     def test_cache_is_renewed(self):
         cache = self.folder / "cache here"
@@ -166,7 +218,9 @@ class OwnPhotos(DataTest):
             (bad / "photo 013.jpg").write_bytes(damaged)
             refused(3, "photo 013.jpg", data=bad)
         refused(2, "--data-dir", "leave it out", data_dir=self.data)
-        refused(2, "--metrics was expected", "feature network", metrics="fid")
+        refused(2, "--features", "resnet20:FILE", "found \"resnet\"", features="resnet")
+        refused(2, "--features was expected with --metrics fid", features="lenet", metrics="none")
+        refused(3, "no-such", features="resnet20:no-such")
         refused(2, "--data-cache", data="fashion-mnist", data_dir=self.data, metrics="none",
                 data_cache=self.folder)
         refused(2, "--outdir", "outside", outdir=self.photos / "runs")

@@ -15,7 +15,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from gantry_features_support import read_tensors, rows, run, write_images, write_tensors
+from gantry_features_support import (random_resnet20, read_tensors, rows, run, write_images,
+                                     write_tensors)
 
 SIDE, PLANE = 32, 32 * 32
 SHA256 = "246bbd8ae980751aafbd2f6d370222878f401d0d5e658dd56979291f80375f9e"
@@ -46,33 +47,6 @@ def read_cifar(path: Path, count: int) -> tuple[bytes, list[int]]:
             image[c::3] = content[at + 1 + c * PLANE:at + 1 + (c + 1) * PLANE]
         pixels += image
     return bytes(pixels), labels
-
-
-def random_resnet20(seed: int) -> dict[str, tuple[str, list[int], bytes]]:
-    """A state dict with the names and shapes of the published one."""
-    source, tensors = random.Random(seed), {}
-
-    def add(name: str, shape: list[int], low: float, high: float) -> None:
-        count = math.prod(shape)
-        values = [source.uniform(low, high) for _ in range(count)]
-        tensors[name] = ("F32", shape, struct.pack(f"<{count}f", *values))
-
-    def add_conv(prefix: str, number: str, out: int, inputs: int) -> None:
-        add(f"{prefix}conv{number}.weight", [out, inputs, 3, 3], -0.2, 0.2)
-        for name, low in (("weight", 0.5), ("bias", -0.5), ("running_mean", -0.5),
-                          ("running_var", 0.5)):
-            add(f"{prefix}bn{number}.{name}", [out], low, 1.0)
-
-    add_conv("", "1", 16, 3)
-    inputs = 16
-    for stage, out in ((1, 16), (2, 32), (3, 64)):
-        for i in range(3):
-            add_conv(f"layer{stage}.{i}.", "1", out, inputs)
-            add_conv(f"layer{stage}.{i}.", "2", out, out)
-            inputs = out
-    add("linear.weight", [10, 64], -0.2, 0.2)
-    add("linear.bias", [10], -0.2, 0.2)
-    return tensors
 
 
 def inception_score(probabilities: list, splits: int) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import array
 import json
 import math
 import os
+import random
 import struct
 import subprocess
 import sys
@@ -54,6 +55,33 @@ def rows(tensor: tuple[str, list[int], bytes]) -> list[array.array]:
 
 def write_images(path: Path, shape: list[int], pixels: bytes) -> Path:
     return write_tensors(path, {"images": ("U8", shape, pixels)})
+
+
+def random_resnet20(seed: int) -> dict[str, tuple[str, list[int], bytes]]:
+    """A state dict with the names and shapes of the published one."""
+    source, tensors = random.Random(seed), {}
+
+    def add(name: str, shape: list[int], low: float, high: float) -> None:
+        count = math.prod(shape)
+        values = [source.uniform(low, high) for _ in range(count)]
+        tensors[name] = ("F32", shape, struct.pack(f"<{count}f", *values))
+
+    def add_conv(prefix: str, number: str, out: int, inputs: int) -> None:
+        add(f"{prefix}conv{number}.weight", [out, inputs, 3, 3], -0.2, 0.2)
+        for name, low in (("weight", 0.5), ("bias", -0.5), ("running_mean", -0.5),
+                          ("running_var", 0.5)):
+            add(f"{prefix}bn{number}.{name}", [out], low, 1.0)
+
+    add_conv("", "1", 16, 3)
+    inputs = 16
+    for stage, out in ((1, 16), (2, 32), (3, 64)):
+        for i in range(3):
+            add_conv(f"layer{stage}.{i}.", "1", out, inputs)
+            add_conv(f"layer{stage}.{i}.", "2", out, out)
+            inputs = out
+    add("linear.weight", [10, 64], -0.2, 0.2)
+    add("linear.bias", [10], -0.2, 0.2)
+    return tensors
 
 
 def run(network: str, images: Path, result: Path) -> subprocess.CompletedProcess[str]:

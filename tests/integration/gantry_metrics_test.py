@@ -111,6 +111,22 @@ class Metrics(ProgramTest):
         _, result = self.score(*words[:-1], "none", "--metrics", "fid")
         self.assertNotIn("reference features", result.stderr)
 
+    def test_own_images_have_the_figures_of_their_run(self):
+        pixels, _ = images(60, 3)
+        file = write_npy(self.folder / "own.npy", (60, SIDE, SIDE, 1), pixels)
+        run = self.folder / "own run"
+        self.train(iterations=3, outdir=run, data=file, data_dir=None, metrics="fid",
+                   metric_samples=SAMPLES, seed=5, quiet=True)
+        logged = lines(run / SCORES)[-1]
+        found, result = self.score("--run", run, "--data", file, "--samples", SAMPLES, "--seed", 5)
+        self.assertEqual(logged["feature_network"], "gantry-classifier-untrained")
+        self.assertEqual(found["feature_sha256"], logged["feature_sha256"])
+        self.assertAlmostEqual(found["metrics"]["fid"], logged["fid"], delta=1e-4 * logged["fid"])
+        self.assertNotIn("is", found["metrics"])  # no classes
+        self.assertIn("precision", result.stdout)
+        found, _ = self.score("--images", file, "--data", file, "--metrics", "fid")
+        self.assertAlmostEqual(found["metrics"]["fid"], 0, delta=1e-6)
+
     def test_shares_of_workers_merge_exactly(self):
         words = ("--run", self.run_folder, *self.fashion, "--samples", 700, "--split", "train",
                  "--is-splits", 4)
@@ -172,7 +188,8 @@ class Metrics(ProgramTest):
         self.refused(2, (*self.usual, "--metrics", "fid,ssim"), "ssim")
         self.refused(2, (*self.usual, "--metrics", "tstr"), "--metrics tstr", "labels")
         self.refused(2, ("--images", file, *self.fashion, "--metrics", "tstr"), "tstr", "--run")
-        self.refused(2, ("--images", file, "--data", file), "--features lenet", "published set")
+        self.refused(2, ("--images", file, "--data", file, "--features", "lenet"),
+                     "--features lenet", "3 images in 0")
         self.refused(2, ("--images", file, *self.fashion, "--features", "vgg:x"), "vgg:x")
         self.refused(2, ("--images", file, *self.fashion, "--metrics", "prdc"), "at least 6", "3")
         self.refused(3, ("--images", file, *self.fashion, "--samples", 4), "--samples", "4 of 3")

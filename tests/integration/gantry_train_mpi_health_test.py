@@ -9,7 +9,7 @@ import signal
 import unittest
 from pathlib import Path
 
-from gantry_train_mpi_support import MISSING, MpiTest
+from gantry_train_mpi_support import MISSING, ROUNDS, MpiTest
 from gantry_train_support import LOG, PATIENCE, checkpoint, lines, manifest_hash
 
 # Messages by shared memory, so that a process that is killed breaks no connection; and mpirun does
@@ -77,17 +77,54 @@ class LateRanks(MpiTest):
         last = max(outdir.glob("network-snapshot-*"))
         self.assertEqual(live_workers(last), [True, False, True])
 
+    def assert_lost_at_most(self, rounds: int, outdir: Path) -> int:
+        """The last iteration that was saved."""
+        done = lines_of_cut_log(outdir / LOG)
+        saved = max(int(p.name[-6:]) for p in outdir.glob("network-snapshot-*")
+                    if (p / "MANIFEST.json").exists())
+        self.assertLessEqual(done - saved, rounds)
+        return saved
+
+    def test_rank_0_is_lost(self):
+        """The others end with its name and exit code 4, and the run goes on from its checkpoint."""
+        for what, mpirun in ((signal.SIGSTOP, ()), (signal.SIGKILL, SURVIVES)):
+            with self.subTest(what.name):
+                outdir = self.folder / f"server-{what.name}"
+                job = self.start_job(4, mpirun, outdir=outdir, iterations=100000, log_every=1,
+                                     save_every=3, when_late="drop", patience=1)
+                self.hit(job, 0, what, outdir, 3)
+                errors = job.communicate(timeout=PATIENCE)[1]
+                if not mpirun:  # with --enable-recovery, mpirun's own code is 0
+                    self.assertEqual(job.returncode, 4, errors)
+                self.assertRegex(errors, r"gantry-train: rank \d has waited \d+ s for .*rank 0 "
+                                         r"\(silent for \d+ s: stopped, killed or cut off\).* "
+                                         "taken as lost, go on with --resume latest")
+                saved = self.assert_lost_at_most(3, outdir)
+                code, errors = self.run_job(4, outdir=outdir, iterations=saved + 2,
+                                            resume="latest")
+                self.assertEqual(code, 0, errors)
+
+    def test_rank_0_that_goes_on_is_waited_for(self):
+        outdir, plain = self.folder / "pause", self.folder / "without"
+        self.train(**{**ROUNDS, "iterations": 6, "save_every": 4}, outdir=plain)
+        # A worker holds the run up until the server is stopped.
+        job = self.start_job(4, outdir=outdir, iterations=6, save_every=4, pause_worker=["3@4:1"])
+        self.hit(job, 0, signal.SIGSTOP, outdir, 4)
+        try:
+            self.read_until(job, r"rank \d has waited \d+ s for .*rank 0 \(silent")
+        finally:
+            os.kill(self.pid_of(job, 0), signal.SIGCONT)
+        errors = job.communicate(timeout=PATIENCE)[1]
+        self.assertEqual(job.returncode, 0, errors)
+        self.assertEqual(manifest_hash(outdir, 6), manifest_hash(plain, 6))
+
     def test_killed_job_goes_on_with_a_rank_less(self):
         outdir = self.folder / "killed"
         job = self.start_job(4, outdir=outdir, iterations=100000, log_every=1, save_every=3)
         self.hit(job, 3, signal.SIGKILL, outdir, 3)
         job.communicate(timeout=PATIENCE)
         self.assertNotEqual(job.returncode, 0)
-        # At most one interval of rounds is lost.
-        done = lines_of_cut_log(outdir / LOG)
-        saved = max(int(p.name[-6:]) for p in outdir.glob("network-snapshot-*")
-                    if (p / "MANIFEST.json").exists())
-        self.assertLessEqual(done - saved, 3)
+        saved = self.assert_lost_at_most(3, outdir)
         over_threads = self.folder / "threads"
         shutil.copytree(outdir, over_threads)
         code, errors = self.run_job(3, outdir=outdir, workers=2, iterations=saved + 2,

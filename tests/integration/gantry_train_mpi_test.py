@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """gantry-train over MPI: the bits of a run over threads, and ranks that are late or lost."""
 import os
+import re
 import shutil
 import signal
 import unittest
 
 from gantry_train_mpi_support import MISSING, ROUNDS, MpiTest
-from gantry_train_support import PATIENCE, checkpoint, lines, manifest_hash
+from gantry_train_support import LOG, PATIENCE, checkpoint, lines, manifest_hash
 
 
 @unittest.skipIf(MISSING, MISSING)
@@ -31,12 +32,38 @@ class OverMpi(MpiTest):
         self.assertEqual(code, 0, errors)
         self.assertEqual(manifest_hash(resumed, 6), manifest_hash(over_threads, 6))
 
+    def test_every_strategy_has_the_hash_of_threads(self):
+        few = {"workers": 2, "iterations": 2, "save_every": 2, "swap_every": None, "k": None}
+        for strategy in ("federated_average", "averaged_discriminator", "layerwise_overlap",
+                         "label_parallel", "output_aggregation"):
+            with self.subTest(strategy):
+                over = {name: self.folder / f"{strategy}-{name}" for name in ("threads", "mpi")}
+                self.train(**few, strategy=strategy, outdir=over["threads"])
+                code, errors = self.run_job(3, **few, strategy=strategy, outdir=over["mpi"])
+                self.assertEqual(code, 0, errors)
+                self.assertEqual(*(manifest_hash(outdir, 2) for outdir in over.values()))
+
+    def test_what_compute_hides_of_the_broadcast(self):
+        outdir = self.folder / "hidden"
+        job = self.start_job(3, strategy="layerwise_overlap", workers=2, swap_every=None, k=None,
+                             iterations=4, overlap="input-first", outdir=outdir)
+        out, errors = job.communicate(timeout=PATIENCE)
+        self.assertEqual(job.returncode, 0, errors)
+        for line in lines(outdir / LOG):
+            self.assertGreater(line["seconds_hidden"] + line["seconds_exposed"], 0)
+            self.assertAlmostEqual(line["hidden_fraction"], line["seconds_hidden"] /
+                                   (line["seconds_hidden"] + line["seconds_exposed"]))
+            self.assertTrue(0 <= line["hidden_fraction"] <= 1)
+        share = re.search(r"on their way to a worker: ([\d.]+) s, ([\d.]+) % of it hidden", out)
+        self.assertTrue(0 <= float(share[2]) <= 100, out)
+        self.assertIn("hidden behind compute", (outdir / "report.html").read_text())
+
     def test_own_images_are_packed_once(self):
         cache, outdir = self.folder / "cache", self.folder / "own"
         code, errors = self.run_job(4, data=self.data, data_dir=None, metrics=None,
                                     data_cache=cache, iterations=2, outdir=outdir)
         self.assertEqual(code, 0, errors)
-        self.assertEqual(len(list(cache.iterdir())), 1)
+        self.assertEqual(len(list(cache.glob("*.gpack"))), 1)
         # A refusal by the process that packs ends those that wait for it.
         code, errors = self.run_job(4, data=self.data, data_dir=None, metrics=None,
                                     data_cache="/proc/none", outdir=outdir)
@@ -66,15 +93,16 @@ class OverMpi(MpiTest):
         self.assertEqual(job.returncode, 0)
         self.assertEqual(manifest_hash(outdir, 40), manifest_hash(expected, 40))
 
-    def test_killed_rank_leaves_a_checkpoint(self):
+    def test_killed_rank_0_leaves_a_checkpoint(self):
         outdir, expected = self.folder / "killed", self.folder / "unbroken"
         self.train(**ROUNDS, outdir=expected)
         job = self.start_job(4, outdir=outdir, iterations=100000, log_every=1000)
         while not checkpoint(outdir, 4).exists():
             self.assertIsNone(job.poll(), "the job ended by itself")
-        os.kill(self.pid_of(job, 3), signal.SIGKILL)
-        job.communicate(timeout=PATIENCE)
+        os.kill(self.pid_of(job, 0), signal.SIGKILL)
+        errors = job.communicate(timeout=PATIENCE)[1]
         self.assertNotEqual(job.returncode, 0)
+        self.assertRegex(errors, "process rank 0 .*signal 9")  # mpirun names it and ends the others
         for later in outdir.glob("network-snapshot-*"):
             if later != checkpoint(outdir, 4):
                 shutil.rmtree(later)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import unittest
 from html.parser import HTMLParser
 
@@ -93,6 +94,8 @@ class DocumentedFiles(ProgramTest):
             self.assertGreaterEqual(line["seconds_maintenance"], 0)
             for key in ("loss_d", "loss_g", "seconds", "images_per_second", "cpu_mem_gb"):
                 self.assertTrue(math.isfinite(line[key]) and line[key] > 0, (key, line))
+            self.check_signals(line)
+            self.assertFalse({"reg_d", "reg_g", "peak_gpu_mem_gb"} & line.keys())
             for key, needed in (("seconds_lead", {"generate", "generator", "exchange", "wait"}),
                                 ("seconds_worker", {"data", "discriminator", "feedback"})):
                 self.assertLessEqual(needed, line[key].keys())
@@ -100,6 +103,35 @@ class DocumentedFiles(ProgramTest):
                 self.assertTrue(all(value >= 0 for value in line[key].values()))
         self.assertIn("swap", log[1]["seconds_worker"])
         self.assertLess(log[0]["seconds"], log[2]["seconds"])
+
+    def check_signals(self, line: dict) -> None:
+        """What discriminators saw: a score has a sign."""
+        for key in ("scores_real", "scores_fake"):
+            self.assertTrue(math.isfinite(line[key]) and line[key] != 0, (key, line))
+        for key in ("signs_real", "signs_fake"):
+            self.assertLessEqual(abs(line[key]), 1, (key, line))
+        self.assertEqual(line["augment"], 0)
+
+    def test_signals_of_all_strategies(self):
+        help_text = self.run_program(help=True).stdout
+        strategies = re.search(r"--strategy TEXT:\{([^}]*)\}", help_text)[1].split(",")
+        self.assertGreater(len(strategies), 5)
+        for strategy in strategies:
+            with self.subTest(strategy=strategy):
+                workers = 10 if strategy == "label_parallel" else 2
+                outdir = self.folder / strategy
+                self.train(strategy=strategy, workers=workers, iterations=2, outdir=outdir)
+                for line in lines(outdir / LOG):
+                    self.check_signals(line)
+
+    def test_augmentation(self):
+        outdir = self.folder / "augmented"
+        self.train(iterations=2, outdir=outdir, augment="translation", augment_probability=0.25)
+        self.assertEqual([line["augment"] for line in lines(outdir / LOG)], [0.25, 0.25])
+        self.train(iterations=9, outdir=outdir, augment="translation", augment_probability="ada")
+        found = [line["augment"] for line in lines(outdir / LOG)]
+        self.assertEqual(found[0], 0)  # adapted behind every fourth step
+        self.assertTrue(all(0 <= p < 1e-3 for p in found), found)
 
     def test_phases(self):
         for rank in range(self.workers + 1):

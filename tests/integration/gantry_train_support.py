@@ -210,7 +210,8 @@ def refuse_constant(name: str) -> None:
 def figures(log: list[dict]) -> list[dict]:
     """Lines without what differs from run to run: times and memory."""
     return [{key: value for key, value in line.items() if "seconds" not in key
-             and key not in ("images_per_second", "cpu_mem_gb")} for line in log]
+             and "_mem_" not in key and key not in ("images_per_second", "hidden_fraction")}
+            for line in log]
 
 
 def read_png(path: Path) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ import struct
 import unittest
 from pathlib import Path
 
-from gantry_train_support import LOG, MODEL, SCORES, ProgramTest, lines, names
+from gantry_train_support import LOG, MODEL, SCORES, ProgramTest, lines, models, names
 
 try:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -21,7 +21,8 @@ except ImportError as reason:
 # The names of StyleGAN's training loop, and ours in their groups.
 STYLEGAN = {"Loss/G/loss", "Loss/D/loss", "Progress/tick", "Progress/kimg", "Timing/sec_per_tick",
             "Timing/sec_per_kimg", "Timing/total_sec", "Timing/maintenance_sec",
-            "Resources/cpu_mem_gb", "Metrics/fid"}
+            "Resources/cpu_mem_gb", "Metrics/fid", "Loss/scores/real", "Loss/scores/fake",
+            "Loss/signs/real", "Loss/signs/fake", "Progress/augment"}
 OURS = {"Progress/iteration", "Timing/images_per_sec", "Metrics/classifier_score", "Workers/alive",
         "Comm/bytes_down", "Comm/bytes_up", "Comm/bytes_swap", "Comm/wait_sec",
         "Comm/worker_wait_sec"}
@@ -73,6 +74,9 @@ class ReadByTensorBoard(ProgramTest):
                          ("Timing/maintenance_sec", "seconds_maintenance"),
                          ("Timing/images_per_sec", "images_per_second"),
                          ("Resources/cpu_mem_gb", "cpu_mem_gb"),
+                         ("Loss/scores/real", "scores_real"), ("Loss/scores/fake", "scores_fake"),
+                         ("Loss/signs/real", "signs_real"), ("Loss/signs/fake", "signs_fake"),
+                         ("Progress/augment", "augment"),
                          ("Comm/bytes_down", "bytes_down"), ("Comm/bytes_up", "bytes_up"),
                          ("Comm/bytes_swap", "bytes_swap")):
             with self.subTest(tag):
@@ -147,6 +151,21 @@ class ReadByTensorBoard(ProgramTest):
         self.train(outdir=outdir, iterations=1, tensorboard="off")
         self.assertEqual(list(outdir.glob(NAME)), [])
         self.assertNotIn("tensorboard", json.dumps(sorted(names(outdir))))
+
+    def test_regularisers(self):
+        """Penalties of D, and the part of the factor in F2A's softmax."""
+        usual = {"outdir": self.folder / "penalised", "iterations": 2, "batch": 2}
+        self.train(**usual, strategy="output_aggregation", output_rule="softmax", output_lambda=0.5)
+        self.assertAlmostEqual(self.read(usual["outdir"]).Scalars("Loss/G/reg")[0].value,
+                               lines(usual["outdir"] / LOG)[0]["reg_g"], 6)
+        self.assertAlmostEqual(lines(usual["outdir"] / LOG)[0]["reg_g"], 0.1 * 0.5 ** 2, 6)
+        if "wgan_gp32_narrow" not in models():
+            self.skipTest("a build without networks with penalties")
+        self.train(**usual, model="wgan_gp32_narrow", strategy="standalone")
+        events, log = self.read(usual["outdir"]), lines(usual["outdir"] / LOG)
+        for tag, key in (("Loss/D/reg", "reg_d"), ("Loss/scores/fake", "scores_fake")):
+            self.assertAlmostEqual(events.Scalars(tag)[0].value, log[0][key], 4)
+        self.assertGreater(log[0]["reg_d"], 0)
 
     def test_standalone(self):
         outdir = self.folder / "alone"

@@ -9,6 +9,7 @@ there is skipped.
 """
 import json
 import re
+import struct
 import subprocess
 import unittest
 from pathlib import Path
@@ -17,9 +18,9 @@ from gantry_data_support import png, write_pngs
 from gantry_train_support import MODEL, PATIENCE, PROGRAM, ProgramTest, snapshot
 
 USAGE, REFUSED = 2, 3
-TRAIN, DATA, GENERATE, LATENT, METRICS, ONNX, BENCH = ALL = tuple(
+TRAIN, DATA, GENERATE, LATENT, METRICS, ONNX, FEATURES, BENCH = ALL = tuple(
     f"gantry-{name}" for name in ("train", "data", "generate", "latent", "metrics", "onnx",
-                                  "bench"))
+                                  "features", "bench"))
 # A command first, where a program has commands.
 COMMANDS = {DATA: ("inspect", "pack", "partition"),
             BENCH: ("step", "layers", "strategy", "peak", "strategies", "comm", "scaling")}
@@ -51,6 +52,9 @@ INPUTS = (
     (METRICS, "--images {small} --data {small} --features resnet20:{file}", "{file}"),
     (ONNX, "{none} {out}", "{none}"),
     (ONNX, "{file} {out}", "{file}"),
+    (FEATURES, "inception:{file} {none} {out}/x", "{none}"),
+    (FEATURES, "inception:{none} {tensors} {out}/x", "{none}"),
+    (FEATURES, "resnet20:{file} {tensors} {out}/x", "{file}"),
     (BENCH, "scaling --links {none} --measured 1 --rounds 2 --batch 2", "{none}"),
     (BENCH, "strategies --experiment a --length 0.001 --data-dir {none} --out {out}", "{none}"),
 )
@@ -80,6 +84,8 @@ WRONG = (
     (METRICS, "--run {run}", "--data"),
     (METRICS, "--run {run} --data mnist --transport mail", "--transport"),
     (ONNX, "", "--from"), (ONNX, "{run}", "--out"), (ONNX, "{run} x y", "y"),
+    (FEATURES, "", "--network"), (FEATURES, "vgg16:{file} {tensors} {out}/x", "vgg16"),
+    (FEATURES, "resnet20:{file} {tensors} {out}/x --threads -1", "--threads"),
     (BENCH, "", "subcommand"), (BENCH, "step --batch 0", "--batch"),
 )
 # Program, words before, a flag and three of its values; one that ends early whatever it says.
@@ -90,8 +96,15 @@ LAYERS = (
     (LATENT, "--from {run} -a 1:2 -b 2:3 --outdir {out}", "--steps", (3, 4, 5), ""),
     (METRICS, "--images {pets} --data {pets} --features resnet20:{none}", "--seed", (3, 4, 5), ""),
     (ONNX, "--from {run}", "--out", ("{out}/a", "{out}/b", "{out}/c"), ""),
+    (FEATURES, "resnet20:{none} {tensors} {out}/x", "--threads", (3, 4, 5), "FEATURES_"),
     (BENCH, "step --model " + MODEL + " --steps 1 --warmup 0", "--batch", (2, 3, 4), "BENCH_"),
 )
+
+
+def tensor(name: str, shape: tuple[int, ...], data: bytes) -> bytes:
+    """A safetensors file of one tensor of bytes."""
+    header = json.dumps({name: {"dtype": "U8", "shape": shape, "data_offsets": [0, len(data)]}})
+    return struct.pack("<Q", len(header)) + header.encode() + data
 
 
 class Programs(ProgramTest):
@@ -112,7 +125,8 @@ class Programs(ProgramTest):
         cls.out.mkdir()
         cls.places = {"none": cls.folder / "none", "file": cls.file, "below": cls.file / "below",
                       "data": cls.data, "run": cls.run_folder, "pets": cls.pets,
-                      "small": cls.small, "out": cls.out}
+                      "small": cls.small, "out": cls.out, "tensors": cls.folder / "tensors"}
+        cls.places["tensors"].write_bytes(tensor("images", (2, 8, 8, 3), bytes(2 * 8 * 8 * 3)))
 
     def start_program(self, program: str, words: str | list, **variables):
         """Runs a program that is there; its words may have places in braces."""

@@ -65,20 +65,6 @@ TEST_CASE("conv2d kernels: NaN reaches all that it touches and nothing else") {
   CHECK(spreads_nan_on_device(runs::conv2d_backward_weights<down>{o}));
 }
 
-TEST_CASE("conv2d kernels: a convolution with its activation in one launch") {
-  auto& b = aligned_device();
-  constexpr int n = 3;
-  const auto x = runs::clean_batch<down.in>(b, run_options{.n = n}, 1);
-  const auto weight = runs::numbers(b, down.weights(), 2), bias = runs::numbers(b, down.filters, 3);
-  const device_batch<device_backend, down.out()> y(b, n);
-  launch(b.context(), kernels::conv2d_and_activation<down, function::leaky_relu>{
-                          {x.view(), weight.data(), bias.data(), y.view()}, {0.2f}});
-  backend::reference<double> oracle;
-  auto expected = runs::conv2d_forward<down>{{.n = n, .option = true}}(oracle);
-  for (float& v : expected) v = function::leaky_relu{0.2f}.value(v);
-  CHECK(compare(y.read(), expected, product_tolerance(down.taps())));
-}
-
 // Four phases of 2 x 2 taps: no product with a zero between the pixels.
 static_assert(kernels::conv_backward_data_shape({{64, 64, 3}, 64, 4, 2, 1}, 1).phases == 4);
 static_assert(kernels::conv_backward_data_shape({{64, 64, 3}, 64, 4, 2, 1}, 1).depth == 4 * 64);

@@ -49,21 +49,6 @@ TEST_CASE("gemm kernels: bf16") { check_arithmetic<gemm_math::bf16>(); }
 TEST_CASE("gemm kernels: bf16 in two parts") { check_arithmetic<gemm_math::bf16x3>(); }
 TEST_CASE("gemm kernels: bf16 in three parts") { check_arithmetic<gemm_math::bf16x6>(); }
 
-TEST_CASE("gemm kernels: a dense layer with its activation in one launch") {
-  constexpr linear_geometry g{{1, 1, 300}, 10};
-  constexpr int n = 5;
-  auto& b = aligned_device();
-  const auto x = runs::clean_batch<g.in>(b, run_options{.n = n}, 1);
-  const auto weight = runs::numbers(b, g.weights(), 2), bias = runs::numbers(b, g.out, 3);
-  const device_batch<device_backend, hwc{1, 1, g.out}> y(b, n);
-  launch(b.context(), kernels::linear_and_activation<g, function::leaky_relu>{
-                          {x.view(), weight.data(), bias.data(), y.view()}, {0.2f}});
-  backend::reference<double> oracle;
-  auto expected = runs::linear_forward<g>{{.n = n, .option = true}}(oracle);
-  for (float& v : expected) v = function::leaky_relu{0.2f}.value(v);
-  CHECK(compare(y.read(), expected, product_tolerance(g.in.size())));
-}
-
 #if !defined(__CUDACC__)  // the emulator counts them
 TEST_CASE("gemm kernels: the fragments are read without bank conflicts") {
   const auto before = simt::pool::instance().statistics().bank_conflicts;

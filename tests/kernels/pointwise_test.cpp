@@ -67,6 +67,23 @@ TEST_CASE_TEMPLATE("pointwise kernels: loss terms and their seeds", f, loss::cro
   CHECK(spreads_nan_on_device(runs::loss_term<f>{{.n = 300, .poison = 299}, sample<f>()}));
 }
 
+TEST_CASE("pointwise kernels: both terms of a discriminator's loss in one kernel") {
+  using margins = runs::two_loss_terms<loss::margin, loss::cross_entropy_fake>;
+  for (const int n : {1, 64, 5000})
+    CHECK(agrees_on_device(margins{{.n = n}, {1.0f}, {}}, {2e-6, 2e-6}));
+  CHECK(spreads_nan_on_device(margins{{.n = 300, .poison = 299}, {1.0f}, {}}));
+}
+
+TEST_CASE("pointwise kernels: two arrays are cleared in one launch") {
+  for (device_backend* b : {&aligned_device(), &shifted_device()})
+    for (const std::size_t n : {2u, 5u, 1003u}) {
+      const device_array<device_backend> y(*b, n), more(*b, 2);
+      launch(b->context(), ops::clear{}, {y.data(), n, more.data(), 2});
+      CHECK(y.read() == std::vector<float>(n, 0.0f));
+      CHECK(more.read() == std::vector<float>(2, 0.0f));
+    }
+}
+
 TEST_CASE("philox kernels: the streams of base/rng.hpp, number for number") {
   constexpr stream_id id{
       .seed = 0x123456789abcdefu, .step = 7, .worker = 3, .use = purpose::latent};

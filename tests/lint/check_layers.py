@@ -28,12 +28,12 @@ KERNEL_MAY_SEE = ("base", "tensor", "ops")
 # A third party's header: the only places of include/ and kernels/ that may include it.
 THIRD_PARTY = (
     (re.compile(r"mpi\.h$"), ("include/gantry/comm/mpi",)),
-    (re.compile(r"nccl\.h$"), ("include/gantry/comm/nccl.hpp",)),
+    (re.compile(r"nccl\.h$"), ("include/gantry/comm/nccl",)),
     (re.compile(r"png\.h$"), ("include/gantry/io/png_decoder.hpp",)),
     (re.compile(r"j(peglib|error)\.h$"), ("include/gantry/io/jpeg_decoder.hpp",)),
     (re.compile(r"cuda|cu(blas|dnn|rand|fft|sparse|solver|pti)|cub/|cute/|cutlass/|thrust/|nvtx|"
                 r"nvrtc|cooperative_groups|mma\.h|vector_types\.h|device_launch_parameters"),
-     ("kernels/", "include/gantry/backend/cuda/", "include/gantry/comm/nccl.hpp")),
+     ("kernels/", "include/gantry/backend/cuda/", "include/gantry/comm/nccl")),
     (re.compile(r"(unsupported/)?Eigen/"), ("include/gantry/backend/cpu/",
                                             "include/gantry/metrics/")),
     (re.compile(r"zlib\.h$"), ("include/gantry/data/", "include/gantry/io/")),

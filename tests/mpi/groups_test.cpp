@@ -34,6 +34,10 @@ TEST_CASE("mpi: handles end in the order of a peer") {
   conformance::handles_end_in_the_order_of_a_peer(make);
 }
 TEST_CASE("mpi: swaps with handles") { conformance::swaps_with_handles(make); }
+TEST_CASE("mpi: collectives with handles") {
+  conformance::collectives_with_handles(make);
+  conformance::collectives_with_handles_skip_lost_ranks(make);
+}
 TEST_CASE("mpi: who does nothing is dropped") {
   conformance::who_does_nothing_is_dropped(
       make_watched, [] { std::this_thread::sleep_for(std::chrono::milliseconds(1500)); }, compute);

@@ -62,6 +62,7 @@ VETH = Link(tuple(f"g{os.getpid()}{side}" for side in "ab"), "10.199.77")
 TAP = Link(tuple(f"g{os.getpid()}{side}" for side in "cd"), "10.199.78")
 DELAY, JITTER, LOSS = 0.005, 0.001, 0.01  # seconds, seconds, of frames
 NETEM = ["netem", "delay", f"{DELAY * 1e3}ms", f"{JITTER * 1e3}ms", "loss", f"{LOSS * 100}%"]
+RATE = ["tbf", "rate", "400mbit", "burst", "256kb", "limit", "16mb"]
 # All that is sent crosses the link: workers do not talk to each other.
 ROUNDS = {"workers": 2, "swap_every": "1000000it", "k": 2, "batch": 64, "log_every": 1}
 SHORT, LONG = 5, 25  # iterations; their difference is free of what starting a job costs
@@ -121,14 +122,14 @@ class TwoNamespaces(ProgramTest):
                             "OMPI_MCA_plm_rsh_agent": str(cls.agent),
                             "OMPI_MCA_btl": "tcp,self", "OMPI_MCA_pml": "ob1"}
 
-    def run_job(self, link: Link, outdir: Path, iterations: int) -> tuple[int, int]:
+    def run_job(self, link: Link, outdir: Path, iterations: int, **given) -> tuple[int, int]:
         """Bytes that were sent, and that the link carried."""
         before, ranks = link.carried(), ROUNDS["workers"] + 1
         hosts = f"{link.address(0)}:1,{link.address(1)}:{ranks - 1}"
         network = {f"OMPI_MCA_{layer}_tcp_if_include": f"{link.network}.0/24"
                    for layer in ("btl", "oob")}
-        words = command(self.settings(**ROUNDS, transport="mpi", threads=1, iterations=iterations,
-                                      outdir=outdir))
+        words = command(self.settings(**{**ROUNDS, "transport": "mpi", "threads": 1,
+                                         "iterations": iterations, "outdir": outdir, **given}))
         done = subprocess.run(inside(0, "mpirun", "-n", str(ranks), "--host", hosts, *words),
                               env=self.environment | network, capture_output=True, text=True,
                               timeout=PATIENCE, check=False)
@@ -171,6 +172,29 @@ class TwoNamespaces(ProgramTest):
         self.check_link(TAP, "delayed link", 1.15)
         print(f"{link.lost} frames were lost")
         self.assertGreater(link.lost, 0)
+
+    def test_layers_that_travel_behind_compute(self):
+        """layerwise_overlap over a link of 50 MB/s: the same bits whatever is hidden."""
+        if wrong := first_wrong([inside(side, "tc", "qdisc", "replace", "dev", VETH.devices[side],
+                                        "root", *RATE) for side in (0, 1)]):
+            return self.skipTest(f"no tbf on this machine: {wrong}")
+        for side in (0, 1):
+            self.addCleanup(call, *inside(side, "tc", "qdisc", "delete", "dev", VETH.devices[side],
+                                          "root"))
+        hashes = set()
+        for way in ("blocking", "ready", "input-first"):
+            outdir = self.folder / way
+            self.run_job(VETH, outdir, LONG, strategy="layerwise_overlap", overlap=way,
+                         swap_every=None, k=None, local_steps=2)
+            log = lines(outdir / "stats.jsonl")[1:]  # the first way is that of begin
+            hidden, exposed = (sum(line[f"seconds_{part}"] for line in log)
+                               for part in ("hidden", "exposed"))
+            share = hidden / (hidden + exposed)
+            print(f"{way}: {100 * share:.1f} % hidden, "
+                  f"{1e3 * (hidden + exposed) / len(log):.1f} ms on the way per round")
+            self.assertTrue(0 <= share <= 1)
+            hashes.add(manifest_hash(outdir, LONG))
+        self.assertEqual(len(hashes), 1)
 
 
 if __name__ == "__main__":

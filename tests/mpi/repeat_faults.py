@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of gantry-train over MPI, again and again: a rank that is killed, one that is stopped, one
-that computes ten times slower. Each must be named, and no job may hang.
+"""Faults of gantry-train over MPI, again and again: any rank is killed, any is stopped, a worker
+computes ten times slower. Each must be named, and no job may hang.
 
-GANTRY_FAULT_REPETITIONS says how often, all kinds together; without it the test is skipped. Prints
-how long it took until the culprit was named (docs/12_transports.md).
+GANTRY_FAULT_REPETITIONS says how often, all kinds together; without it the test is skipped.
+GANTRY_FAULT_KINDS=killed,stopped leaves out what needs a machine of its own. Prints how long it
+took until the culprit was named (docs/12_transports.md).
 """
 import contextlib
 import os
@@ -33,8 +34,7 @@ from gantry_train_mpi_support import MISSING, descendants, rank_of  # noqa: E402
 from gantry_train_support import MODEL, PROGRAM, lines, write_data  # noqa: E402
 
 RANKS = 4
-PATIENCE = 3  # seconds of --patience
-HANGS = 120  # seconds after which a job is said to hang
+HANGS = 300  # seconds after which a job is said to hang
 SLICE = 0.1  # seconds, of which a slow rank may use a tenth
 KILLED, STOPPED, SLOW = "killed", "stopped", "slow"
 
@@ -45,7 +45,7 @@ class Job:
     def __init__(self, folder: Path, outdir: Path, **given):
         settings = {"data-dir": folder / "data", "model": MODEL, "workers": RANKS - 1, "batch": 4,
                     "threads": 1, "metrics": "none", "log-every": 1, "swap-every": "2it", "k": 2,
-                    "transport": "mpi", "patience": PATIENCE, "outdir": outdir, **given}
+                    "transport": "mpi", "outdir": outdir, **given}
         words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith("GANTRY_")}
@@ -148,8 +148,8 @@ def slowed(pid: int):
 
 def local_steps(folder: Path) -> int:
     """Steps of a worker that make a round last a second, and ten on one that is slow."""
-    steps = 30
-    job = Job(folder, folder / "measure", iterations=12, **{"local-steps": steps})
+    steps = 3
+    job = Job(folder, folder / "measure", iterations=6, **{"local-steps": steps})
     try:
         if job.end() != 0:
             raise AssertionError(job.text())
@@ -162,7 +162,8 @@ def local_steps(folder: Path) -> int:
 
 def fault(kind: str, folder: Path, steps: int, draw: random.Random) -> float:
     """One job with one fault; returns the seconds until the culprit was named."""
-    victim = draw.randrange(0 if kind == KILLED else 1, RANKS)
+    # Whether rank 0 is slow or has more to do, nobody can tell.
+    victim = draw.randrange(1 if kind == SLOW else 0, RANKS)
     outdir = folder / "run"
     shutil.rmtree(outdir, ignore_errors=True)
     given = {KILLED: {"iterations": 1_000_000, "log-every": 50},
@@ -196,12 +197,16 @@ def main() -> int:
         return SKIPPED
     for stop in (signal.SIGINT, signal.SIGTERM):  # ends with what is known so far
         signal.signal(stop, signal.default_int_handler)
-    draw, seconds = random.Random(1), {KILLED: [], STOPPED: [], SLOW: []}
+    kinds = os.environ.get("GANTRY_FAULT_KINDS", f"{KILLED},{STOPPED},{SLOW}").split(",")
+    if unknown := set(kinds) - {KILLED, STOPPED, SLOW}:
+        print(f"GANTRY_FAULT_KINDS was expected to be of killed, stopped, slow and has {unknown}")
+        return 1
+    draw, seconds = random.Random(1), {kind: [] for kind in kinds}
     failures = []
     with tempfile.TemporaryDirectory(prefix="gantry-faults-") as name:
         folder = Path(name)
         write_data(folder / "data")
-        steps = local_steps(folder)
+        steps = local_steps(folder) if SLOW in kinds else 0
         for i in range(REPETITIONS):
             kind = list(seconds)[i % len(seconds)]
             try:

@@ -19,7 +19,7 @@ enum cudaMemcpyKind {
   cudaMemcpyDeviceToDevice,
   cudaMemcpyDefault
 };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeRelaxed = 2 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
@@ -354,11 +354,17 @@ inline cudaError_t cudaGraphAddMemcpyNode(cudaGraphNode_t* node, cudaGraph_t gra
   const simt::runtime_guard guard(r.mutex);
   void *to = p->dstPtr.ptr, *from = p->srcPtr.ptr;
   const std::size_t bytes = p->extent.width;
-  if (p->extent.height != 1 || p->extent.depth != 1) return r.note(cudaErrorInvalidValue);
+  if (p->extent.height * p->extent.depth != 1) return r.note(cudaErrorInvalidValue);
   if (const auto e = simt::check_copy(to, from, bytes, p->kind)) return e;
   *node = &graph->handles.emplace_back(CUgraphNode_st{graph->nodes.size()});
   graph->nodes.push_back([=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecMemcpyNodeSetParams(cudaGraphExec_t e, cudaGraphNode_t node,
+                                                    const cudaMemcpy3DParms* p) {
+  const simt::runtime_guard guard(simt::runtime_state::instance().mutex);
+  e->nodes[node->index] = [c = *p] { std::memcpy(c.dstPtr.ptr, c.srcPtr.ptr, c.extent.width); };
+  return simt::check_copy(p->dstPtr.ptr, p->srcPtr.ptr, p->extent.width, p->kind);
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
                                         unsigned long long = 0) {

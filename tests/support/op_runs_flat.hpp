@@ -157,6 +157,30 @@ struct loss_term : run_options {
   }
 };
 
+/// The gradients of n and of n + 7 outputs, and the sum, which starts at 3; term by term where the
+/// backend has no op for both.
+template <class OnA, class OnB>
+struct two_loss_terms : run_options {
+  OnA f{};
+  OnB g{};
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    const auto n_a = static_cast<std::size_t>(n), n_b = n_a + 7;
+    const device_array<B> x(b, spread_floats(*this, 1)), y(b, normal_floats(n_b, 2));
+    const device_array<B> dx(b, n_a), dy(b, n_b), sum(b, std::vector<float>{3.0f});
+    if constexpr (Implements<B, ops::two_loss_terms<OnA, OnB>>) {
+      launch(b, ops::two_loss_terms<OnA, OnB>{},
+             {x.data(), y.data(), dx.data(), dy.data(), n_a, n_b, sum.data(), f, g});
+    } else {
+      launch(b, ops::loss_term<OnA>{},
+             {x.data(), dx.data(), n_a, 1.0f / static_cast<float>(n_a), sum.data(), f});
+      launch(b, ops::loss_term<OnB>{},
+             {y.data(), dy.data(), n_b, 1.0f / static_cast<float>(n_b), sum.data(), g});
+    }
+    return joined({dx.read(), dy.read(), sum.read()});
+  }
+};
+
 /// The gradient, the loss and the number of correct answers, which start at 3 and 4. Labels and
 /// what the op reads of them are in host memory.
 template <int Classes>

@@ -97,17 +97,9 @@ class thread_pool {
   template <class F>
   void parallel_for(int chunks, F&& f) {
     using function = std::remove_reference_t<F>;
-    if (chunks <= 0) return;
-    const compute_permit permit(*this);
-    region* const shared = chunks == 1 || helpers_.empty() ? nullptr : claim_region();
-    if (shared == nullptr) {
-      for (int chunk = 0; chunk < chunks; ++chunk) f(chunk);
-      return;
-    }
-    shared->context = const_cast<void*>(static_cast<const void*>(std::addressof(f)));
-    shared->call = [](void* context, int chunk) { (*static_cast<function*>(context))(chunk); };
-    shared->chunks = chunks;
-    run_region(*shared);
+    run(
+        chunks, [](void* context, int chunk) { (*static_cast<function*>(context))(chunk); },
+        const_cast<void*>(static_cast<const void*>(std::addressof(f))));
   }
 
  private:
@@ -129,6 +121,9 @@ class thread_pool {
     int failed_chunk{};
     std::exception_ptr failure{};
   };
+
+  // What every instance of parallel_for shares; a kernel's body is compiled once, behind `call`.
+  void run(int chunks, void (*call)(void*, int), void* context);
 
   static std::uint32_t unstarted(std::uint64_t state) { return static_cast<std::uint32_t>(state); }
   static std::uint64_t helpers_in(std::uint64_t state) { return state >> 32; }
@@ -198,6 +193,20 @@ inline void compute_permit::release() {
 }
 
 // ---------------------------------------------------------------------------------- thread_pool
+
+inline void thread_pool::run(int chunks, void (*call)(void*, int), void* context) {
+  if (chunks <= 0) return;
+  const compute_permit permit(*this);
+  region* const shared = chunks == 1 || helpers_.empty() ? nullptr : claim_region();
+  if (shared == nullptr) {
+    for (int chunk = 0; chunk < chunks; ++chunk) call(context, chunk);
+    return;
+  }
+  shared->context = context;
+  shared->call = call;
+  shared->chunks = chunks;
+  run_region(*shared);
+}
 
 inline thread_pool::thread_pool(int threads)
     : threads_(threads == 0 ? usable_cores() : threads), permits_(threads_) {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "gantry/base/error.hpp"
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/communicator.hpp"
 
@@ -34,12 +35,24 @@ class any_communicator {
   [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
     return held_->receive(kind, out, from);
   }
+  void send_own(message kind, const std::shared_ptr<std::vector<float>>& data, rank_t to) {
+    held_->send_own(kind, data, to);
+  }
+  template <class F>
+  [[nodiscard]] bool receive_with(message kind, std::span<float> room, rank_t from, F&& f) {
+    using function = std::remove_reference_t<F>;
+    return held_->receive_with(
+        kind, room, from, const_cast<void*>(static_cast<const void*>(std::addressof(f))),
+        [](void* context, const message_view& m) { (*static_cast<function*>(context))(m); });
+  }
   bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
                 rank_t from) {
     return held_->exchange(kind, out, to, in, from);
   }
   void barrier() { held_->barrier(); }
   [[nodiscard]] bool alive(rank_t rank) const { return held_->alive(rank); }
+  /// As the transport's (comm/requests.hpp); one that cannot tell says yes, and its receive waits.
+  [[nodiscard]] bool ready(rank_t from) { return held_->ready(from); }
   void leave() noexcept { held_->leave(); }
   bool broadcast(message kind, std::span<float> values, rank_t root) {
     return held_->broadcast(kind, values, root);
@@ -53,6 +66,17 @@ class any_communicator {
   void gather(message kind, std::span<const float> part, std::span<float> all, rank_t root) {
     held_->gather(kind, part, all, root);
   }
+  /// See HasDeviceMessages; whether the transport takes them. @throws usage_error if it does not
+  [[nodiscard]] bool takes_device_memory() const { return held_->takes_device_memory(); }
+  void send_device(message kind, device_parts values, rank_t to) {
+    held_->send_device(kind, values, to);
+  }
+  [[nodiscard]] bool receive_device(message kind, device_parts values, rank_t from) {
+    return held_->receive_device(kind, values, from);
+  }
+  bool exchange_device(message kind, device_parts out, rank_t to, device_parts in, rank_t from) {
+    return held_->exchange_device(kind, out, to, in, from);
+  }
   /// Goes to transports that model time; nothing on others.
   void charge(double flops) { held_->charge(flops); }
   /// Goes to transports that say where a late rank is; nothing on others.
@@ -65,6 +89,8 @@ class any_communicator {
  private:
   using visitor = std::function<void(const std::string&, std::vector<float>&)>;
 
+  using shown = void (*)(void* context, const message_view&);
+
   struct interface {
     virtual ~interface() = default;
     [[nodiscard]] virtual rank_t rank() const noexcept = 0;
@@ -72,14 +98,21 @@ class any_communicator {
     [[nodiscard]] virtual const traffic& statistics() const = 0;
     virtual void send(message, std::span<const float>, rank_t) = 0;
     virtual bool receive(message, std::span<float>, rank_t) = 0;
+    virtual void send_own(message, const std::shared_ptr<std::vector<float>>&, rank_t) = 0;
+    virtual bool receive_with(message, std::span<float>, rank_t, void*, shown) = 0;
     virtual bool exchange(message, std::span<const float>, rank_t, std::span<float>, rank_t) = 0;
     virtual void barrier() = 0;
     [[nodiscard]] virtual bool alive(rank_t) const = 0;
+    virtual bool ready(rank_t) = 0;
     virtual void leave() noexcept = 0;
     virtual bool broadcast(message, std::span<float>, rank_t) = 0;
     virtual void reduce_sum(message, std::span<float>, rank_t) = 0;
     virtual void all_reduce_sum(message, std::span<float>) = 0;
     virtual void gather(message, std::span<const float>, std::span<float>, rank_t) = 0;
+    [[nodiscard]] virtual bool takes_device_memory() const = 0;
+    virtual void send_device(message, device_parts, rank_t) = 0;
+    virtual bool receive_device(message, device_parts, rank_t) = 0;
+    virtual bool exchange_device(message, device_parts, rank_t, device_parts, rank_t) = 0;
     virtual void charge(double) = 0;
     virtual void enter_iteration(std::uint32_t) = 0;
     virtual void visit_values(const visitor&) = 0;
@@ -97,12 +130,25 @@ class any_communicator {
     bool receive(message kind, std::span<float> out, rank_t from) override {
       return inner->receive(kind, out, from);
     }
+    void send_own(message kind, const std::shared_ptr<std::vector<float>>& data,
+                  rank_t to) override {
+      gantry::send_own(*inner, kind, data, to);
+    }
+    bool receive_with(message kind, std::span<float> room, rank_t from, void* context,
+                      shown f) override {
+      return gantry::receive_with(*inner, kind, room, from,
+                                  [&](const message_view& m) { f(context, m); });
+    }
     bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
                   rank_t from) override {
       return inner->exchange(kind, out, to, in, from);
     }
     void barrier() override { inner->barrier(); }
     [[nodiscard]] bool alive(rank_t r) const override { return inner->alive(r); }
+    bool ready(rank_t from) override {
+      if constexpr (requires { inner->ready(from); }) return inner->ready(from);
+      return true;
+    }
     void leave() noexcept override { inner->leave(); }
     bool broadcast(message kind, std::span<float> values, rank_t root) override {
       return inner->broadcast(kind, values, root);
@@ -116,6 +162,28 @@ class any_communicator {
     void gather(message kind, std::span<const float> part, std::span<float> all,
                 rank_t root) override {
       inner->gather(kind, part, all, root);
+    }
+    [[nodiscard]] bool takes_device_memory() const override {
+      if constexpr (HasDeviceMessages<C>) return inner->takes_device_memory();
+      return false;
+    }
+    void send_device(message kind, device_parts values, rank_t to) override {
+      if constexpr (HasDeviceMessages<C>) return inner->send_device(kind, values, to);
+      refuse_device_memory();
+    }
+    bool receive_device(message kind, device_parts values, rank_t from) override {
+      if constexpr (HasDeviceMessages<C>) return inner->receive_device(kind, values, from);
+      refuse_device_memory();
+    }
+    bool exchange_device(message kind, device_parts out, rank_t to, device_parts in,
+                         rank_t from) override {
+      if constexpr (HasDeviceMessages<C>) return inner->exchange_device(kind, out, to, in, from);
+      refuse_device_memory();
+    }
+    [[noreturn]] static void refuse_device_memory() {
+      throw usage_error(
+          "a transport that takes a device's memory was expected, found one that does not; ask "
+          "takes_device_memory first");
     }
     void charge(double flops) override { gantry::charge(*inner, flops); }
     void enter_iteration(std::uint32_t iteration) override {
@@ -132,7 +200,7 @@ class any_communicator {
 };
 
 static_assert(HasBroadcast<any_communicator> && HasReduce<any_communicator> &&
-                  HasGather<any_communicator>,
+                  HasGather<any_communicator> && HasDeviceMessages<any_communicator>,
               "the erased communicator must have every capability of the contract");
 
 /// Any World with a thread pool behind one type. It owns the world that it is made of.

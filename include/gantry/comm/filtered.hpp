@@ -39,6 +39,9 @@ class filtered_communicator : public ordered_collectives<filtered_communicator<I
   [[nodiscard]] rank_t size() const noexcept { return inner_->size(); }
   [[nodiscard]] const traffic& statistics() const { return inner_->statistics(); }
   [[nodiscard]] bool alive(rank_t peer) const { return inner_->alive(peer); }
+  /// As the transport's (comm/requests.hpp).
+  [[nodiscard]] bool ready(rank_t from) requires requires(Inner& inner) { inner.ready(from); }
+  { return inner_->ready(from); }
   void barrier() { inner_->barrier(); }
   void leave() noexcept { inner_->leave(); }
   void charge(double flops) { gantry::charge(*inner_, flops); }

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -25,12 +27,16 @@ enum class when_late {
   drop   ///< it is named and taken as lost: the others go on as if it had left
 };
 
-/// When a wait is late, and what happens then.
+/// When a wait is late, and what happens then. To name a rank costs nothing, so it comes before
+/// anything is done about it.
 struct patience {
-  double warn_after{5};     ///< seconds until the ranks that are waited for are named; 0: never
-  double give_up_after{0};  ///< seconds until the wait ends in an error; 0: never
-  double signs_every{0.6};  ///< seconds between signs of life where ranks are processes
-  when_late then{when_late::wait};  ///< on rank 0, `warn_after` seconds after the last sign of work
+  /// Seconds of waiting in one iteration until those that are waited for are named; 0: never.
+  double warn_after{2};
+  double act_after{5};      ///< seconds without a sign of work until `then`
+  double silence_after{2};  ///< over MPI: seconds until others name a rank 0 without a sign of life
+  double give_up_after{0};  ///< seconds until a wait ends in an error; 0: never
+  double signs_every{0.25};         ///< seconds between signs of life where ranks are processes
+  when_late then{when_late::wait};  ///< on rank 0, of the others
   /// Over MPI, whose end waits for all processes: at last kill those of ranks that are lost and
   /// have stayed silent, if they are on the machine of rank 0.
   bool end_silent{false};
@@ -96,6 +102,59 @@ class rank_signs {
   rank_position at_;
 };
 
+/// How long a rank has waited in this iteration, in all of its waits: a slow rank may make the one
+/// that waits for it late in many short ones. Outside of iterations each wait stands for itself.
+class late_waits {
+ public:
+  void enter_iteration() {
+    if (is_inside_) recent_[iterations_++ % recent_.size()] = spent_;
+    is_inside_ = true;
+    spent_ = 0;
+    named_.clear();
+  }
+  /// A wait has ended.
+  void note(double seconds) {
+    if (is_inside_) spent_ += seconds;
+    if (!is_inside_) named_.clear();
+  }
+  /// With the wait that is under way.
+  [[nodiscard]] double in_all(double seconds) const { return spent_ + seconds; }
+
+  /// Whether the missing ranks must be named: one of them that has not been named in this iteration
+  /// shows no sign of work, or the iteration has waited for half as long again as the shortest of
+  /// the last three. So rounds that always are long are soon taken as they are. signs_of(rank) is
+  /// null where nothing is known.
+  template <class SignsOf>
+  [[nodiscard]] bool must_name(const std::vector<rank_t>& missing, double seconds,
+                               double warn_after, SignsOf signs_of) {
+    if (in_all(seconds) < warn_after) return false;
+    const bool is_late = in_all(seconds) >= std::max(warn_after, 1.5 * usual());
+    const double now = seconds_now();
+    bool is_news = false;
+    for (const rank_t r : missing) {
+      const rank_signs* signs = signs_of(r);
+      const bool is_still = signs != nullptr && (signs->silent_for(now) >= warn_after ||
+                                                 signs->still_for(now) >= warn_after);
+      if ((!is_late && !is_still) || std::ranges::find(named_, r) != named_.end()) continue;
+      named_.push_back(r);
+      is_news = true;
+    }
+    return is_news;
+  }
+
+ private:
+  [[nodiscard]] double usual() const {
+    const std::size_t known = std::min(iterations_, recent_.size());
+    return known == 0 ? 0 : *std::min_element(recent_.begin(), recent_.begin() + known);
+  }
+
+  bool is_inside_{false};
+  double spent_{};
+  std::array<double, 3> recent_{};  // seconds of the iterations before
+  std::size_t iterations_{};
+  std::vector<rank_t> named_;  // in this iteration
+};
+
 /// A wait that is late.
 struct late_wait {
   rank_t rank{};                 ///< that waits
@@ -104,13 +163,18 @@ struct late_wait {
   std::uint32_t iteration{};     ///< 1, 2, ...; 0: before the first
   double seconds{};
   std::string missing{};  ///< what is known of each rank that has not arrived
+  double in_all{};        ///< seconds of all waits in this iteration
 
   [[nodiscard]] std::string sentence() const {
     return "rank " + std::to_string(rank) + " has waited " +
            std::to_string(static_cast<int>(seconds)) + " s for " + what + " (" +
            std::string(operation) +
            (iteration == 0 ? " before the first iteration" : " in iteration ") +
-           (iteration == 0 ? "" : std::to_string(iteration)) + "); not arrived: " + missing;
+           (iteration == 0 ? "" : std::to_string(iteration)) +
+           (in_all < seconds + 1 ? ""
+                                 : ", after " + std::to_string(static_cast<int>(in_all - seconds)) +
+                                       " s for others") +
+           "); not arrived: " + missing;
   }
 };
 

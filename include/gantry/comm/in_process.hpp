@@ -23,6 +23,7 @@
 #include "gantry/comm/collectives.hpp"
 #include "gantry/comm/health.hpp"
 #include "gantry/comm/mailboxes.hpp"
+#include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
 
 namespace gantry::inline v0::comm {
@@ -47,9 +48,23 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
     counters_->sent[kind] += {1, data.size_bytes()};
   }
 
+  /// Without a copy (concepts/communicator.hpp).
+  void send_own(message kind, const std::shared_ptr<std::vector<float>>& data, rank_t to) {
+    require_peer(kind, to);
+    boxes_->lend(kind, data, rank_, to);
+    counters_->sent[kind] += {1, data->size() * sizeof(float)};
+  }
+
   [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
     require_peer(kind, from);
     return receive({.kind = kind, .count = out.size(), .from = from}, out);
+  }
+
+  /// f sees the message where it lies; `room` says how long it must be.
+  template <class F>
+  [[nodiscard]] bool receive_with(message kind, std::span<float> room, rank_t from, F&& f) {
+    require_peer(kind, from);
+    return show({.kind = kind, .count = room.size(), .from = from}, f);
   }
 
   bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
@@ -59,18 +74,14 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
       require_peer(kind, from);
       return receive({kind, in.size(), from, "exchange"}, in);
     }
-    if (out.size() != in.size())
-      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, in.size()) +
-                  " from itself, found " + describe(kind, out.size()) +
-                  "; give exchange two spans of one length");
-    if (out.data() != in.data()) std::ranges::copy(out, in.begin());
+    detail::exchange_with_itself(rank_, kind, out, in);
     return true;
   }
 
   void barrier() { boxes_->barrier(rank_, *permit_); }
 
   [[nodiscard]] bool alive(rank_t rank) const {
-    if (rank < 0 || rank >= size_) throw_no_such_rank("alive", rank);
+    if (rank < 0 || rank >= size_) detail::throw_no_such_rank(rank_, size_, "alive", rank);
     return boxes_->alive(rank);
   }
   /// Whether the next receive from that rank would return at once (comm/requests.hpp).
@@ -84,32 +95,28 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
 
  private:
   bool receive(const mailboxes::wanted& what, std::span<float> out) {
+    return show(what, [out](const message_view& m) { std::ranges::copy(m.values, out.begin()); });
+  }
+
+  template <class F>
+  bool show(const mailboxes::wanted& what, F&& f) {
     const message kind = what.kind;
     const rank_t from = what.from;
     std::list<packet> arrived = boxes_->fetch(what, rank_, *permit_);
     if (arrived.empty()) return false;
     const packet& p = arrived.front();
-    if (p.kind != kind || p.values.size() != out.size())
-      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, out.size()) +
-                  " from rank " + std::to_string(from) + ", found " +
-                  describe(p.kind, p.values.size()) + "; make both ranks follow one protocol");
-    std::ranges::copy(p.values, out.begin());
-    counters_->received[kind] += {1, out.size_bytes()};
+    const std::span<const float> values = p.values();
+    if (p.kind != kind || values.size() != what.count)
+      detail::throw_other_message(rank_, detail::describe(kind, what.count), from,
+                                  detail::describe(p.kind, values.size()));
+    counters_->received[kind] += {1, values.size_bytes()};
+    f(message_view{values, p.lent != nullptr});
     boxes_->recycle(std::move(arrived), rank_, from);
     return true;
   }
 
-  static std::string describe(message kind, std::size_t count) {
-    return "a " + std::string(message_name(kind)) + " message of " + std::to_string(count) +
-           " values";
-  }
   void require_peer(message kind, rank_t peer) const {
-    if (peer < 0 || peer >= size_ || peer == rank_) throw_no_such_rank(message_name(kind), peer);
-  }
-  [[noreturn]] void throw_no_such_rank(std::string_view what, rank_t peer) const {
-    throw usage_error("rank " + std::to_string(rank_) + " expected the peer of " +
-                      std::string(what) + " to be another rank below " + std::to_string(size_) +
-                      ", found " + std::to_string(peer) + "; name a rank of the world");
+    detail::require_peer(rank_, size_, message_name(kind), peer);
   }
 
   mailboxes* boxes_;

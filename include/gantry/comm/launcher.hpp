@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "gantry/base/error.hpp"
@@ -70,13 +71,37 @@ inline std::string place(const launch& l) {
 
 }  // namespace detail
 
-/// The place that the first of torchrun, Open MPI, PMI and Slurm names; alone if none does. Slurm
-/// counts only if no other does, and only inside srun, where SLURM_STEP_ID is set: a batch script
-/// has its other variables too.
+/// "2/5" or "2/5/0": rank, number of ranks, local rank. @throws usage_error for anything else
+inline launch parse_launch(std::string_view text, std::string source) {
+  launch l{.source = std::move(source)};
+  const char *at = text.data(), *const end = at + text.size();
+  int numbers = 0;
+  for (rank_t* number : {&l.rank, &l.size, &l.local_rank}) {
+    const auto [next, failure] = std::from_chars(at, end, *number);
+    if (failure != std::errc{}) break;
+    at = next;
+    ++numbers;
+    if (at == end || *at != '/') break;
+    ++at;
+  }
+  if (at != end || numbers < 2 || text.ends_with('/') || l.rank < 0 || l.local_rank < 0 ||
+      l.rank >= l.size)
+    throw usage_error(l.source +
+                      " was expected to be RANK/RANKS or RANK/RANKS/LOCAL_RANK and is \"" +
+                      std::string(text) + "\"; write 2/5 for the third of five ranks");
+  if (numbers == 2) l.local_rank = l.rank;
+  return l;
+}
+
+/// The place that the first of a flag, torchrun, Open MPI, PMI and Slurm names; alone if none does.
+/// Slurm counts only if no other does, and only inside srun, where SLURM_STEP_ID is set: a batch
+/// script has its other variables too.
 /// @throws usage_error if a launcher's variables are no numbers or do not fit together, or if two
 /// of them disagree (both are named)
-inline launch discover_launch(const environment& env = process_environment) {
+inline launch discover_launch(const environment& env = process_environment,
+                              const std::optional<launch>& flag = {}) {
   std::vector<launch> found;
+  if (flag) found.push_back(*flag);
   for (const detail::launcher_names& names : detail::launchers) {
     const auto rank = detail::number_of(env, names.rank), size = detail::number_of(env, names.size);
     if (!rank || !size) continue;

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <exception>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -33,10 +34,12 @@
 
 namespace gantry::inline v0::comm {
 
-/// A message on its way.
+/// A message on its way: a copy, or what its sender lends.
 struct packet {
   message kind{};
-  std::vector<float> values;
+  std::vector<float> copy;
+  std::shared_ptr<const std::vector<float>> lent;
+  [[nodiscard]] std::span<const float> values() const { return lent ? *lent : copy; }
 };
 
 /// Mailboxes of `size` ranks. One mutex guards all of it but is never held while values are copied;
@@ -60,7 +63,20 @@ class mailboxes {
 
   /// Puts a copy of `values` behind what `from` has sent to `to`; drops it if `to` has left.
   /// @throws error if another rank failed
-  void post(message kind, std::span<const float> values, rank_t from, rank_t to);
+  void post(message kind, std::span<const float> values, rank_t from, rank_t to) {
+    put(values.size(), from, to, [&](packet& p) {
+      p.kind = kind;
+      p.copy.assign(values.begin(), values.end());
+    });
+  }
+  /// The same without a copy; nobody may write the values before the packet has been recycled.
+  void lend(message kind, std::shared_ptr<const std::vector<float>> values, rank_t from,
+            rank_t to) {
+    put(0, from, to, [&](packet& p) {
+      p.kind = kind;
+      p.lent = std::move(values);
+    });
+  }
 
   /// What a rank wants to receive; kind, count and operation are only for descriptions.
   struct wanted {
@@ -132,6 +148,8 @@ class mailboxes {
     n.wake.notify_one();
   }
 
+  template <class Fill>
+  void put(std::size_t length, rank_t from, rank_t to, Fill fill);
   bool is_member(rank_t self);
   void end_membership(rank_t rank);
   std::list<packet> take_spare(pair& p, std::size_t length);
@@ -154,18 +172,19 @@ class mailboxes {
   std::vector<pair> pairs_;  // [from][to]
   std::string verdict_;      // why nobody can go on; empty while all is well
   std::exception_ptr failure_;
+  late_waits late_;  // of rank 0
 };
 
-inline void mailboxes::post(message kind, std::span<const float> values, rank_t from, rank_t to) {
+template <class Fill>
+void mailboxes::put(std::size_t length, rank_t from, rank_t to, Fill fill) {
   std::list<packet> one;
   {
     const std::lock_guard lock(mutex_);
     if (!is_member(from) || !at(to).is_alive) return;
-    one = take_spare(between(from, to), values.size());
+    one = take_spare(between(from, to), length);
   }
   if (one.empty()) one.emplace_back();
-  one.front().kind = kind;
-  one.front().values.assign(values.begin(), values.end());
+  fill(one.front());
 
   const std::lock_guard lock(mutex_);
   node& receiver = at(to);
@@ -176,10 +195,10 @@ inline void mailboxes::post(message kind, std::span<const float> values, rank_t 
 }
 
 /// The smallest buffer that fits, else the largest: capacities grow to what the exchange needs and
-/// then stay.
+/// then stay. What is lent needs none, and takes the smallest.
 inline std::list<packet> mailboxes::take_spare(pair& p, std::size_t length) {
   const auto better = [length](const packet& a, const packet& b) {
-    const std::size_t x = a.values.capacity(), y = b.values.capacity();
+    const std::size_t x = a.copy.capacity(), y = b.copy.capacity();
     return x >= length && y >= length ? x < y : x > y;
   };
   std::list<packet> one;
@@ -206,6 +225,7 @@ inline std::list<packet> mailboxes::fetch(const wanted& what, rank_t self, compu
 }
 
 inline void mailboxes::recycle(std::list<packet>&& used, rank_t self, rank_t from) {
+  for (packet& p : used) p.lent.reset();
   const std::lock_guard lock(mutex_);
   std::list<packet>& spare = between(from, self).spare;
   spare.splice(spare.begin(), used);
@@ -252,6 +272,7 @@ inline void mailboxes::enter(rank_t rank) {
 inline void mailboxes::enter_iteration(rank_t rank, std::uint32_t iteration) {
   const std::lock_guard lock(mutex_);
   at(rank).iteration = iteration + 1;
+  if (rank == 0) late_.enter_iteration();
   for (rank_t r = 0; r < size_; ++r) between(r, rank).received = 0;
 }
 
@@ -298,17 +319,19 @@ inline void mailboxes::watch_others(std::unique_lock<std::mutex>& lock, const wa
   node& me = at(0);
   const double started = seconds_now();
   const std::chrono::duration<double> look(std::min(health_.warn_after / 8, 1.0));
-  bool warned = false;
-  while (me.waiting != waits_for::nothing) {
-    if (me.wake.wait_for(lock, look, [&] { return me.waiting == waits_for::nothing; })) return;
+  const auto signs_of = [&](rank_t r) { return &at(r).signs; };
+  while (!me.wake.wait_for(lock, look, [&] { return me.waiting == waits_for::nothing; })) {
     const double now = seconds_now();
     look_at_clocks(now);
-    if (now - started < health_.warn_after) continue;
-    if (!std::exchange(warned, true)) health_.warn(describe_late(what, started, now).sentence());
+    if (late_.must_name(not_arrived(what), now - started, health_.warn_after, signs_of))
+      health_.warn(describe_late(what, started, now).sentence());
     if (health_.then == when_late::drop) drop_still_ones(what, started, now);
-    if (health_.give_up_after > 0 && now - started > health_.give_up_after)
-      return take_down(describe_late(what, started, now).sentence() + "; rank 0 gives up");
+    if (health_.give_up_after > 0 && now - started > health_.give_up_after) {
+      take_down(describe_late(what, started, now).sentence() + "; rank 0 gives up");
+      break;
+    }
   }
+  late_.note(seconds_now() - started);
 }
 
 inline void mailboxes::look_at_clocks(double now) {
@@ -349,12 +372,14 @@ inline std::vector<rank_t> mailboxes::not_arrived(const wanted& what) {
 inline late_wait mailboxes::describe_late(const wanted& what, double started, double now) {
   late_wait late{.operation = what.operation, .iteration = at(0).iteration};
   late.seconds = now - started;
+  late.in_all = late_.in_all(late.seconds);
   late.what = what.from < 0 ? "the others"
                             : "a " + std::string(message_name(what.kind)) + " message of " +
                                   std::to_string(what.count) + " values from rank " +
                                   std::to_string(what.from);
   for (const rank_t r : not_arrived(what))
-    late.missing += (late.missing.empty() ? "" : ", ") + at(r).signs.describe(r, late.seconds, now);
+    late.missing += (late.missing.empty() ? "" : ", ") +
+                    at(r).signs.describe(r, std::min(late.in_all, 2 * health_.warn_after), now);
   return late;
 }
 
@@ -362,7 +387,7 @@ inline void mailboxes::drop_still_ones(const wanted& what, double started, doubl
   for (const rank_t r : not_arrived(what)) {
     node& n = at(r);
     const double still = std::min(n.signs.still_for(now), now - started);
-    if (n.waiting != waits_for::nothing || still < health_.warn_after) continue;
+    if (n.waiting != waits_for::nothing || still < health_.act_after) continue;
     n.is_lost = true;
     end_membership(r);
     health_.warn(lost_sentence(r, at(0).iteration));

@@ -19,6 +19,7 @@
 #include "gantry/comm/mpi_communicator.hpp"
 #include "gantry/comm/mpi_environment.hpp"
 #include "gantry/comm/mpi_pulse.hpp"
+#include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
 
 namespace gantry::inline v0::comm {
@@ -72,6 +73,7 @@ class mpi_world {
       // To copy a group is a collective that waits without a word; this names who is late.
       patience only_named = patience_;
       only_named.then = when_late::wait;
+      only_named.warn_after = std::max(patience_.warn_after, patience_.act_after);
       mpi_communicator gathering(members_.get(), members_.get(), permit, only_named, nullptr);
       gathering.barrier();
       gathering.flush();
@@ -83,36 +85,26 @@ class mpi_world {
       pulse = std::make_unique<mpi_pulse>(signs.get(), patience_.signs_every);
     }
     mpi_communicator comm(data.get(), notices.get(), permit, patience_, pulse.get());
-    std::exception_ptr failure;
-    std::string reason;
+    detail::rank_end own = detail::end_of([&] { f(comm); });
     try {
-      f(comm);
-    } catch (const std::exception& e) {
-      failure = std::current_exception();
-      reason = e.what();
+      comm.finish(own.reason);
     } catch (...) {
-      failure = std::current_exception();
-      reason = "an exception without a message";
-    }
-    if (failure && reason.empty()) reason = "an exception with an empty message";
-    try {
-      comm.finish(reason);
-    } catch (...) {
-      if (!failure) failure = std::current_exception();  // the first reason counts
+      if (!own.failure) own.failure = std::current_exception();  // the first reason counts
     }
     if (comm.is_lost() || !comm.lost_ranks().empty()) {
+      mpi_environment::has_losses() = true;
       for (detail::mpi_group* group : {&data, &notices, &signs}) group->forget();
       if (comm.rank() == 0 && patience_.end_silent) end_silent(comm.lost_ranks(), *pulse);
     }
     // Nobody waits for what a lost rank did.
-    if (failure && !comm.is_lost()) std::rethrow_exception(failure);
+    if (own.failure && !comm.is_lost()) std::rethrow_exception(own.failure);
   }
 
  private:
   /// MPI's own end waits for all processes, also for those that will never come back.
   void end_silent(const std::vector<rank_t>& lost, mpi_pulse& pulse) const {
     for (const rank_t r : lost) {
-      if (pulse.of(r).silent_for(seconds_now()) < patience_.warn_after) continue;
+      if (pulse.of(r).silent_for(seconds_now()) < patience_.act_after) continue;
       if (!pulse.end_process_of(r))
         patience_.warn("rank " + std::to_string(r) +
                        " is lost, has not come back and runs on another machine; end it there if "

@@ -32,6 +32,7 @@
 #include "gantry/comm/health.hpp"
 #include "gantry/comm/mpi_environment.hpp"
 #include "gantry/comm/mpi_pulse.hpp"
+#include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
 
 namespace gantry::inline v0::comm {
@@ -81,11 +82,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       require_peer(message_name(kind), from);
       return receive(kind, in, from, "exchange");
     }
-    if (out.size() != in.size())
-      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, in.size()) +
-                  " from itself, found " + describe(kind, out.size()) +
-                  "; give exchange two spans of one length");
-    if (out.data() != in.data()) std::copy(out.begin(), out.end(), in.begin());
+    detail::exchange_with_itself(rank_, kind, out, in);
     return true;
   }
 
@@ -113,7 +110,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   }
 
   [[nodiscard]] bool alive(rank_t rank) const {
-    if (rank < 0 || rank >= size_) throw_no_such_rank("alive", rank);
+    if (rank < 0 || rank >= size_) detail::throw_no_such_rank(rank_, size_, "alive", rank);
     if (rank == rank_) return !gone_;
     MPI_Status status;
     return !peers_[static_cast<std::size_t>(rank)].has_left &&
@@ -142,6 +139,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     iteration_ = iteration + 1;
     if (pulse_ != nullptr) pulse_->enter_iteration(iteration_);
     for (neighbour& n : peers_) n.received = 0;
+    late_.enter_iteration();
   }
   /// Whether rank 0 has taken this one as lost.
   [[nodiscard]] bool is_lost() const { return lost_; }
@@ -214,17 +212,8 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     std::function<bool(rank_t)> is_missing{};  // empty: `from` alone, and on rank 0 others like it
   };
 
-  static std::string describe(message kind, std::size_t count) {
-    return "a " + std::string(message_name(kind)) + " message of " + std::to_string(count) +
-           " values";
-  }
   void require_peer(std::string_view what, rank_t peer) const {
-    if (peer < 0 || peer >= size_ || peer == rank_) throw_no_such_rank(what, peer);
-  }
-  [[noreturn]] void throw_no_such_rank(std::string_view what, rank_t peer) const {
-    throw usage_error("rank " + std::to_string(rank_) + " expected the peer of " +
-                      std::string(what) + " to be another rank below " + std::to_string(size_) +
-                      ", found " + std::to_string(peer) + "; name a rank of the world");
+    detail::require_peer(rank_, size_, what, peer);
   }
   void require_here(std::string_view what) const {
     if (gone_)
@@ -281,8 +270,8 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     wait([&] { return (done = is_done()) || peer(from).has_left; },
          {.operation = "receive",
           .from = from,
-          .what = "the rest of " + describe(static_cast<message>(tag), out.size()) + " from rank " +
-                  std::to_string(from),
+          .what = "the rest of " + detail::describe(static_cast<message>(tag), out.size()) +
+                  " from rank " + std::to_string(from),
           .kind = static_cast<message>(tag)});
     return done;
   }
@@ -294,7 +283,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     wait([&] { return peer(from).has_left || arrived(data_, from, MPI_ANY_TAG, status); },
          {.operation = operation,
           .from = from,
-          .what = describe(kind, out.size()) + " from rank " + std::to_string(from),
+          .what = detail::describe(kind, out.size()) + " from rank " + std::to_string(from),
           .kind = kind});
     if (lost_ || peer(from).has_left) return false;
     const int count = count_of(status);
@@ -307,10 +296,9 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     std::vector<float> other(fits ? 0 : static_cast<std::size_t>(count));
     if (!take_late(fits ? out : std::span<float>(other), from, status.MPI_TAG)) return false;
     if (!fits)
-      throw error("rank " + std::to_string(rank_) + " expected " + describe(kind, out.size()) +
-                  " from rank " + std::to_string(from) + ", found " +
-                  describe(static_cast<message>(status.MPI_TAG), static_cast<std::size_t>(count)) +
-                  "; make both ranks follow one protocol");
+      detail::throw_other_message(
+          rank_, detail::describe(kind, out.size()), from,
+          detail::describe(static_cast<message>(status.MPI_TAG), static_cast<std::size_t>(count)));
     counters_.received[kind] += {1, out.size_bytes()};
     ++peer(from).received;
     return true;
@@ -326,11 +314,17 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     pending_send& p = spare_.front();
     p.values.assign(data.begin(), data.end());
     p.to = to;
-    const std::lock_guard calls(mpi_calls());
-    check_mpi(MPI_Isend(p.values.data(), static_cast<int>(data.size()), MPI_FLOAT, to, tag, where,
-                        &p.request),
-              "MPI_Isend");
+    int is_done = 0;
+    {
+      const std::lock_guard calls(mpi_calls());
+      check_mpi(MPI_Isend(p.values.data(), static_cast<int>(data.size()), MPI_FLOAT, to, tag, where,
+                          &p.request),
+                "MPI_Isend");
+      check_mpi(MPI_Test(&p.request, &is_done, MPI_STATUS_IGNORE), "MPI_Test");
+    }
+    if (is_done != 0) return;
     pending_.splice(pending_.end(), spare_, spare_.begin());
+    if (pulse_ != nullptr) pulse_->keep_moving(true);
   }
   /// Takes back the buffers of sends that are done; gives MPI the chance to go on with the others.
   void reclaim() {
@@ -342,6 +336,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       if (is_done) spare_.splice(spare_.end(), pending_, p);
       p = next;
     }
+    if (pulse_ != nullptr) pulse_->keep_moving(!pending_.empty());
   }
 
   /// Leaves sends to MPI.
@@ -434,16 +429,16 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     if (done()) return;
     permit_->release();
     if (pulse_ != nullptr) pulse_->wait_for(what.from, what.kind);
+    double started = seconds_now(), last_turn = started, next_look = 0;
     struct back_to_work {
       mpi_communicator& comm;
+      const double& started;
       ~back_to_work() {
+        comm.late_.note(seconds_now() - started);
         if (comm.pulse_ != nullptr) comm.pulse_->work_on();
         comm.permit_->acquire();
       }
-    } const again{*this};
-    const double started = seconds_now();
-    double next_look = patience_->warn_after;
-    bool warned = false;
+    } const again{*this, started};
     for (int turn = 0; !done() && !lost_; ++turn) {
       reclaim();
       if (turn < 64) {
@@ -454,15 +449,43 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       if (!gone_) look_for_failures();
       look_for_losses();
       if (gone_ && pulse_ != nullptr) pulse_->listen();  // its thread has ended
-      const double late = seconds_now() - started;
+      const double now = seconds_now(), turn_took = now - std::exchange(last_turn, now);
+      // A process that was itself stopped has not listened to the others.
+      if (turn_took > std::max(0.05, patience_->act_after / 4)) started += turn_took;
+      const double late = now - started;
       if (patience_->give_up_after > 0 && late > patience_->give_up_after)
         throw error(describe_late(what, late).sentence() +
                     "; it gives up, look at that rank, it is stopped or too slow");
       if (patience_->warn_after <= 0 || late < next_look) continue;
       next_look = late + std::min(0.1, patience_->warn_after / 8);
-      if (!std::exchange(warned, true)) patience_->warn(describe_late(what, late).sentence());
-      if (rank_ == 0 && patience_->then == when_late::drop) drop_still_ones(what, late);
+      judge_late(what, late);
     }
+  }
+  /// Names who is late, and acts.
+  void judge_late(const awaited& what, double late) {
+    const bool lead_is_silent = is_lead_silent(late, patience_->silence_after);
+    const double limit = lead_is_silent ? patience_->silence_after : patience_->warn_after;
+    rank_signs seen;
+    const auto signs_of = [&](rank_t r) -> const rank_signs* {
+      if (pulse_ == nullptr || (rank_ != 0 && r != 0)) return nullptr;
+      seen = pulse_->of(r);
+      return &seen;
+    };
+    if (late_.in_all(late) >= limit && late_.must_name(not_arrived(what), late, limit, signs_of))
+      patience_->warn(describe_late(what, late).sentence());
+    if (patience_->then != when_late::drop) return;
+    if (rank_ == 0) return drop_still_ones(what, late);
+    // To lose rank 0 is to lose the run, which is worth more patience.
+    if (!is_lead_silent(late, std::max(4 * patience_->act_after, 5.0))) return;
+    const std::string sentence = describe_late(what, late).sentence();
+    note_lost(0);
+    throw workers_lost(sentence + "; it is taken as lost, go on with --resume latest");
+  }
+  /// Of a rank that waits: rank 0 has given no sign of life for so long, which it does whatever it
+  /// computes.
+  bool is_lead_silent(double late, double seconds) {
+    return rank_ != 0 && pulse_ != nullptr && !gone_ && late >= seconds && alive(0) &&
+           pulse_->of(0).silent_for(seconds_now()) >= seconds;
   }
 
   /// Whoever is waited for; rank 0, which hears of all, names those behind it too: who has sent no
@@ -475,6 +498,8 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       bool is_missing = r == what.from;
       if (what.is_missing)
         is_missing = what.is_missing(r);
+      else if (rank_ != 0)
+        is_missing = is_missing || (r == 0 && is_lead_silent(1e9, patience_->silence_after));
       else if (rank_ == 0 && !is_missing && pulse_ != nullptr)
         is_missing = !arrived(data_, r, MPI_ANY_TAG, status) &&
                      peer(r).received <= peer(what.from).received &&
@@ -484,18 +509,19 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     return missing;
   }
   late_wait describe_late(const awaited& what, double late) {
-    late_wait now{rank_, what.operation, what.what, iteration_, late, {}};
+    late_wait now{rank_, what.operation, what.what, iteration_, late, {}, late_.in_all(late)};
+    const double known = 2 * std::min(patience_->warn_after, patience_->silence_after);
     for (const rank_t r : not_arrived(what)) {
       now.missing += now.missing.empty() ? "" : ", ";
       now.missing += pulse_ == nullptr || (rank_ != 0 && r != 0)
                          ? "rank " + std::to_string(r)
-                         : pulse_->of(r).describe(r, late, seconds_now());
+                         : pulse_->of(r).describe(r, std::min(now.in_all, known), seconds_now());
     }
     return now;
   }
   /// Gives up those that have shown no sign of work for as long as this wait has been late.
   void drop_still_ones(const awaited& what, double late) {
-    const double enough = patience_->warn_after, now = seconds_now();
+    const double enough = patience_->act_after, now = seconds_now();
     for (const rank_t r : not_arrived(what)) {
       if (pulse_ == nullptr || late < enough) return;
       const rank_signs seen = pulse_->of(r);
@@ -513,6 +539,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   std::uint32_t iteration_{};  // 1, 2, ...; 0: before the first
   bool gone_{false}, lost_{false};
   std::string failure_;
+  late_waits late_;
   traffic counters_;
   std::vector<neighbour> peers_;
   std::list<pending_send> pending_, spare_;

@@ -5,9 +5,12 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -49,7 +52,26 @@ class mpi_environment {
   }
   mpi_environment(const mpi_environment&) = delete;
   mpi_environment& operator=(const mpi_environment&) = delete;
-  ~mpi_environment() { MPI_Finalize(); }
+  /// Where ranks have been lost, MPI's own end may wait for them for ever: after 10 s the job is
+  /// aborted, with exit code 4 if an error is on its way.
+  ~mpi_environment() {
+    if (has_losses().load())
+      std::thread([code = std::uncaught_exceptions() > 0 ? 4 : 0] {
+        std::this_thread::sleep_for(std::chrono::seconds(10));
+        std::fprintf(
+            stderr,
+            "gantry: MPI was expected to end and waits for a lost rank; the job is ended\n");
+        std::fflush(nullptr);
+        abort(code);
+      }).detach();
+    MPI_Finalize();
+  }
+
+  /// Whether a rank of this job has been lost, or this one has.
+  static std::atomic<bool>& has_losses() {
+    static std::atomic<bool> losses{false};
+    return losses;
+  }
 
   /// Whether more than one thread may call MPI, one at a time.
   [[nodiscard]] bool is_serialized() const { return level_ >= MPI_THREAD_SERIALIZED; }

@@ -3,7 +3,8 @@
 //
 // Signs of life over MPI: a thread of each process tells rank 0 where its rank is, and that of
 // rank 0 tells all, whatever the ranks themselves are busy with. So a rank that computes for long
-// is told from one that is stopped, killed or cut off.
+// is told from one that is stopped, killed or cut off. The same thread lets messages that are on
+// their way go on while their sender computes.
 #pragma once
 
 #if defined(__linux__)
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -71,6 +73,7 @@ class mpi_pulse {
     const std::lock_guard lock(mutex_);
     here_.waits_for = peer;
     here_.kind = kind;
+    if (peer == rank_position::nobody && is_sending_) wake_.notify_one();
   }
   void work_on() { wait_for(rank_position::nobody, message::control); }
 
@@ -93,6 +96,14 @@ class mpi_pulse {
       ::kill(static_cast<pid_t>(p.pid), SIGKILL);
 #endif
     return true;
+  }
+
+  /// Whether something is being sent: most MPI libraries go on with a long message only when they
+  /// are called, so this thread calls them while the rank computes.
+  void keep_moving(bool is_sending) {
+    if (is_sending_.exchange(is_sending) == is_sending || !is_sending) return;
+    const std::lock_guard lock(mutex_);
+    wake_.notify_one();
   }
 
   /// This rank has nothing more to say to that one.
@@ -146,9 +157,16 @@ class mpi_pulse {
     bool is_closed{false};
   };
 
-  /// Of the whole process, whose threads compute for its rank.
+  /// Of the whole process, whose threads compute for its rank, but for the calling one: to tell of
+  /// oneself and to move messages on is no sign of work.
   static double own_cpu_seconds() {
-    return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+    double own = 0;
+#if defined(__linux__)
+    timespec used{};
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0)
+      own = static_cast<double>(used.tv_sec) + 1e-9 * static_cast<double>(used.tv_nsec);
+#endif
+    return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC) - own;
   }
   static std::int64_t own_pid() {
 #if defined(__linux__)
@@ -180,10 +198,34 @@ class mpi_pulse {
       } catch (const error&) {
         return;  // the ranks themselves will meet the same failure, and say so
       }
-      std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, std::chrono::duration<double>(period_), [&] { return stopping_; }))
-        return;
+      if (!rest(seconds_now() + period_)) return;
     }
+  }
+  /// Until the next sign is due. False if there will be none.
+  bool rest(double until) {
+    constexpr double turn = 1e-3;
+    std::unique_lock lock(mutex_);
+    for (double now = seconds_now(); now < until && !stopping_; now = seconds_now()) {
+      // A rank that waits calls MPI itself.
+      const auto is_needed = [&] {
+        return is_sending_.load() && here_.waits_for == rank_position::nobody;
+      };
+      const bool was_needed = is_needed();
+      const std::chrono::duration<double> time(was_needed ? std::min(turn, until - now)
+                                                          : until - now);
+      wake_.wait_for(lock, time, [&] { return stopping_ || (!was_needed && is_needed()); });
+      if (!was_needed || stopping_) continue;
+      lock.unlock();
+      move_on();
+      lock.lock();
+    }
+    return !stopping_;
+  }
+  /// Any call does.
+  void move_on() {
+    const std::lock_guard calls(mpi_calls());
+    int is_there = 0;
+    MPI_Iprobe(MPI_ANY_SOURCE, 0, group_, &is_there, MPI_STATUS_IGNORE);
   }
   void tell(rank_t to) {
     way& w = *way_[static_cast<std::size_t>(to)];
@@ -217,6 +259,7 @@ class mpi_pulse {
   std::mutex mutex_;  // of all below; never held with a call of MPI
   std::condition_variable wake_;
   bool stopping_{false};
+  std::atomic<bool> is_sending_{false};
   rank_position here_;
   std::vector<rank_signs> signs_;
   std::vector<process> processes_;

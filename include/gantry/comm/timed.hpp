@@ -44,7 +44,13 @@ class timeline {
     const std::lock_guard lock(mutex_);
     between(from, to).push_back(arrival);
   }
-  /// The arrival of the message that the transport has just delivered; 0 if there was none.
+  /// The arrival of the message that the transport delivers next; 0 if there is none.
+  double next(rank_t from, rank_t to) {
+    const std::lock_guard lock(mutex_);
+    const std::deque<double>& queue = between(from, to);
+    return queue.empty() ? 0 : queue.front();
+  }
+  /// Of the one that it has just delivered.
   double pop(rank_t from, rank_t to) {
     const std::lock_guard lock(mutex_);
     std::deque<double>& queue = between(from, to);
@@ -115,6 +121,9 @@ class timed_communicator : public ordered_collectives<timed_communicator<Inner, 
   [[nodiscard]] rank_t size() const noexcept { return inner_->size(); }
   [[nodiscard]] const traffic& statistics() const { return inner_->statistics(); }
   [[nodiscard]] bool alive(rank_t peer) const { return inner_->alive(peer); }
+  /// Whether a message from that rank is here by now (comm/requests.hpp).
+  [[nodiscard]] bool ready(rank_t from) requires requires(Inner& inner) { inner.ready(from); }
+  { return inner_->ready(from) && times_->next(from, rank()) <= clock_.now(); }
   /// Seconds of this rank so far.
   [[nodiscard]] const node_time& time() {
     spent_->seconds = clock_.now();

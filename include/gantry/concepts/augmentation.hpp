@@ -32,4 +32,16 @@ std::optional<adaptive_probability> adaptive_augmentation(Net& net) {
   return found;
 }
 
+/// The probability of a network's first augmentation, empty where there is none.
+template <class Net>
+std::optional<float> augment_probability(Net& net) {
+  std::optional<float> found;
+  const auto look = [&found](auto& layer) {
+    if constexpr (requires { layer.probability; })
+      if (!found) found = layer.probability;
+  };
+  if constexpr (requires { net.for_each_layer(look); }) net.for_each_layer(look);
+  return found;
+}
+
 }  // namespace gantry

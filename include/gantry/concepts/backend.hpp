@@ -34,6 +34,12 @@ concept Backend = requires(B& b, const B& cb, std::size_t n, typename B::scalar*
   { cb.meter() } -> std::same_as<const memory_meter&>;
 };
 
+/// A backend whose memory is a device's, so that a communicator may take it (HasDeviceMessages).
+template <class B>
+concept HasDeviceMemory = Backend<B> && requires {
+  requires B::on_device;
+};
+
 /// A backend that keeps a data set in its memory, for ops::image_batch. `hold(bytes)` is memory for
 /// images, empty where there is no room for them, `hold_positions(n)` memory for the positions of a
 /// batch; `upload` fills the first and waits, `send` the second and does not.

@@ -34,11 +34,14 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace gantry::inline v0 {
 
@@ -154,6 +157,23 @@ concept HasGather = Communicator<C> &&
   { c.gather(kind, part, all, root) } -> std::same_as<void>;
 };
 
+/// Spans of a device's memory that together are the values of one message, in this order.
+using device_parts = std::span<const std::span<float>>;
+
+/// Messages whose values lie in a device's memory. To peers they are messages like others, which
+/// may receive them on the host, and are counted alike. What was launched on the values has ended
+/// before the call; afterwards they may be used at once.
+///   takes_device_memory  whether this one does, which may be known at run time only
+///   exchange_device      `out` and `in` may be the same parts
+template <class C>
+concept HasDeviceMessages = Communicator<C> &&
+    requires(C& c, const C& cc, message kind, device_parts parts, rank_t peer) {
+  { cc.takes_device_memory() } -> std::same_as<bool>;
+  { c.send_device(kind, parts, peer) } -> std::same_as<void>;
+  { c.receive_device(kind, parts, peer) } -> std::same_as<bool>;
+  { c.exchange_device(kind, parts, peer, parts, peer) } -> std::same_as<bool>;
+};
+
 /// Tells a communicator that models time how many floating-point operations its rank has just done;
 /// the others have no use for it.
 template <Communicator C>
@@ -165,6 +185,44 @@ void charge(C& comm, double flops) {
 template <Communicator C>
 void enter_iteration(C& comm, std::uint32_t iteration) {
   if constexpr (requires { comm.enter_iteration(iteration); }) comm.enter_iteration(iteration);
+}
+
+/// A message as receive_with() shows it.
+struct message_view {
+  std::span<const float> values;
+  /// It is the memory that send_own() was given, so nothing on the way has changed it.
+  bool is_senders_own{};
+};
+
+/// As send, for memory that the sender shares: transports inside one process pass it on without a
+/// copy. It must not be written while others hold it; `writable` says how to write it again.
+template <Communicator C>
+void send_own(C& comm, message kind, const std::shared_ptr<std::vector<float>>& data, rank_t to) {
+  if constexpr (requires { comm.send_own(kind, data, to); })
+    comm.send_own(kind, data, to);
+  else
+    comm.send(kind, *data, to);
+}
+
+/// The values to write the next message into: new memory if a receiver still holds the last one,
+/// which only one that came too late does.
+inline std::vector<float>& writable(std::shared_ptr<std::vector<float>>& data) {
+  if (data.use_count() > 1) data = std::make_shared<std::vector<float>>(data->size());
+  std::atomic_thread_fence(std::memory_order_acquire);  // their reads end before our writes
+  return *data;
+}
+
+/// As receive, but f sees the message where it lies, and only during the call; `room` is where it
+/// goes on transports that cannot show it. f may communicate. @throws as receive
+template <Communicator C, class F>
+[[nodiscard]] bool receive_with(C& comm, message kind, std::span<float> room, rank_t from, F&& f) {
+  if constexpr (requires { comm.receive_with(kind, room, from, f); }) {
+    return comm.receive_with(kind, room, from, f);
+  } else {
+    if (!comm.receive(kind, room, from)) return false;
+    f(message_view{room});
+    return true;
+  }
 }
 
 /// A function that any node can run; stands for the user's in the World concept.

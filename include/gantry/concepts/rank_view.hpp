@@ -25,6 +25,9 @@ class ranks_within {
     return world_->exchange(kind, out, self().in_world(to), in, self().in_world(from));
   }
   [[nodiscard]] bool alive(rank_t peer) const { return world_->alive(self().in_world(peer)); }
+  /// Whether the next receive from that rank would return at once, where the world can say so.
+  [[nodiscard]] bool ready(rank_t from) requires requires(C& world) { world.ready(from); }
+  { return world_->ready(self().in_world(from)); }
   [[nodiscard]] const traffic& statistics() const { return world_->statistics(); }
   void leave() noexcept { world_->leave(); }
   void charge(double flops) { gantry::charge(*world_, flops); }

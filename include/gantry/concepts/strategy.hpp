@@ -29,6 +29,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 #include "gantry/concepts/communicator.hpp"
@@ -62,6 +63,27 @@ struct phase_times {
   }
 };
 
+/// What a discriminator saw in a learning step. Names are those of stats.jsonl.
+enum class signal : int { score_real, score_fake, sign_real, sign_fake, penalty, augment };
+inline constexpr std::array<std::string_view, 6> signal_names{
+    "scores_real", "scores_fake", "signs_real", "signs_fake", "reg_d", "augment"};
+
+/// E D(x) and E sign D(x) of real and generated batches, the penalties in the loss, the probability
+/// of augmentations; NaN for what there is not.
+struct learning_signals {
+  std::array<double, signal_names.size()> values{};
+  double& operator[](signal s) { return values[static_cast<std::size_t>(s)]; }
+  double operator[](signal s) const { return values[static_cast<std::size_t>(s)]; }
+  learning_signals& operator+=(const learning_signals& other) {
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] += other.values[i];
+    return *this;
+  }
+  learning_signals& operator/=(double divisor) {
+    for (double& v : values) v /= divisor;
+    return *this;
+  }
+};
+
 /// What one round did, as its lead saw it.
 struct round_report {
   double discriminator_loss{};      ///< mean over workers, last local step
@@ -70,9 +92,20 @@ struct round_report {
   std::int64_t images{};            ///< real samples seen by all workers in this round
   std::int64_t generator_steps{1};  ///< updates on the way of one generator through this round
   std::uint64_t bytes_down{}, bytes_up{},
-      bytes_swap{};      ///< payload between server and workers, and between workers
-  phase_times lead{};    ///< rank 0
-  phase_times worker{};  ///< mean over workers; zero without workers
+      bytes_swap{};            ///< payload between server and workers, and between workers
+  phase_times lead{};          ///< rank 0
+  phase_times worker{};        ///< mean over workers; zero without workers
+  learning_signals signals{};  ///< mean over workers, last local step
+  double generator_penalty{std::numeric_limits<double>::quiet_NaN()};  ///< in generator_loss; NaN:
+                                                                       ///< none
+  /// Seconds of a broadcast that travels layer by layer, mean over workers: computing while parts
+  /// of it were still to come, and waiting for them.
+  double hidden{}, exposed{};
+
+  /// The share of the way that compute hid, from 0 to 1; 0 if nothing travelled so.
+  [[nodiscard]] double hidden_fraction() const {
+    return hidden > 0 ? hidden / (hidden + exposed) : 0;
+  }
 };
 
 /// Bytes of a node by what they hold.

@@ -316,6 +316,7 @@ class averaged_discriminator::worker {
     using c = costs<T>;
     charge(comm, static_cast<double>(batch_) * config_.local_updates *
                      (c::generate + c::learn_discriminator));
+    done.signals = gan_.discriminator().signals();
     pack_network(*backend_, gan_.discriminator().state(), with, phi);
     comm.send(message::model, phi, 0);
     watch.lap(phase::exchange);

@@ -146,7 +146,7 @@ class federated_average::worker {
     comm.send(message::model, all, 0);
     watch.lap(phase::exchange);
     const work_report done{static_cast<double>(losses_[0]), static_cast<double>(losses_[1]),
-                           updates_, times_};
+                           updates_, times_, gan_.discriminator().signals()};
     comm.send(message::control, done.pack(), 0);
     times_ = {};
   }

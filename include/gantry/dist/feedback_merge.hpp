@@ -61,13 +61,17 @@ class feedback_merge {
   }
 
   /// Counts what `slot(j)` now holds as the feedback of a worker.
-  void add(std::size_t j, int worker) {
-    const std::span<const float> arrived = slot(j);
-    if (how_.is_robust())
-      ++used_;
-    else if (!groups_[j].empty())
+  void add(std::size_t j, int worker) { add(j, worker, slot(j)); }
+  /// The same for a feedback that lies anywhere.
+  void add(std::size_t j, int worker, std::span<const float> arrived) {
+    const std::span<float> kept = slot(j);
+    if (how_.is_robust() || groups_[j].empty()) {
+      if (arrived.data() != kept.data()) std::ranges::copy(arrived, kept.begin());
+      used_ += how_.is_robust();
+    } else {
       for (std::size_t i = 0; i < arrived.size(); ++i) merged_[j][i] += arrived[i];
-    groups_[j].push_back({arrived, worker});
+    }
+    groups_[j].push_back({kept, worker});
   }
 
   [[nodiscard]] int count(std::size_t j) const { return static_cast<int>(groups_[j].size()); }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -49,7 +50,7 @@ class received_batches {
         fake_(b.allocate(elements(batch))),
         gradient_(b.allocate(elements(batch))),
         real_images_(b, source_, batch),
-        host_(packed_batch<T>(batch)),
+        host_(std::make_shared<std::vector<float>>(packed_batch<T>(batch))),
         fake_labels_(T::classes > 0 ? static_cast<std::size_t>(batch) : 0) {}
 
   /// Bytes that an object allocates from its backend.
@@ -66,17 +67,16 @@ class received_batches {
     real_images_.read(*backend_, source_, index, images(), view(real_));
     return {view(real_), real_labels<T>(source_, index, batch_)};
   }
-  /// @returns false if the server is gone
-  template <Communicator C>
-  bool receive(C& comm) {
-    return comm.receive(message::batch, host_, 0);
-  }
-  /// Takes what was received for the generated batch.
-  void import_fake() {
-    import_images(fake_);
-    std::transform(host_.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), host_.end(),
-                   fake_labels_.begin(),
-                   [](float label) { return static_cast<std::uint8_t>(label); });
+  /// Takes the next message for the generated batch, where it lies if the transport can show it.
+  /// `same` says that it holds what the last one did; only if nothing on the way can have changed
+  /// either is it believed. `arrived` is called in between. @returns false if the server is gone
+  template <Communicator C, class Arrived>
+  bool receive(C& comm, bool same, Arrived&& arrived) {
+    return receive_with(comm, message::batch, writable(host_), 0, [&](const message_view& m) {
+      arrived();
+      if (!(same && is_as_sent_ && m.is_senders_own)) import_fake(m.values);
+      is_as_sent_ = m.is_senders_own;
+    });
   }
   /// The generated batch, and the classes that came behind it.
   [[nodiscard]] network_input<B> fake() {
@@ -84,9 +84,18 @@ class received_batches {
   }
   /// Where the derivative of a loss by the images of fake() goes.
   [[nodiscard]] batch_of<typename B::storage> gradient() { return view(gradient_); }
-  /// That derivative as it travels, valid until the next batch.
+  /// That derivative as it travels.
+  template <Communicator C>
+  void send_gradient(C& comm) {
+    const std::span<const float> values = export_gradient();
+    if constexpr (T::classes == 0)
+      send_own(comm, message::feedback, host_, 0);
+    else
+      comm.send(message::feedback, values, 0);
+  }
+  /// The same for who does not send it at once; valid until the next batch.
   [[nodiscard]] std::span<const float> export_gradient() {
-    launch(*backend_, ops::export_samples<shape>{}, {gradient(), host_.data(), 1.0f});
+    launch(*backend_, ops::export_samples<shape>{}, {gradient(), images().data(), 1.0f});
     backend_->synchronize();
     return images();
   }
@@ -97,10 +106,13 @@ class received_batches {
     return {memory.data(), batch_};
   }
   std::span<float> images() {
-    return std::span(host_).first(static_cast<std::size_t>(batch_) * shape.size());
+    return std::span(writable(host_)).first(static_cast<std::size_t>(batch_) * shape.size());
   }
-  void import_images(typename B::buffer_type& target) {
-    launch(*backend_, ops::import_samples<shape>{}, {host_.data(), view(target)});
+  void import_fake(std::span<const float> message) {
+    launch(*backend_, ops::import_samples<shape>{}, {message.data(), view(fake_)});
+    std::transform(message.end() - static_cast<std::ptrdiff_t>(fake_labels_.size()), message.end(),
+                   fake_labels_.begin(),
+                   [](float label) { return static_cast<std::uint8_t>(label); });
   }
 
   B* backend_;
@@ -108,8 +120,9 @@ class received_batches {
   Source source_;
   typename B::buffer_type real_, fake_, gradient_;
   real_images<shape, B, Source> real_images_;
-  std::vector<float> host_;
+  std::shared_ptr<std::vector<float>> host_;
   std::vector<std::uint8_t> fake_labels_;
+  bool is_as_sent_{false};  // the generated batch is what the server has in its memory
 };
 
 }  // namespace gantry::dist

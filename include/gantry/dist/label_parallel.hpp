@@ -19,6 +19,7 @@
 #include "gantry/dist/local_gan.hpp"
 #include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/stopwatch.hpp"
+#include "gantry/dist/worker_report.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -45,9 +46,6 @@ struct label_parallel {
   static strategy_plan plan(const common_config<T>& common, const config& settings, int workers);
 
  private:
-  /// Worker to server: losses of the last step, seconds per phase.
-  static constexpr std::size_t statistics_size = 2 + phase_names.size();
-
   template <Topology T>
   static constexpr std::size_t packet_size =
       T::generator_type::param_count + T::generator_type::buffer_count;
@@ -104,27 +102,22 @@ class label_parallel::server {
     stopwatch watch(report.lead);
     command(comm, order::train);
     is_fetched_ = false;
-    std::array<float, statistics_size> statistics{};
+    worker_report::message_type statistics{};
+    mean_of_workers mean;
     for (int n = 1; n <= workers(); ++n) {
       if (!is_live(n)) continue;
       if (!comm.receive(message::control, statistics, n)) {
         set_lost(n);
         continue;
       }
-      ++report.workers;
+      mean.add(worker_report::unpack(statistics), true);
       report.images += std::int64_t{common_.batch} * config_.steps * config_.critic_steps;
-      report.discriminator_loss += static_cast<double>(statistics[0]);
-      report.generator_loss += static_cast<double>(statistics[1]);
-      for (std::size_t p = 0; p < phase_names.size(); ++p)
-        report.worker.seconds[p] += static_cast<double>(statistics[2 + p]);
     }
+    mean.write(report);
     if (report.workers == 0)
       throw workers_lost(
           "label_parallel: expected at least one worker and found that all have stopped; start "
           "anew with workers that stay");
-    report.discriminator_loss /= report.workers;
-    report.generator_loss /= report.workers;
-    for (double& s : report.worker.seconds) s /= report.workers;
     watch.lap(phase::wait);
     return report;
   }
@@ -252,11 +245,8 @@ class label_parallel::worker {
       watch.lap(phase::generator);
     }
     charge(comm, worker_flops<T>(batch_, config_));
-    std::array<float, statistics_size> statistics{static_cast<float>(discriminator_loss),
-                                                  static_cast<float>(generator_loss)};
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      statistics[2 + p] = static_cast<float>(times.seconds[p]);
-    comm.send(message::control, statistics, 0);
+    const worker_report done{discriminator_loss, generator_loss, times, discriminator().signals()};
+    comm.send(message::control, done.pack(), 0);
     return order::train;
   }
 

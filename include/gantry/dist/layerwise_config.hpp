@@ -8,12 +8,14 @@
 #include <array>
 #include <cstddef>
 #include <limits>
+#include <span>
 
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/layer_slices.hpp"
 #include "gantry/dist/step_scheduler.hpp"
 #include "gantry/dist/swap.hpp"
+#include "gantry/dist/worker_report.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -121,16 +123,16 @@ struct overlap_times {
 /// Worker to server, behind each upload: loss, samples, seconds of a discriminator step, overlap,
 /// seconds per phase.
 struct layerwise_report {
-  static constexpr std::size_t size = 5 + phase_names.size();
+  static constexpr std::size_t size = 5 + observed_size;
   double loss{}, images{}, step_seconds{}, waited{}, hidden{};
   phase_times times{};
+  learning_signals signals{};
 
   [[nodiscard]] std::array<float, size> pack() const {
     std::array<float, size> m{static_cast<float>(loss), static_cast<float>(images),
                               static_cast<float>(step_seconds), static_cast<float>(waited),
                               static_cast<float>(hidden)};
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      m[5 + p] = static_cast<float>(times.seconds[p]);
+    pack_observed(times, signals, std::span(m).last<observed_size>());
     return m;
   }
   static layerwise_report unpack(const std::array<float, size>& m) {
@@ -139,8 +141,7 @@ struct layerwise_report {
                        .step_seconds = static_cast<double>(m[2]),
                        .waited = static_cast<double>(m[3]),
                        .hidden = static_cast<double>(m[4])};
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      r.times.seconds[p] = static_cast<double>(m[5 + p]);
+    unpack_observed(std::span(m).last<observed_size>(), r.times, r.signals);
     return r;
   }
 };

@@ -230,6 +230,7 @@ class layerwise_server {
       report.discriminator_loss += r.loss;
       report.images += static_cast<std::int64_t>(r.images);
       report.worker += r.times;
+      report.signals += r.signals;
       overlap_.waited += r.waited;
       overlap_.hidden += r.hidden;
       config_.steps.observe(n, r.step_seconds);
@@ -238,7 +239,10 @@ class layerwise_server {
     report.discriminator_loss /= report.workers;
     overlap_.waited /= report.workers;
     overlap_.hidden /= report.workers;
+    report.hidden = overlap_.hidden;
+    report.exposed = overlap_.waited;
     for (double& s : report.worker.seconds) s /= report.workers;
+    report.signals /= report.workers;
   }
 
   /// The generator's steps against the mean; the last one sends what it updates.

@@ -314,6 +314,7 @@ class layerwise_worker {
   template <Communicator C>
   void send_report(C& comm, int steps) {
     report_.times = times_;
+    report_.signals = player().signals();
     report_.step_seconds = (times_[phase::discriminator] + times_[phase::data]) / steps;
     report_.waited = waited_;
     report_.hidden = hidden_;

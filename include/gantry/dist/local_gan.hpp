@@ -68,6 +68,15 @@ class local_gan {
     return discriminator_.feedback(
         real(), fake(j), generator_.image_gradient(static_cast<std::size_t>(j)), iteration);
   }
+  /// Both without waiting for the loss, which stays on the backend until read_losses: a
+  /// discriminator step, and then the feedback of the same iteration.
+  void start_discriminator(std::uint32_t iteration, std::uint32_t step = 0, int j = 0) {
+    discriminator_.start_learning(real(), fake(j), iteration, step);
+  }
+  void start_feedback(std::uint32_t iteration, int j = 0) {
+    discriminator_.start_feedback(
+        real(), fake(j), generator_.image_gradient(static_cast<std::size_t>(j)), iteration);
+  }
   /// One generator step on the feedback of batch j.
   void learn_generator(int j = 0) {
     generator_.begin_update();

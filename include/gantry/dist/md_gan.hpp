@@ -9,12 +9,14 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/device_exchange.hpp"
 #include "gantry/dist/feedback_merge.hpp"
 #include "gantry/dist/generated_batches.hpp"
 #include "gantry/dist/node_memory.hpp"
@@ -98,9 +100,10 @@ class md_gan::server {
         workers_(workers),
         live_(static_cast<std::size_t>(workers), true),
         generator_((check(settings), b), common, settings.k),
-        images_(static_cast<std::size_t>(settings.k),
-                std::vector<float>(packed_batch<T>(common.batch))),
-        merge_(settings.aggregation, settings.k, workers, batch_elements()) {}
+        merge_(settings.aggregation, settings.k, workers, batch_elements()) {
+    for (int j = 0; j < settings.k; ++j)
+      images_.push_back(std::make_shared<std::vector<float>>(packed_batch<T>(common.batch)));
+  }
 
   /// Bytes that the constructor allocates from the backend; host message buffers are
   /// `message_bytes`.
@@ -136,7 +139,8 @@ class md_gan::server {
     report.bytes_swap = send_plans(comm, iteration) * packet_size<T>(config_) * sizeof(float);
     for (int j = 0; j < config_.k; ++j) {
       const auto batch = static_cast<std::size_t>(j);
-      generate_packed(*backend_, generator_, common_.seed, iteration, batch, images_[batch]);
+      generate_packed(*backend_, generator_, common_.seed, iteration, batch,
+                      writable(images_[batch]));
     }
     backend_->synchronize();
     charge(comm, config_.k * common_.batch * costs<T>::generate);
@@ -144,8 +148,8 @@ class md_gan::server {
     for (int n = 1; n <= workers_; ++n) {
       if (!is_live(n)) continue;
       const assignment a = assign(n, config_.k);
-      comm.send(message::batch, images_[a.for_learning], n);
-      comm.send(message::batch, images_[a.for_feedback], n);
+      send_own(comm, message::batch, images_[a.for_learning], n);
+      send_own(comm, message::batch, images_[a.for_feedback], n);
       report.bytes_down += 2 * packed_batch<T>(common_.batch) * sizeof(float);
     }
     watch.lap(phase::exchange);
@@ -227,23 +231,29 @@ class md_gan::server {
   void receive_feedback(C& comm, round_report& report) {
     merge_.begin_round();
     mean_of_workers mean;
-    worker_report::message_type packed{};
-    const bool robust = config_.aggregation.is_robust();
     for (int n = 1; n <= workers_; ++n) {
       if (!is_live(n)) continue;
       const auto j = static_cast<std::size_t>(assign(n, config_.k).for_feedback);
-      const std::span<float> feedback = merge_.slot(j);
-      if (!receive_from(comm, message::feedback, feedback, n)) continue;
-      if (!receive_from(comm, message::control, packed, n)) continue;
-      const worker_report said = worker_report::unpack(packed);
-      // Losses that are not finite end a run with a sentence of their own.
-      if (!robust && said.is_finite()) require_finite(feedback, n);
-      merge_.add(j, n);
-      mean.add(said, !robust || said.is_finite());
+      const auto take = [&](const message_view& m) { take_feedback(comm, n, m.values, mean); };
+      if (!receive_with(comm, message::feedback, merge_.slot(j), n, take)) set_lost(n);
+      if (!is_live(n)) continue;
       report.images += common_.batch;
       report.bytes_up += batch_elements() * sizeof(float);
     }
     mean.write(report);
+  }
+
+  /// Counts the feedback of worker n, if the report behind it comes, too.
+  template <Communicator C>
+  void take_feedback(C& comm, int n, std::span<const float> feedback, mean_of_workers& mean) {
+    worker_report::message_type packed{};
+    if (!receive_from(comm, message::control, packed, n)) return;
+    const worker_report said = worker_report::unpack(packed);
+    const bool robust = config_.aggregation.is_robust();
+    // Losses that are not finite end a run with a sentence of their own.
+    if (!robust && said.is_finite()) require_finite(feedback, n);
+    merge_.add(static_cast<std::size_t>(assign(n, config_.k).for_feedback), n, feedback);
+    mean.add(said, !robust || said.is_finite());
   }
 
   /// Section IV-B2: one backward per distinct batch on the summed feedback, divided by the number
@@ -274,7 +284,7 @@ class md_gan::server {
   std::vector<bool> live_;
   std::uint32_t swap_iterations_{};
   generator_player<T, B> generator_;
-  std::vector<std::vector<float>> images_;  // canonical, one per batch
+  std::vector<std::shared_ptr<std::vector<float>>> images_;  // canonical, one per batch
   feedback_merge merge_;
 };
 
@@ -319,26 +329,26 @@ class md_gan::worker {
     watch.lap(phase::wait);
     const network_input<B> real = batches_.read(iteration);
     watch.lap(phase::data);
-    if (!batches_.receive(comm)) return order::stop;
-    watch.lap(phase::wait);
-    batches_.import_fake();
+    begin_learn(real, iteration);
+    watch.lap(phase::discriminator);
+    if (!receive_batch(comm, watch, false)) return order::stop;
     double loss = 0;
     for (int l = 0; l < config_.local_steps; ++l)
       loss = discriminator_.learn(real, batches_.fake(), iteration, static_cast<std::uint32_t>(l));
+    has_learned_ = true;
     charge(comm, config_.local_steps * common_.batch * costs<T>::learn_discriminator);
     watch.lap(phase::discriminator);
-    if (!batches_.receive(comm)) return order::stop;
-    watch.lap(phase::wait);
-    batches_.import_fake();
+    // With one batch for all both messages hold it.
+    if (!receive_batch(comm, watch, config_.k == 1)) return order::stop;
     const double generator_loss =
         discriminator_.feedback(real, batches_.fake(), batches_.gradient(), iteration);
-    const std::span<const float> feedback = batches_.export_gradient();
     charge(comm, common_.batch * costs<T>::feedback);
     watch.lap(phase::feedback);
-    comm.send(message::feedback, feedback, 0);
+    batches_.send_gradient(comm);
     // The last swap came after that round's feedback was sent.
     times += last_swap_;
-    comm.send(message::control, worker_report{loss, generator_loss, times}.pack(), 0);
+    const worker_report done{loss, generator_loss, times, discriminator_.signals()};
+    comm.send(message::control, done.pack(), 0);
     last_swap_ = {};
     if (plan.send_to >= 0) {
       stopwatch swap_watch(last_swap_);
@@ -355,28 +365,26 @@ class md_gan::worker {
  private:
   using state_type = typename discriminator_player<T, B>::state_type;
 
+  /// What of the first learning step needs no fakes is done while the server generates them.
+  void begin_learn(const network_input<B>& real, std::uint32_t iteration) {
+    if (has_learned_) discriminator_.begin_learn(real, iteration, 0);
+  }
+
+  template <Communicator C>
+  bool receive_batch(C& comm, stopwatch& watch, bool same) {
+    return batches_.receive(comm, same, [&] { watch.lap(phase::wait); });
+  }
+
   /// Passes this discriminator on and takes another's place. If the partner that should send has
   /// stopped, the own one stays.
   template <Communicator C>
   void swap(C& comm, const plan_message& plan) {
     state_type& state = discriminator_.state();
-    const auto parts = [&](auto&& move) {
-      std::span<float> rest = packet_;
-      const auto take = [&](std::span<typename B::scalar> part) {
-        move(part, rest.first(part.size()));
-        rest = rest.subspan(part.size());
-      };
-      take(state.values().params);
-      if (config_.statistics_travel) take(state.values().buffers);
-      if (config_.moments_travel) take(state.optimizer_state());
-    };
-    parts([&](std::span<typename B::scalar> part, std::span<float> message) {
-      backend_->download(part.data(), message);
-    });
-    if (comm.exchange(message::discriminator, packet_, plan.send_to, packet_, plan.receive_from))
-      parts([&](std::span<typename B::scalar> part, std::span<float> message) {
-        backend_->upload(message, part.data());
-      });
+    const std::array<std::span<typename B::scalar>, 3> parts{
+        state.values().params,
+        config_.statistics_travel ? state.values().buffers : std::span<typename B::scalar>{},
+        config_.moments_travel ? state.optimizer_state() : std::span<typename B::scalar>{}};
+    exchange_discriminators<B, C>(*backend_, comm, parts, packet_, plan.send_to, plan.receive_from);
   }
 
   B* backend_;
@@ -384,8 +392,9 @@ class md_gan::worker {
   config config_;
   discriminator_player<T, B> discriminator_;
   received_batches<T, B, Source> batches_;
-  std::vector<float> packet_;
+  message_memory<B> packet_;
   phase_times last_swap_;
+  bool has_learned_{false};  // in this run
 };
 
 /// Bytes as in sections IV-B3 and IV-C2 of the paper, but counted, and with what else travels.

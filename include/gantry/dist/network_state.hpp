@@ -87,6 +87,15 @@ class network_state {
   void clear_gradients(B& b) {
     launch(b, ops::fill{}, {gradients_.data(), gradients_.size(), 0.0f});
   }
+  /// And some numbers of the same backend, in the same pass where it can.
+  void clear_gradients(B& b, std::span<typename B::scalar> more) {
+    if constexpr (Implements<B, ops::clear>) {
+      launch(b, ops::clear{}, {gradients_.data(), gradients_.size(), more.data(), more.size()});
+    } else {
+      clear_gradients(b);
+      launch(b, ops::fill{}, {more.data(), more.size(), 0.0f});
+    }
+  }
 
   /// One optimizer step on the accumulated gradients.
   void update(B& b) {

@@ -216,7 +216,8 @@ class output_aggregation::server {
     }
     std::vector<float> by_output(batch());
     double loss = generator_loss(all, by_output);
-    if (config_.rule == output_rule::softmax) loss += learn_lambda(by_output, lambda_slopes);
+    if (config_.rule == output_rule::softmax)
+      loss += report.generator_penalty = learn_lambda(by_output, lambda_slopes);
     for (std::size_t k = 0; k < count; ++k) {
       for (std::size_t i = 0; i < batch(); ++i) of_judge[k][i] *= by_output[i];
       comm.send(message::feedback, of_judge[k], judges[k]);
@@ -266,10 +267,12 @@ class output_aggregation::server {
       report.discriminator_loss += one.discriminator_loss;
       report.generator_loss += one.generator_loss;
       report.worker += one.times;
+      report.signals += one.signals;
     }
     if (report.workers == 0) return;
     report.discriminator_loss /= report.workers;
     for (double& s : report.worker.seconds) s /= report.workers;
+    report.signals /= report.workers;
   }
 
   void learn() {
@@ -357,7 +360,8 @@ class output_aggregation::worker {
     charge(comm, common_.batch * c::d.input_gradient);
     watch.lap(phase::feedback);
     comm.send(message::feedback, gradient, 0);
-    comm.send(message::control, worker_report{loss, class_loss, times}.pack(), 0);
+    const worker_report done{loss, class_loss, times, discriminator_.signals()};
+    comm.send(message::control, done.pack(), 0);
     return order::train;
   }
 
@@ -368,8 +372,7 @@ class output_aggregation::worker {
  private:
   template <Communicator C>
   bool receive_fake(C& comm) {
-    if (!batches_.receive(comm)) return false;
-    batches_.import_fake();
+    if (!batches_.receive(comm, false, [] {})) return false;
     return true;
   }
 

@@ -5,7 +5,9 @@
 // written in terms of these.
 #pragma once
 
+#include <array>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -203,7 +205,8 @@ class discriminator_player {
         state_(b, common.topology.discriminator, common.topology.discriminator_optimizer),
         real_(b, common.batch),
         fake_(b, common.batch),
-        loss_sum_(b.allocate(1)),
+        losses_(b.allocate(2 * rounds_kept)),
+        kept_(b.allocate(kept_elements(common.batch, loss_))),
         heads_(b.allocate(head_elements(common.batch))),
         penalties_(b, common.batch, loss_),
         augmentation_(state_.network) {
@@ -217,8 +220,9 @@ class discriminator_player {
   static constexpr std::size_t bytes(int batch, const loss_type& loss = {}) {
     using scalar = typename B::scalar;
     return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) +
-           allocation_bytes<scalar>(1) + allocation_bytes<scalar>(head_elements(batch)) +
-           penalties_type::bytes(batch, loss);
+           allocation_bytes<scalar>(2 * rounds_kept) +
+           allocation_bytes<scalar>(kept_elements(batch, loss)) +
+           allocation_bytes<scalar>(head_elements(batch)) + penalties_type::bytes(batch, loss);
   }
 
   /// One learning step on a real and a fake batch; local_step numbers the steps of one iteration.
@@ -231,21 +235,35 @@ class discriminator_player {
   template <class Update>
   double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
                std::uint32_t local_step, Update&& update_now) {
+    start_learning(real, fake, iteration, local_step, update_now);
+    return read(loss_at(iteration));
+  }
+  /// The same without waiting for the loss, see read_losses.
+  template <class Update>
+  void start_learning(const network_input<B>& real, const network_input<B>& fake,
+                      std::uint32_t iteration, std::uint32_t local_step, Update&& update_now) {
     B& b = *backend_;
-    if (begun_ == progress::none) begin_forward(real, iteration, local_step);
+    auto* const sum = loss_at(iteration);
+    learned_ = iteration;
+    if (begun_ == progress::none)
+      begin_forward(real, iteration, local_step);
+    else
+      clear(sum);
     const bool has_learned_real = std::exchange(begun_, progress::none) == progress::backward;
-    reset_loss();
     forward(fake, fake_, iteration, 2 * local_step + 1);
     const logits<B> on_real = logits_of(real_, 0), on_fake = logits_of(fake_, 1);
-    loss_.discriminator(b, on_real, on_fake, loss_sum_.data());
+    loss_.discriminator(b, on_real, on_fake, sum);
     if constexpr (has_classifier) {
-      classify(real_, on_real, real.labels, loss_.discriminator_weight);
-      classify(fake_, on_fake, fake.labels, loss_.discriminator_weight);
+      classify(real_, on_real, real.labels, loss_.discriminator_weight, sum);
+      classify(fake_, on_fake, fake.labels, loss_.discriminator_weight, sum);
     }
+    augmentation_.observe(b, on_real);
     if constexpr (HasPenalties<loss_type>) {
+      keep(on_real, sum);
       const typename penalties_type::step step{
-          state_.network,   state_.values(), state_.gradients(),
-          loss_sum_.data(), state_.step,     random(iteration, penalty_pass - local_step)};
+          state_.network,     state_.values(),
+          state_.gradients(), sum,
+          state_.step,        random(iteration, penalty_pass - local_step)};
       penalties_.backward(b, loss_, step, penalty_point::real, real.samples, real_);
       penalties_.backward(b, loss_, step, penalty_point::fake, fake.samples, fake_);
       penalties_.elsewhere(b, loss_, step, real, fake.samples, real_);
@@ -253,10 +271,12 @@ class discriminator_player {
       if (!has_learned_real) learn_real(real);
       state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
     }
-    augmentation_.observe(b, on_real);
     update_now();
     augmentation_.step(state_.network);
-    return read_loss();
+  }
+  void start_learning(const network_input<B>& real, const network_input<B>& fake,
+                      std::uint32_t iteration, std::uint32_t local_step) {
+    start_learning(real, fake, iteration, local_step, [this] { update(); });
   }
 
   /// What of the next learn() needs no fakes, for those who have the real batch earlier: its
@@ -268,8 +288,7 @@ class discriminator_player {
     begin_forward(real, iteration, local_step);
     if constexpr (scores_apart) {
       if (loss_.generator_needs_real()) return;  // neither does its discriminator score them apart
-      reset_loss();
-      loss_.discriminator(*backend_, logits_of(real_, 0), logits_of(fake_, 1), loss_sum_.data());
+      loss_.discriminator(*backend_, logits_of(real_, 0), logits_of(fake_, 1), loss_at(iteration));
       learn_real(real);
       begun_ = progress::backward;
     }
@@ -298,15 +317,37 @@ class discriminator_player {
   /// looked at by relativistic objectives only. @returns the generator's loss
   double feedback(const network_input<B>& real, const network_input<B>& fake,
                   batch_of<typename B::storage> gradient, std::uint32_t iteration) {
+    clear(generator_loss_at(iteration));
+    start_feedback(real, fake, gradient, iteration);
+    return read(generator_loss_at(iteration));
+  }
+  /// The same without waiting for the loss; comes after start_learning of the same iteration, which
+  /// has cleared where it goes.
+  void start_feedback(const network_input<B>& real, const network_input<B>& fake,
+                      batch_of<typename B::storage> gradient, std::uint32_t iteration) {
     B& b = *backend_;
-    reset_loss();
+    auto* const sum = generator_loss_at(iteration);
     forward(fake, fake_, iteration, feedback_pass);
     if (loss_.generator_needs_real()) forward(real, real_, iteration, feedback_real_pass);
     const logits<B> on_fake = logits_of(fake_, 1);
-    loss_.generator(b, logits_of(real_, 0), on_fake, loss_sum_.data());
-    if constexpr (has_classifier) classify(fake_, on_fake, fake.labels, loss_.generator_weight);
+    loss_.generator(b, logits_of(real_, 0), on_fake, sum);
+    if constexpr (has_classifier)
+      classify(fake_, on_fake, fake.labels, loss_.generator_weight, sum);
     state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
-    return read_loss();
+  }
+
+  /// Iterations whose losses wait on the backend until they are read.
+  static constexpr std::uint32_t rounds_kept = 8;
+  /// Waits for the backend and calls f(i, D's loss, G's loss) for iterations first + i of
+  /// start_learning and start_feedback, i below `count`, at most the last rounds_kept.
+  template <class F>
+  void read_losses(std::uint32_t first, std::uint32_t count, F&& f) {
+    std::array<float, 2 * rounds_kept> all{};
+    backend_->download(losses_.data(), all);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::size_t slot = 2 * ((first + i) % rounds_kept);
+      f(i, static_cast<double>(all[slot]), static_cast<double>(all[slot + 1]));
+    }
   }
 
   /// The outputs on generated images, one for each, as `feedback` sees them: for strategies that
@@ -321,16 +362,45 @@ class discriminator_player {
   double image_gradient(const network_input<B>& fake, std::span<const float> slopes, float share,
                         batch_of<typename B::storage> gradient) {
     B& b = *backend_;
-    reset_loss();
+    auto* const sum = generator_loss_at(0);
+    clear(sum);
     const logits<B> on_fake = logits_of(fake_, 1);
     b.upload(slopes, on_fake.gradient);
     if constexpr (has_classifier)
-      classify(fake_, on_fake, fake.labels, share * loss_.generator_weight);
+      classify(fake_, on_fake, fake.labels, share * loss_.generator_weight, sum);
     state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
-    return has_classifier ? read_loss() : 0.0;
+    return has_classifier ? read(sum) : 0.0;
   }
 
   [[nodiscard]] state_type& state() { return state_; }
+  /// What was seen last: D(x) of real samples and penalties in the last learning step, D(x) of
+  /// generated ones, which may have come later. Waits for the backend.
+  [[nodiscard]] learning_signals signals() {
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    learning_signals seen;
+    seen[signal::penalty] = none;
+    const auto* on_real = logits_of(real_, 0).value;
+    if (penalised(loss_)) {
+      std::array<float, 1> without{}, with{};
+      backend_->download(kept_.data(), without);
+      backend_->download(loss_at(learned_), with);
+      seen[signal::penalty] = static_cast<double>(with[0]) - static_cast<double>(without[0]);
+      on_real = kept_.data() + slice(1);
+    }
+    const auto look = [&](const typename B::scalar* values, int n, signal score, signal sign) {
+      outputs_.resize(static_cast<std::size_t>(n));
+      backend_->download(values, outputs_);
+      double sum = 0;
+      for (const float v : outputs_) sum += static_cast<double>(v);
+      seen[score] = n > 0 ? sum / n : none;
+      seen[sign] = n > 0 ? mean_sign(std::span<const float>(outputs_)) : none;
+    };
+    look(on_real, real_.output().n, signal::score_real, signal::sign_real);
+    look(logits_of(fake_, 1).value, fake_.output().n, signal::score_fake, signal::sign_fake);
+    const auto probability = augment_probability(state_.network);
+    seen[signal::augment] = probability ? static_cast<double>(*probability) : none;
+    return seen;
+  }
   /// The probability of adaptive augmentations, empty where it is fixed.
   [[nodiscard]] const std::optional<adaptive_probability>& augmentation() const {
     return augmentation_.now();
@@ -360,9 +430,24 @@ class discriminator_player {
   }
   void begin_forward(const network_input<B>& real, std::uint32_t iteration,
                      std::uint32_t local_step) {
-    state_.clear_gradients(*backend_);
+    state_.clear_gradients(*backend_, {loss_at(iteration), 2});
     forward(real, real_, iteration, 2 * local_step);
     begun_ = progress::forward;
+  }
+  static constexpr bool penalised(const loss_type& loss) {
+    if constexpr (HasPenalties<loss_type>)
+      return penalties_type::active(loss);
+    else
+      return false;
+  }
+  /// Penalties add to the sum of the loss and pass other samples through the tapes.
+  static constexpr std::size_t kept_elements(int n, const loss_type& loss) {
+    return penalised(loss) ? slice(1) + slice(static_cast<std::size_t>(n)) : 0;
+  }
+  void keep(const logits<B>& real, const typename B::scalar* sum) {
+    if (!penalised(loss_)) return;
+    launch(*backend_, ops::copy{}, {sum, kept_.data(), 1});
+    launch(*backend_, ops::copy{}, {real.value, kept_.data() + slice(1), real.count});
   }
   void learn_real(const network_input<B>& real) {
     state_.network.backward(*backend_, state_.values(), real.samples, real_, state_.gradients(),
@@ -383,16 +468,21 @@ class discriminator_player {
       return {tape.output().data, tape.output_gradient().data, n};
     }
   }
-  void classify(tape_type& tape, const logits<B>& on, const std::uint8_t* labels, float weight) {
+  void classify(tape_type& tape, const logits<B>& on, const std::uint8_t* labels, float weight,
+                typename B::scalar* sum) {
     if constexpr (has_classifier)
-      launch(
-          *backend_, ops::auxiliary_cross_entropy<loss_type::classes>{},
-          {tape.output(), labels, on.gradient, weight, tape.output_gradient(), loss_sum_.data()});
+      launch(*backend_, ops::auxiliary_cross_entropy<loss_type::classes>{},
+             {tape.output(), labels, on.gradient, weight, tape.output_gradient(), sum});
   }
-  void reset_loss() { launch(*backend_, ops::fill{}, {loss_sum_.data(), 1, 0.0f}); }
-  double read_loss() {
+  /// Losses of an iteration: D's, then G's.
+  typename B::scalar* loss_at(std::uint32_t iteration) {
+    return losses_.data() + 2 * (iteration % rounds_kept);
+  }
+  typename B::scalar* generator_loss_at(std::uint32_t iteration) { return loss_at(iteration) + 1; }
+  void clear(typename B::scalar* sum) { launch(*backend_, ops::fill{}, {sum, 1, 0.0f}); }
+  double read(const typename B::scalar* sum) {
     float value = 0;
-    backend_->download(loss_sum_.data(), {&value, 1});
+    backend_->download(sum, {&value, 1});
     return static_cast<double>(value);
   }
 
@@ -402,7 +492,9 @@ class discriminator_player {
   typename T::loss_type loss_;
   state_type state_;
   tape_type real_, fake_;
-  typename B::buffer_type loss_sum_, heads_;
+  typename B::buffer_type losses_, kept_, heads_;
+  std::uint32_t learned_{};     // iteration of the last learning step
+  std::vector<float> outputs_;  // for signals()
   penalties_type penalties_;
   augmentation_control augmentation_;
   enum class progress { none, forward, backward } begun_{progress::none};  // of the next step

@@ -14,6 +14,7 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/concepts/strategy.hpp"
+#include "gantry/dist/worker_report.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -77,22 +78,22 @@ class roster {
 
 /// Worker to server, behind its networks.
 struct work_report {
-  static constexpr std::size_t size = 3 + phase_names.size();
+  static constexpr std::size_t size = 3 + observed_size;
   double discriminator_loss{}, generator_loss{};  ///< of the last local step
   int updates{};
   phase_times times{};
+  learning_signals signals{};
 
   [[nodiscard]] std::array<float, size> pack() const {
     std::array<float, size> m{static_cast<float>(discriminator_loss),
                               static_cast<float>(generator_loss), static_cast<float>(updates)};
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      m[3 + p] = static_cast<float>(times.seconds[p]);
+    pack_observed(times, signals, std::span(m).last<observed_size>());
     return m;
   }
   static work_report unpack(const std::array<float, size>& m) {
-    work_report r{static_cast<double>(m[0]), static_cast<double>(m[1]), static_cast<int>(m[2]), {}};
-    for (std::size_t p = 0; p < phase_names.size(); ++p)
-      r.times.seconds[p] = static_cast<double>(m[3 + p]);
+    work_report r{
+        static_cast<double>(m[0]), static_cast<double>(m[1]), static_cast<int>(m[2]), {}, {}};
+    unpack_observed(std::span(m).last<observed_size>(), r.times, r.signals);
     return r;
   }
 };
@@ -104,6 +105,7 @@ inline void add_report(round_report& all, const work_report& one, int batch) {
   all.discriminator_loss += one.discriminator_loss;
   all.generator_loss += one.generator_loss;
   all.worker += one.times;
+  all.signals += one.signals;
 }
 /// Turns the sums into means.
 inline void finish_report(round_report& all) {
@@ -111,6 +113,7 @@ inline void finish_report(round_report& all) {
   all.discriminator_loss /= all.workers;
   all.generator_loss /= all.workers;
   for (double& s : all.worker.seconds) s /= all.workers;
+  all.signals /= all.workers;
 }
 
 }  // namespace gantry::dist

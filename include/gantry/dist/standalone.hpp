@@ -51,8 +51,7 @@ struct standalone {
    public:
     /// @throws usage_error for settings below 1
     node(B& b, const common_config<T>& common, const config& settings, Source source)
-        : backend_(&b),
-          batch_(common.batch),
+        : batch_(common.batch),
           config_(settings),
           gan_((check(settings), b), common, std::move(source), 0, settings.fakes) {}
 
@@ -66,6 +65,19 @@ struct standalone {
 
     template <Communicator C>
     round_report round(C& comm, std::uint32_t iteration) {
+      round_report report = start_round(comm, iteration);
+      stopwatch watch(report.lead);
+      read_losses(iteration, {&report, 1});
+      report.signals = discriminator().signals();
+      watch.lap(phase::generator);
+      return report;
+    }
+
+    /// A round whose losses stay on the backend, which may still be at work: the report lacks them
+    /// until read_losses. A backend that runs behind the host has its work under the phase in which
+    /// the host waits.
+    template <Communicator C>
+    round_report start_round(C& comm, std::uint32_t iteration) {
       round_report report;
       report.workers = 1;
       report.images = std::int64_t{batch_} * config_.critic_steps;
@@ -76,25 +88,35 @@ struct standalone {
           const auto index = iteration * static_cast<std::uint32_t>(config_.critic_steps) +
                              static_cast<std::uint32_t>(s / config_.local_steps);
           for (int j = 0; j < config_.fakes; ++j) gan_.generate(index, j);
-          backend_->synchronize();
           watch.lap(phase::generate);
           gan_.read(index);
           watch.lap(phase::data);
         }
-        report.discriminator_loss =
-            gan_.learn_discriminator(iteration, static_cast<std::uint32_t>(s), for_learning);
+        gan_.start_discriminator(iteration, static_cast<std::uint32_t>(s), for_learning);
         watch.lap(phase::discriminator);
       }
-      report.generator_loss = gan_.feedback(iteration, for_feedback);
+      gan_.start_feedback(iteration, for_feedback);
       watch.lap(phase::feedback);
       gan_.learn_generator(for_feedback);
-      backend_->synchronize();
       watch.lap(phase::generator);
       using c = costs<T>;
       charge(comm,
              batch_ * (config_.fakes * config_.critic_steps * c::generate +
                        steps(config_) * c::learn_discriminator + c::feedback + c::learn_generator));
       return report;
+    }
+
+    /// Rounds whose losses can wait for read_losses.
+    static constexpr std::uint32_t rounds_kept = discriminator_player<T, B>::rounds_kept;
+    /// Completes the reports of the last start_rounds, at most rounds_kept; the first of them was
+    /// that of iteration `first`.
+    void read_losses(std::uint32_t first, std::span<round_report> reports) {
+      discriminator().read_losses(
+          first, static_cast<std::uint32_t>(reports.size()),
+          [&](std::uint32_t i, double of_discriminator, double of_generator) {
+            reports[i].discriminator_loss = of_discriminator;
+            reports[i].generator_loss = of_generator;
+          });
     }
 
     template <Communicator C>
@@ -121,7 +143,6 @@ struct standalone {
               "standalone: the number of critic steps must be at least 1");
     }
 
-    B* backend_;
     int batch_;
     config config_;
     local_gan<T, B, Source> gan_;

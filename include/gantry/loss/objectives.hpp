@@ -35,8 +35,17 @@ struct separable {
   template <Backend B>
   void discriminator(B& b, const logits<B>& real, const logits<B>& fake,
                      typename B::scalar* sum) const {
-    detail::mean_term(b, real, sum, self().on_real());
-    detail::mean_term(b, fake, sum, self().on_fake());
+    const auto f = self().on_real();
+    const auto g = self().on_fake();
+    if constexpr (Implements<B, ops::two_loss_terms<decltype(self().on_real()),
+                                                    decltype(self().on_fake())>>) {
+      launch(b, ops::two_loss_terms<decltype(self().on_real()), decltype(self().on_fake())>{},
+             {real.value, fake.value, real.gradient, fake.gradient, real.count, fake.count, sum, f,
+              g});
+    } else {
+      detail::mean_term(b, real, sum, f);
+      detail::mean_term(b, fake, sum, g);
+    }
   }
   template <Backend B>
   void generator(B& b, const logits<B>&, const logits<B>& fake, typename B::scalar* sum) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/nn/parts.hpp"
+#include "gantry/ops/fused.hpp"
 #include "gantry/ops/norm.hpp"
 
 namespace gantry::inline v0 {
@@ -50,15 +51,21 @@ struct batch_norm {
 
   template <hwc In, Backend B>
   void forward(B& b, const forward_args<B>& a) const {
-    constexpr std::size_t c = channels(In);
-    const auto *gamma = a.params.data(), *beta = gamma + c;
-    auto *mean = a.buffers.data(), *variance = mean + c, *saved = a.saved.data();
     if (a.run_mode == mode::train)
-      launch(b, ops::batch_norm_forward<In>{},
-             {a.x, gamma, beta, mean, variance, saved, saved + c, a.y, momentum, epsilon});
+      launch(b, ops::batch_norm_forward<In>{}, training<In>(a));
     else
-      launch(b, ops::batch_norm_inference<In>{},
-             {a.x, gamma, beta, mean, variance, saved, saved + c, a.y, epsilon});
+      launch(b, ops::batch_norm_inference<In>{}, inference<In>(a));
+  }
+
+  /// With the activation f behind it.
+  template <hwc In, Backend B, class F>
+  requires Implements<B, ops::activated<ops::batch_norm_forward<In>, F>> &&
+      Implements<B, ops::activated<ops::batch_norm_inference<In>, F>>
+  void forward(B& b, const forward_args<B>& a, const F& f) const {
+    if (a.run_mode == mode::train)
+      launch(b, ops::activated<ops::batch_norm_forward<In>, F>{}, {training<In>(a), f});
+    else
+      launch(b, ops::activated<ops::batch_norm_inference<In>, F>{}, {inference<In>(a), f});
   }
 
   template <hwc In, Backend B>
@@ -88,6 +95,24 @@ struct batch_norm {
     launch(b, ops::batch_norm_second_order<In>{},
            {a.x, a.tx, a.gy, a.ey, a.params.data(), a.saved.data(), a.saved.data() + channels(In),
             a.ex, dgamma, dgamma ? dgamma + channels(In) : nullptr, a.run_mode == mode::evaluate});
+  }
+
+ private:
+  template <hwc In, class B>
+  typename ops::batch_norm_forward<In>::template params<typename B::storage> training(
+      const forward_args<B>& a) const {
+    constexpr std::size_t c = channels(In);
+    const auto* gamma = a.params.data();
+    auto *mean = a.buffers.data(), *saved = a.saved.data();
+    return {a.x, gamma, gamma + c, mean, mean + c, saved, saved + c, a.y, momentum, epsilon};
+  }
+  template <hwc In, class B>
+  typename ops::batch_norm_inference<In>::template params<typename B::storage> inference(
+      const forward_args<B>& a) const {
+    constexpr std::size_t c = channels(In);
+    const auto* gamma = a.params.data();
+    auto *mean = a.buffers.data(), *saved = a.saved.data();
+    return {a.x, gamma, gamma + c, mean, mean + c, saved, saved + c, a.y, epsilon};
   }
 };
 

@@ -182,11 +182,21 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
       static_assert(require_ops<B, typename layer_type<I>::template required_ops<shapes[I]>>::value,
                     "sequential: the backend lacks a kernel that one of the layers needs");
       if (f.hooks && f.hooks->before_forward) f.hooks->before_forward(I);
-      get<I>(f.layers).template forward<shapes[I]>(
-          b, forward_args<B>{
-                 input<I>(f), activation(f, I + 1), params<I>(f),
-                 f.buffers.subspan(buffer_offsets[I], buffer_offsets[I + 1] - buffer_offsets[I]),
-                 saved<I>(f), f.run_mode, random<I>(f), inner_workspace(f), f.labels});
+      if constexpr (I > 0 && activates<I - 1>()) return;
+      const forward_args<B> args{
+          input<I>(f),
+          activation(f, I + 1),
+          params<I>(f),
+          f.buffers.subspan(buffer_offsets[I], buffer_offsets[I + 1] - buffer_offsets[I]),
+          saved<I>(f),
+          f.run_mode,
+          random<I>(f),
+          inner_workspace(f),
+          f.labels};
+      if constexpr (activates<I>())
+        get<I>(f.layers).template forward<shapes[I]>(b, args, get<I + 1>(f.layers).function());
+      else
+        get<I>(f.layers).template forward<shapes[I]>(b, args);
     });
   }
 
@@ -207,10 +217,14 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
         if (!Pack::in_place[I] || !owned) owned = other(f, owned);
         here = {owned, f.x.n};
       }
-      get<I>(f.layers).template backward<shapes[I]>(
-          b, backward_args<B>{input<I>(f), activation(f, I + 1), current, params<I>(f), saved<I>(f),
-                              here, gradients<I>(dparams), f.run_mode, random<I>(f),
-                              inner_workspace(f), kept<I>(f), f.labels});
+      const backward_args<B> args{input<I>(f),           activation(f, I + 1), current,
+                                  params<I>(f),          saved<I>(f),          here,
+                                  gradients<I>(dparams), f.run_mode,           random<I>(f),
+                                  inner_workspace(f),    kept<I>(f),           f.labels};
+      if constexpr (gates<I>())
+        get<I>(f.layers).template backward<shapes[I]>(b, args, get<I - 1>(f.layers).function());
+      else if constexpr (I + 1 == depth || !gates<I + 1>())
+        get<I>(f.layers).template backward<shapes[I]>(b, args);
       if (f.hooks && f.hooks->after_backward) f.hooks->after_backward(I);
       current = here;
     });
@@ -290,6 +304,35 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
   template <std::size_t I>
   static constexpr bool has_parameters() {
     return param_offsets[I] != param_offsets[I + 1];
+  }
+
+  /// Whether layer I and the activation behind it are one launch: backend and layer have it, and
+  /// the activation would have worked in place.
+  template <std::size_t I>
+  static constexpr bool activates() {
+    if constexpr (I < depth && I + 1 < depth) {
+      if constexpr (is_activation<layer_type<I + 1>>)
+        return Pack::slots[I + 1] == Pack::slots[I + 2] &&
+               requires(const layer_type<I>& l, const layer_type<I + 1>& next, B& b,
+                        const forward_args<B>& a) {
+          l.template forward<shapes[I]>(b, a, next.function());
+        };
+    }
+    return false;
+  }
+  /// Whether the backward of layer I and that of the activation before it are one launch. A
+  /// gradient between the two then exists nowhere, as where penalties keep gradients: an
+  /// activation that bends needs it.
+  template <std::size_t I>
+  static constexpr bool gates() {
+    if constexpr (I > 1 && I < depth) {
+      if constexpr (is_activation<layer_type<I - 1>> && is_piecewise_linear<layer_type<I - 1>>)
+        return requires(const layer_type<I>& l, const layer_type<I - 1>& before, B& b,
+                        const backward_args<B>& a) {
+          l.template backward<shapes[I]>(b, a, before.function());
+        };
+    }
+    return false;
   }
 
   static scalar* other(const frame& f, const scalar* one) {

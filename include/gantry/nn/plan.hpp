@@ -35,6 +35,11 @@ template <class L>
 inline constexpr bool is_piecewise_linear = requires {
   requires L::piecewise_linear;
 };
+/// Activations say which function they are.
+template <class L>
+inline constexpr bool is_activation = is_in_place<L>&& requires(const L& l) {
+  l.function();
+};
 template <class L>
 inline constexpr bool is_coupling = requires {
   requires L::couples_samples;

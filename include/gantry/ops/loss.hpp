@@ -25,6 +25,25 @@ struct loss_term {
   };
 };
 
+/// Two terms of an adversarial loss at once, each a mean over its outputs: *sum += mean_i f(a_i) +
+/// mean_j g(b_j), with the derivatives.
+template <class OnA, class OnB>
+struct two_loss_terms {
+  static constexpr std::string_view name = "two_loss_terms";
+  template <class S>
+  struct params {
+    const typename S::scalar* a;
+    const typename S::scalar* b;
+    typename S::scalar* gradient_a;
+    typename S::scalar* gradient_b;
+    std::size_t count_a;
+    std::size_t count_b;
+    typename S::scalar* sum;
+    OnA f;
+    OnB g;
+  };
+};
+
 /// Pairs of outputs: *sum += scale sum_i f(a_i - b_i) with its derivatives; either gradient may be
 /// null.
 template <class Function>

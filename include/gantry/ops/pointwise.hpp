@@ -210,6 +210,18 @@ struct fill {
   };
 };
 
+/// y = 0 and more = 0 in one pass; `more` is the shorter one.
+struct clear {
+  static constexpr std::string_view name = "clear";
+  template <class S>
+  struct params {
+    typename S::scalar* y;
+    std::size_t count;
+    typename S::scalar* more;
+    std::size_t more_count;
+  };
+};
+
 /// y = min(max(y, -bound), bound): weight clipping.
 struct clamp {
   static constexpr std::string_view name = "clamp";

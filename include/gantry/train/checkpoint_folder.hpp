@@ -227,32 +227,51 @@ inline void rotate_checkpoints(const std::filesystem::path& root, std::uint32_t 
   }
 }
 
-/// Checks every file of a checkpoint against its manifest. @throws data_error that names the first
-/// file that differs
-inline void verify_checkpoint(const std::filesystem::path& folder) {
+namespace detail {
+
+/// The hashes of the files of a checkpoint. @throws data_error
+inline io::json::object manifest_of(const std::filesystem::path& folder) {
   const auto manifest_path = folder / "MANIFEST.json";
   if (!std::filesystem::exists(manifest_path))
     throw data_error(
         "expected a checkpoint folder with a MANIFEST.json at " + folder.string() +
         " and found none; give the folder of a run or one of its network-snapshot folders");
-  const io::json::value manifest = detail::read_json(manifest_path);
+  const io::json::value manifest = read_json(manifest_path);
   const std::string& format = manifest.at("format").as_string();
   if (format != manifest_format)
     throw data_error("the checkpoint " + folder.string() + " was expected to be of the format " +
                      std::string(manifest_format) + " and is of " + io::in_quotes(format) +
                      "; read it with the version of Gantry that wrote it");
-  const io::json::object& files = manifest.at("sha256").as_object();
-  for (const auto& [name, hash] : files.members()) {
-    if (!std::filesystem::exists(folder / name))
-      throw data_error("the checkpoint " + folder.string() + " was expected to hold " + name +
-                       " and does not; use an older checkpoint");
-    const std::string found = io::sha256_file(folder / name);
-    if (found != hash.as_string())
-      throw data_error("the checkpoint file " + (folder / name).string() +
-                       " was expected to have the SHA-256 " + hash.as_string().substr(0, 16) +
-                       "... and has " + found.substr(0, 16) +
-                       "...; it is damaged, use an older checkpoint");
-  }
+  return manifest.at("sha256").as_object();
+}
+
+inline void verify_file(const std::filesystem::path& folder, const std::string& name,
+                        const io::json::value* hash) {
+  if (!hash || !std::filesystem::exists(folder / name))
+    throw data_error("the checkpoint " + folder.string() + " was expected to hold " + name +
+                     " and does not; use an older checkpoint");
+  const std::string found = io::sha256_file(folder / name);
+  if (found != hash->as_string())
+    throw data_error("the checkpoint file " + (folder / name).string() +
+                     " was expected to have the SHA-256 " + hash->as_string().substr(0, 16) +
+                     "... and has " + found.substr(0, 16) +
+                     "...; it is damaged, use an older checkpoint");
+}
+
+}  // namespace detail
+
+/// The state.json of a checkpoint, for who looks at no other file of it. @throws data_error if it
+/// is not the one that the manifest lists
+inline io::json::value verified_state(const std::filesystem::path& folder) {
+  detail::verify_file(folder, "state.json", detail::manifest_of(folder).find("state.json"));
+  return detail::read_json(folder / "state.json");
+}
+
+/// Checks every file of a checkpoint against its manifest. @throws data_error that names the first
+/// file that differs
+inline void verify_checkpoint(const std::filesystem::path& folder) {
+  const io::json::object files = detail::manifest_of(folder);
+  for (const auto& [name, hash] : files.members()) detail::verify_file(folder, name, &hash);
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (name.ends_with(".safetensors") && !files.find(name))

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -104,6 +105,11 @@ class classifier {
   /// must outlive the object.
   classifier(B& b, const weights_type& weights, const std::string& data_set,
              const data::image_set& test)
+      : classifier(b, weights, data_set) {
+    accuracy_ = measure_accuracy(test);
+  }
+  /// The same without an accuracy, for weights that no training has touched.
+  classifier(B& b, const weights_type& weights, const std::string& data_set)
       : backend_(&b),
         name_("gantry-classifier-" + detail::file_name_part(data_set)),
         hash_(hash_of(weights)),
@@ -114,7 +120,6 @@ class classifier {
         head_tape_(b, chunk) {
     b.upload(weights.features, feature_params_.data());
     b.upload(weights.head, head_params_.data());
-    accuracy_ = measure_accuracy(test);
   }
 
   /// The classifier that was trained on `train` with these settings, from the first folder that has
@@ -183,7 +188,7 @@ class classifier {
     }
   }
 
-  /// Share of the test images whose most probable class is the right one.
+  /// Share of the test images whose most probable class is the right one; NaN without such images.
   [[nodiscard]] double accuracy() const { return accuracy_; }
   /// SHA-256 of the weights, see hash_of.
   [[nodiscard]] const std::string& hash() const { return hash_; }
@@ -276,7 +281,7 @@ class classifier {
 
   B* backend_;
   std::string name_, hash_;
-  double accuracy_{};
+  double accuracy_{std::numeric_limits<double>::quiet_NaN()};
   feature_network feature_net_;
   head_network head_net_;
   typename B::buffer_type feature_params_, head_params_, input_;

@@ -52,6 +52,37 @@ inline void vary_images(std::span<float> images, hwc shape, int shift, const str
 
 }  // namespace detail
 
+namespace detail {
+
+template <class Net>
+Net with_he_initialisation() {
+  Net net;
+  net.for_each_layer([](auto& layer) {
+    if constexpr (requires { layer.weight_init; })
+      layer.weight_init.how = nn::initialiser::rule::he;
+  });
+  return net;
+}
+
+/// Far from the numbers of players and workers, whose streams a run with the same seed draws.
+inline constexpr std::uint32_t classifier_stream = 0xC1A5'0000;
+
+}  // namespace detail
+
+/// Where a training with seed 0 begins, always the same: the features of a random network, for
+/// images without labels.
+template <class Networks>
+classifier_weights<Networks> untrained_weights() {
+  classifier_weights<Networks> weights;
+  const auto draw = [](const auto& net, std::vector<float>& params, std::uint32_t player) {
+    net.initialise(params, {},
+                   {.worker = detail::classifier_stream + player, .use = purpose::initialise});
+  };
+  draw(detail::with_he_initialisation<typename Networks::features>(), weights.features, 0);
+  draw(detail::with_he_initialisation<typename Networks::head>(), weights.head, 1);
+  return weights;
+}
+
 /// Trains both networks together by softmax cross-entropy.
 template <Backend B, class Networks = grey_classifier>
 class classifier_training {
@@ -67,8 +98,8 @@ class classifier_training {
       : backend_(&b),
         settings_((check(images, settings), settings)),
         source_(all_of(images), settings.seed, stream),
-        features_(b, with_he_initialisation<feature_network>(), optimizer),
-        head_(b, with_he_initialisation<head_network>(), optimizer),
+        features_(b, detail::with_he_initialisation<feature_network>(), optimizer),
+        head_(b, detail::with_he_initialisation<head_network>(), optimizer),
         feature_tape_(b, settings.batch),
         head_tape_(b, settings.batch),
         input_(b.allocate(B::storage::layout::elements(input_shape, settings.batch))),
@@ -103,8 +134,7 @@ class classifier_training {
 
  private:
   static constexpr optim::adam optimizer{.beta1 = 0.9f};
-  /// Far from the numbers of players and workers, whose streams a run with the same seed draws.
-  static constexpr std::uint32_t stream = 0xC1A5'0000;
+  static constexpr std::uint32_t stream = detail::classifier_stream;
 
   static void check(const data::image_set& images, const classifier_settings& settings) {
     expects(settings.passes >= 1 && settings.batch >= 1 && settings.rate > 0 &&
@@ -126,16 +156,6 @@ class classifier_training {
     std::iota(all.begin(), all.end(), 0u);
     return {std::shared_ptr<const data::image_set>(std::shared_ptr<void>(), &images),
             std::move(all)};
-  }
-
-  template <class Net>
-  static Net with_he_initialisation() {
-    Net net;
-    net.for_each_layer([](auto& layer) {
-      if constexpr (requires { layer.weight_init; })
-        layer.weight_init.how = nn::initialiser::rule::he;
-    });
-    return net;
   }
 
   /// Up in a line over the first twentieth, down in half a cosine to 0; `done` is the part of all

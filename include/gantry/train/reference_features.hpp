@@ -40,6 +40,12 @@ struct reference_identity {
   }
 };
 
+/// What programs call the file in their cache.
+inline std::string reference_file_name(const reference_identity& identity) {
+  return "gantry-reference-" + identity.network + "-" + identity.data_sha256.substr(0, 12) +
+         ".safetensors";
+}
+
 namespace detail {
 
 /// @throws data_error if the file is damaged or its manifest says something else

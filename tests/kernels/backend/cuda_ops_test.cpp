@@ -1,6 +1,10 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <cstddef>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -59,6 +63,50 @@ TEST_CASE("cuda: products") {
     check(runs::conv2d_backward_data<conv>{o}, product_tolerance(conv.taps()));
     check(runs::conv2d_backward_weights<conv>{o}, product_tolerance(o.n * conv.out().pixels()));
   }
+}
+
+namespace {
+
+/// y = tanh(W x + bias), with what `between` does before the activation.
+template <class F>
+std::pair<std::vector<float>, std::size_t> layer(backend::cuda& b, const F& between) {
+  static constexpr linear_geometry g{{3, 5, 7}, 33};
+  const run_options o{.n = 3};
+  const auto x = runs::clean_batch<g.in>(b, o, 1);
+  const auto weight = runs::numbers(b, g.weights(), 2), bias = runs::numbers(b, g.out, 3);
+  const device_batch<backend::cuda, hwc{1, 1, g.out}> y(b, o.n);
+  float* const data = y.view().data;
+  b.synchronize();
+  const std::size_t before = b.launches();
+  launch(b, ops::linear_forward<g>{}, {x.view(), weight.data(), bias.data(), y.view()});
+  between(data);
+  launch(b, ops::activation_forward<function::tanh>{},
+         {data, data, nhwc::elements(hwc{1, 1, g.out}, o.n), {}});
+  auto found = y.read();
+  return {found, b.launches() - before};
+}
+
+}  // namespace
+
+TEST_CASE("cuda: an activation is part of the product before it, with the same bits") {
+  backend::cuda fused, apart(backend::cuda_options{.fuse = false});
+  const auto nothing = [](float*) {};
+  const auto [expected, two] = layer(apart, nothing);
+  CHECK(two == 2);
+  const auto [found, one] = layer(fused, nothing);
+  CHECK(same_bits(found, expected));
+  CHECK(one == 1);
+  const auto other = fused.allocate(1);
+  const auto [after, three] = layer(fused, [&](float*) {
+    launch(fused, ops::fill{}, {other.data(), 1, 1.0f});
+  });
+  CHECK(same_bits(after, expected));
+  CHECK(three == 3);  // something else came between
+  std::vector<float> seen(1);
+  const auto [read, again] = layer(fused, [&](float* y) { fused.download(y, seen); });
+  CHECK(same_bits(read, expected));
+  CHECK(std::tanh(seen[0]) == doctest::Approx(expected[0]));  // the host saw the product's result
+  CHECK(again == 2);
 }
 
 TEST_CASE("cuda: batch norm") {

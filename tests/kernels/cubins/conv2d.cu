@@ -11,11 +11,11 @@ constexpr conv_geometry inner{{32, 32, 96}, 128, 4, 2, 1}, first{{64, 64, 3}, 64
 
 void instantiate(const math_context<gemm_math::fp32>& fp32,
                  const math_context<gemm_math::bf16x3>& bf16x3) {
-  launch(fp32, conv2d_and_activation<inner, function::leaky_relu>{});
+  launch(fp32, ops::conv2d_forward<inner>{}, {});
   launch(fp32, ops::conv2d_backward_data<inner>{}, {});
-  launch(bf16x3, conv2d_and_activation<inner, function::leaky_relu>{});
+  launch(bf16x3, ops::conv2d_forward<inner>{}, {});
   launch(bf16x3, ops::conv2d_backward_data<inner>{}, {});
   launch(bf16x3, ops::conv2d_backward_weights<inner>{}, {});
-  launch(bf16x3, conv2d_and_activation<first, function::leaky_relu>{});
+  launch(bf16x3, ops::conv2d_forward<first>{}, {});
   launch(bf16x3, ops::conv2d_backward_weights<first>{}, {});
 }

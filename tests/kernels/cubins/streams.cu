@@ -26,6 +26,8 @@ void instantiate(const context& c) {
   launch(c, ops::accumulate_scaled<shape>{}, {});
   launch(c, ops::activation_second_order<function::tanh>{}, {});
   launch(c, ops::loss_term<loss::cross_entropy_real>{}, {});
+  launch(c, ops::two_loss_terms<loss::cross_entropy_real, loss::cross_entropy_fake>{}, {});
+  launch(c, ops::clear{}, {});
   launch(c, ops::paired_term<loss::cross_entropy_real>{}, {});
   launch(c, ops::relativistic_average_terms<loss::half_square, loss::cross_entropy_fake>{}, {});
   launch(c, ops::gradient_penalty<shape, gradient_norm::distance_from_one>{}, {});

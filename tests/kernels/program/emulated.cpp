@@ -10,12 +10,14 @@
 #include "gantry-train/preset_on_cuda.cuh"
 
 cuda_machine find_cuda_machine() { return count_devices(); }
+device_peaks take_device_peaks() { return take_peaks_of_pools(); }
 
 const std::vector<preset>& cuda_presets() {
   using enum gantry::kernels::gemm_math;
   using some = strategy_pack<gantry::dist::md_gan, gantry::dist::standalone,
                              gantry::dist::federated_average>;
   static const std::vector<preset> all{
-      preset_program<gantry::models::mlp28, on_cuda<fp32, bf16>, some>::entry()};
+      preset_program<gantry::models::augmented<gantry::models::mlp28>, on_cuda<fp32, bf16>,
+                     some>::entry()};
   return all;
 }

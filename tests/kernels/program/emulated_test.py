@@ -90,6 +90,19 @@ class Emulated(ProgramTest):
         settings = json.loads((checkpoint(rounded, 1) / "config.json").read_text())
         self.assertEqual(settings["precision"], "bf16")
 
+    def test_augmentation(self):
+        """Both devices change the images alike, with a fixed and with an adapted probability."""
+        for probability in ("0.7", "ada"):
+            more = {"augment": "color,translation,cutout,flip", "augment_probability": probability}
+            a, b = (self.run_on(device, f"augmented-{device}-{probability}", "standalone", **more)
+                    for device in ("cuda", "cpu"))
+            with self.subTest(probability=probability):
+                self.assert_close(a, b, CLOSE)
+        # An adapted probability begins at 0.
+        plain, fixed = (lines(outdir / LOG)[0]["loss_d"] for outdir in
+                        (self.usual("cuda", "standalone"), self.folder / "augmented-cuda-0.7"))
+        self.assertNotEqual(fixed, plain)
+
     def test_samples(self):
         run = self.usual("cuda", "standalone")
         found = []
@@ -110,8 +123,7 @@ class Emulated(ProgramTest):
 
     def test_refusals(self):
         outdir = self.folder / "refused"
-        for more, fragment in (({"augment": "flip"}, "--augment"),
-                               ({"strategy": "layerwise_overlap"}, "layerwise_overlap"),
+        for more, fragment in (({"strategy": "layerwise_overlap"}, "layerwise_overlap"),
                                ({"precision": "tf32", "strategy": "standalone"}, "fp32, bf16"),
                                ({"batch": 65536, "workers": 64}, "MiB of a device")):
             with self.subTest(more=more):

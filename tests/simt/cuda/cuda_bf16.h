@@ -19,3 +19,4 @@ inline float __bfloat162float(__nv_bfloat16 v) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(v.bits) << 16);
 }
 inline std::uint16_t __bfloat16_as_ushort(__nv_bfloat16 v) { return v.bits; }
+inline __nv_bfloat16 __ushort_as_bfloat16(std::uint16_t bits) { return __nv_bfloat16{bits}; }

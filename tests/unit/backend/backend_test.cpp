@@ -1,6 +1,17 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
 #include <set>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -65,6 +76,46 @@ TEST_CASE("backend: nodes of a process share a pool, each with a meter of its ow
   CHECK(a.meter().bytes() > 0);
   CHECK(b.meter().bytes() == 0);
 }
+
+TEST_CASE("backend: long arrays wish for huge pages") {
+  if (!std::filesystem::exists("/proc/self/smaps") ||
+      !std::filesystem::exists("/sys/kernel/mm/transparent_hugepage/enabled")) {
+    MESSAGE("skipped: this system has no huge pages that a program can wish for");
+    return;
+  }
+  backend::cpu b;
+  const auto memory = b.allocate(std::size_t{3} << 19);  // 6 MiB
+  const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+  CHECK(address % (std::size_t{1} << 21) == 0);
+  std::ifstream maps("/proc/self/smaps");
+  std::string flags;
+  bool is_ours = false;
+  for (std::string line; flags.empty() && std::getline(maps, line);) {
+    std::uintptr_t first = 0, last = 0;
+    if (std::sscanf(line.c_str(), "%zx-%zx ", &first, &last) == 2)
+      is_ours = first <= address && address < last;
+    if (is_ours && line.rfind("VmFlags:", 0) == 0) flags = line + " ";
+  }
+  CHECK(flags.find(" hg ") != std::string::npos);
+}
+
+#if defined(__SSE2__) || defined(__aarch64__)
+TEST_CASE("backend: subnormal numbers are zero on every thread that computes") {
+  backend::cpu b(2);
+  std::atomic<int> inside{0};
+  std::array<float, 2> products{1, 1};
+  std::array<std::thread::id, 2> threads;
+  b.for_each(2, [&](int i) {
+    inside.fetch_add(1);
+    while (inside.load() < 2) std::this_thread::yield();  // one piece on each thread
+    const volatile float subnormal = 1e-40f, normal = 1e-30f;
+    products[static_cast<std::size_t>(i)] = subnormal * 1e10f + normal * 1e-10f;
+    threads[static_cast<std::size_t>(i)] = std::this_thread::get_id();
+  });
+  CHECK(threads[0] != threads[1]);
+  CHECK(products == std::array<float, 2>{0, 0});
+}
+#endif
 
 TEST_CASE("backend: scratch grows and stays, and each use has its own") {
   using backend::scratch;

@@ -62,6 +62,27 @@ TEST_CASE("launcher: a rank without the number of ranks is none, and a batch scr
   check(discover_launch(of({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}})), 1, 2, 1, "PMI");
 }
 
+TEST_CASE("launcher: a flag comes first, and none may contradict it") {
+  const auto with = [](const char* flag, std::map<std::string, std::string> variables) {
+    return discover_launch(of(std::move(variables)), comm::parse_launch(flag, "--launch"));
+  };
+  check(with("2/5", {}), 2, 5, 2, "--launch");
+  check(with("2/5/0", {{"RANK", "2"}, {"WORLD_SIZE", "5"}}), 2, 5, 0, "--launch");
+  check(with("0/1", {{"SLURM_PROCID", "3"}, {"SLURM_NTASKS", "8"}, {"SLURM_STEP_ID", "0"}}), 0, 1,
+        0, "--launch");
+  std::string said;
+  try {
+    with("1/5", {{"RANK", "2"}, {"WORLD_SIZE", "5"}});
+  } catch (const usage_error& e) {
+    said = e.what();
+  }
+  CHECK(said.find("rank 1 of 5 (--launch)") != std::string::npos);
+  CHECK(said.find("rank 2 of 5 (torchrun)") != std::string::npos);
+  for (const char* wrong :
+       {"", "2", "2/", "/5", "5/5", "-1/5", "2/5/", "2/5/-1", "2/5/0/1", "a/b", "2/5 "})
+    CHECK_THROWS_AS(comm::parse_launch(wrong, "--launch"), usage_error);
+}
+
 TEST_CASE("launcher: Slurm counts last") {
   // srun that starts MPI processes sets both, and mpirun inside a step's shell inherits it.
   check(discover_launch(of({{"PMI_RANK", "1"},

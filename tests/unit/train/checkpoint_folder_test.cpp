@@ -295,11 +295,13 @@ TEST_CASE("a checkpoint is verified against its manifest") {
   const fs::path folder = root.path() / checkpoint_name(1);
   const auto refusal = [&] { return message_of<data_error>([&] { verify_checkpoint(folder); }); };
   verify_checkpoint(folder);
+  CHECK(verified_state(folder) == detail::read_json(folder / "state.json"));
   io::write_file_atomic(folder / "extra.safetensors", "x");
   CHECK(contains(refusal(), "also holds extra.safetensors"));
   fs::remove(folder / "extra.safetensors");
   io::write_file_atomic(folder / "state.json", "{ }\n");
   CHECK(contains(refusal(), "state.json was expected to have the SHA-256"));
+  CHECK(contains(message_of<data_error>([&] { (void)verified_state(folder); }), "SHA-256"));
   fs::remove(folder / "state.json");
   CHECK(contains(refusal(), "was expected to hold state.json and does not"));
   io::write_file_atomic(folder / "MANIFEST.json", R"({"format":"gantry-2","sha256":{}})");

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "gantry/backend/cpu/packed_weights.hpp"
 #include "gantry/base/denormals.hpp"
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/backend.hpp"
@@ -41,6 +42,8 @@ class basic_cpu {
   /// Whether convolutions may use Winograd's minimal filtering (backend/cpu/winograd.hpp): fewer
   /// products, other rounding of the same size.
   bool minimal_filtering{true};
+  /// Packed weights of this backend's convolutions.
+  packed_weights packed;
 
   buffer_type allocate(std::size_t count) { return {count, meter_}; }
   void upload(std::span<const float> source, float* target) { std::ranges::copy(source, target); }
@@ -64,8 +67,6 @@ class basic_cpu {
   /// Runs f(i) for every i below count, each a piece of its own.
   template <class F>
   void for_each(int count, F&& f) {
-    flush_denormals();
-    if (count == 1) return f(0);
     pool_->parallel_for(count, [&](int i) {
       flush_denormals();
       f(i);
@@ -91,5 +92,25 @@ inline float* scratch(scratch_use use, std::size_t count) {
   if (m.size() < count) m = host_buffer<float>(count, nullptr);
   return m.data();
 }
+
+namespace detail {
+
+/// Stands for the order in which Form::pack<...> packs weights.
+template <class Form, bool Backward>
+inline constexpr char packed_form{};
+
+/// The `count` weights as pack(to) packs them into `size` floats: kept from an earlier launch where
+/// they have not changed.
+template <class Form, bool Backward, class Pack>
+const float* packed_once(cpu& b, const float* weight, std::size_t count, std::size_t size,
+                         Pack&& pack) {
+  if (size * sizeof(float) >= b.packed.kept_from)
+    return b.packed.get(b, {weight, count}, &packed_form<Form, Backward>, size, pack);
+  float* to = scratch(scratch_use::op, size);
+  pack(to);
+  return to;
+}
+
+}  // namespace detail
 
 }  // namespace gantry::backend

@@ -4,13 +4,14 @@
 // Convolutions on the blocked layout, forward and both gradients, without unfolding anything: the
 // [n][16] blocks of a pixel are the operands. Each target pixel sums exactly the taps that are
 // inside the source, so padding costs nothing, and a transposed convolution is the same sum with
-// another list of taps. Weights are packed once per launch, for all pixels and samples.
+// another list of taps. Weights are packed when they have changed, for all pixels and samples.
 #pragma once
 
 #include <algorithm>
 #include <array>
 
 #include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/epilogue.hpp"
 #include "gantry/backend/cpu/tile.hpp"
 #include "gantry/backend/cpu/transpose.hpp"
 #include "gantry/ops/conv2d.hpp"
@@ -39,6 +40,7 @@ struct block_sums {
   static constexpr hwc source = Backward ? G.out() : G.in, target = Backward ? G.in : G.out();
   static constexpr int taps = G.kernel * G.kernel, parts = channel_parts(source.c);
   static constexpr int length = source.c / parts;
+  static constexpr std::size_t weights = static_cast<std::size_t>(G.weights());
   using sum_type = pixel_sum<taps * parts>;
   static constexpr reduction_shape shape(int n) {
     return {.length = length,
@@ -121,6 +123,7 @@ template <conv_geometry G>
 struct thin_sums {
   static constexpr hwc source = G.in, target = G.out();
   using sum_type = pixel_sum<G.kernel>;
+  static constexpr std::size_t weights = static_cast<std::size_t>(G.weights());
   static constexpr std::size_t packed = std::size_t{16} * blocked::blocks(target) * G.taps();
   static constexpr reduction_shape shape(int) {
     return {.length = 0,
@@ -161,12 +164,25 @@ struct thin_sums {
 /// Target pixels of one piece of work: enough rows to use the packed weights more than once.
 inline int pixels_per_piece(int n) { return std::clamp(64 / n, 1, 16); }
 
+/// What a product of a layer reads and writes.
+struct layer_product {
+  const float* x;
+  int n;
+  const float* weight;
+  const float* bias;  ///< per channel of y; may be null
+  float* y;
+  epilogue end{};  ///< for finished pixels of y
+};
+
 /// y = the sums (+ bias per target channel).
 template <class Sums>
-void gather(cpu& b, const float* x, int n, const float* weight, const float* bias, float* y) {
+void gather(cpu& b, const layer_product& p) {
+  const float *x = p.x, *weight = p.weight, *bias = p.bias;
+  float* y = p.y;
+  const int n = p.n;
   constexpr int blocks = blocked::blocks(Sums::target), pixels = Sums::target.pixels();
-  float* packed = scratch(scratch_use::op, Sums::packed);
-  Sums::pack(b, weight, packed);
+  const float* packed = packed_once<Sums, false>(b, weight, Sums::weights, Sums::packed,
+                                                 [&](float* to) { Sums::pack(b, weight, to); });
   const std::ptrdiff_t block = std::ptrdiff_t{16} * n;
   const int together = pixels_per_piece(n);
   b.split(pixels, static_cast<std::size_t>(together), [&](std::size_t first, std::size_t last) {
@@ -204,6 +220,9 @@ void gather(cpu& b, const float* x, int n, const float* weight, const float* bia
                    q > 0 || bias != nullptr);
         }
       });
+    for (int i = 0; i < count; ++i)
+      p.end(targets[i].c, static_cast<std::size_t>(targets[i].c - y),
+            static_cast<std::size_t>(blocks * block));
   });
 }
 

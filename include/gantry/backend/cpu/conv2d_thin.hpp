@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/conv2d.hpp"
 #include "gantry/backend/cpu/tile.hpp"
 #include "gantry/backend/cpu/transpose.hpp"
 #include "gantry/ops/conv2d.hpp"
@@ -50,8 +51,10 @@ struct thin_data_gradient {
       }
   }
 
-  static void run(cpu& b, const float* dy, int n, const float* weight, const float* bias,
-                  float* dx) {
+  static void run(cpu& b, const layer_product& p) {
+    const float *dy = p.x, *weight = p.weight, *bias = p.bias;
+    float* dx = p.y;
+    const int n = p.n;
     const std::size_t rows = static_cast<std::size_t>(out.h) * G.kernel;
     float* packed = scratch(scratch_use::op, std::size_t{16} * columns * out.c);
     float* partial = scratch(scratch_use::op_output, rows * partial_row(n));
@@ -74,7 +77,7 @@ struct thin_data_gradient {
         scatter(windows, ox, n, own);
       }
     });
-    b.for_each(G.in.h, [=](int y) {
+    b.for_each(G.in.h, [=, end = p.end](int y) {
       constexpr int size = G.in.w * G.in.c;
       float* to = dx + static_cast<std::size_t>(y) * n * size;
       for (int i = 0; i < n; ++i)
@@ -87,6 +90,7 @@ struct thin_data_gradient {
         for (int i = 0; i < n; ++i)
           for (int k = 0; k < size; ++k) to[i * size + k] += from[i * row + left * G.in.c + k];
       }
+      end(to, static_cast<std::size_t>(to - dx), static_cast<std::size_t>(n) * size);
     });
   }
 };

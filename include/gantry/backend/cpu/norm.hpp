@@ -10,6 +10,8 @@
 #include <cmath>
 
 #include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/epilogue.hpp"
+#include "gantry/ops/fused.hpp"
 #include "gantry/ops/norm.hpp"
 
 namespace gantry::inline v0::backend {
@@ -78,9 +80,10 @@ channel_sums sum_rows(int n, int block, Term&& term) {
 }
 
 /// Calls f(offset, channel) for every number of a batch, in parallel pieces of rows. Each piece has
-/// a copy of f, which no store can reach, so the loops are vectorised.
+/// a copy of f, which no store can reach, so the loops are vectorised. What f writes to `y` is then
+/// ended stretch by stretch.
 template <class Walk, kernel_set K, class F>
-void map_rows(basic_cpu<K>& b, int n, F&& f) {
+void map_rows(basic_cpu<K>& b, int n, F&& f, float* y = nullptr, const epilogue& finish = {}) {
   if constexpr (Walk::packed) {
     const std::size_t unit = static_cast<std::size_t>(n) * channel_block;
     b.split(static_cast<std::size_t>(Walk::segments) * Walk::blocks,
@@ -90,6 +93,7 @@ void map_rows(basic_cpu<K>& b, int n, F&& f) {
                 const int channel = static_cast<int>(u % Walk::blocks) * channel_block;
                 for (std::size_t i = u * unit; i < (u + 1) * unit; i += channel_block)
                   for (int c = 0; c < channel_block; ++c) own(i + c, channel + c);
+                if (y != nullptr) finish(y + u * unit, u * unit, unit);
               }
             });
   } else {
@@ -101,6 +105,8 @@ void map_rows(basic_cpu<K>& b, int n, F&& f) {
               for (std::size_t r = begin; r < end; ++r)
                 for (std::size_t c = 0; c < channels; ++c)
                   own(r * channels + c, static_cast<int>(c));
+              if (y != nullptr)
+                finish(y + begin * channels, begin * channels, (end - begin) * channels);
             });
   }
 }
@@ -109,26 +115,25 @@ void map_rows(basic_cpu<K>& b, int n, F&& f) {
 template <hwc Shape>
 using per_channel = std::array<float, round_up(Shape.c, channel_block)>;
 
-}  // namespace detail
-
 template <kernel_set K, hwc Shape>
-void launch(
-    basic_cpu<K>& b, ops::batch_norm_forward<Shape>,
+void batch_norm_forward(
+    basic_cpu<K>& b,
     const typename ops::batch_norm_forward<Shape>::template params<typename basic_cpu<K>::storage>&
-        p) {
-  using walk = detail::channel_walk<typename basic_cpu<K>::storage::layout, Shape>;
+        p,
+    const epilogue& finish) {
+  using walk = channel_walk<typename basic_cpu<K>::storage::layout, Shape>;
   const double count = static_cast<double>(p.x.n) * Shape.pixels();
-  detail::per_channel<Shape> center{}, scale{}, shift{};
+  per_channel<Shape> center{}, scale{}, shift{};
   b.for_each(walk::blocks, [&](int block) {
-    const int begin = block * detail::channel_block;
-    const int width = std::min(detail::channel_block, Shape.c - begin);
+    const int begin = block * channel_block;
+    const int width = std::min(channel_block, Shape.c - begin);
     const float* x = p.x.data;
-    const auto sums = detail::sum_rows<walk>(
-        p.x.n, block, [x](std::size_t i, int, float& sum, float&) { sum += x[i]; });
-    std::array<float, detail::channel_block> mean{};
+    const auto sums =
+        sum_rows<walk>(p.x.n, block, [x](std::size_t i, int, float& sum, float&) { sum += x[i]; });
+    std::array<float, channel_block> mean{};
     for (int c = 0; c < width; ++c) mean[c] = static_cast<float>(sums.first[c] / count);
-    const auto squares = detail::sum_rows<walk>(
-        p.x.n, block, [x, &mean](std::size_t i, int c, float& drift, float& square) {
+    const auto squares =
+        sum_rows<walk>(p.x.n, block, [x, &mean](std::size_t i, int c, float& drift, float& square) {
           const float d = x[i] - mean[c];
           drift += d;
           square += d * d;
@@ -149,18 +154,20 @@ void launch(
           static_cast<float>(p.momentum * (unbiased - p.running_variance[at]));
     }
   });
-  detail::map_rows<walk>(
+  map_rows<walk>(
       b, p.x.n,
       [center = center.data(), scale = scale.data(), shift = shift.data(), x = p.x.data,
-       y = p.y.data](std::size_t i, int c) { y[i] = (x[i] - center[c]) * scale[c] + shift[c]; });
+       y = p.y.data](std::size_t i, int c) { y[i] = (x[i] - center[c]) * scale[c] + shift[c]; },
+      p.y.data, finish);
 }
 
 template <kernel_set K, hwc Shape>
-void launch(basic_cpu<K>& b, ops::batch_norm_inference<Shape>,
-            const typename ops::batch_norm_inference<Shape>::template params<
-                typename basic_cpu<K>::storage>& p) {
-  using walk = detail::channel_walk<typename basic_cpu<K>::storage::layout, Shape>;
-  detail::per_channel<Shape> center{}, scale{}, shift{};
+void batch_norm_inference(basic_cpu<K>& b,
+                          const typename ops::batch_norm_inference<Shape>::template params<
+                              typename basic_cpu<K>::storage>& p,
+                          const epilogue& finish) {
+  using walk = channel_walk<typename basic_cpu<K>::storage::layout, Shape>;
+  per_channel<Shape> center{}, scale{}, shift{};
   for (int c = 0; c < Shape.c; ++c) {
     p.saved_mean[c] = center[c] = p.running_mean[c];
     p.saved_inverse_deviation[c] =
@@ -168,10 +175,40 @@ void launch(basic_cpu<K>& b, ops::batch_norm_inference<Shape>,
     scale[c] = p.saved_inverse_deviation[c] * p.gamma[c];
     shift[c] = p.beta[c];
   }
-  detail::map_rows<walk>(
+  map_rows<walk>(
       b, p.x.n,
       [center = center.data(), scale = scale.data(), shift = shift.data(), x = p.x.data,
-       y = p.y.data](std::size_t i, int c) { y[i] = (x[i] - center[c]) * scale[c] + shift[c]; });
+       y = p.y.data](std::size_t i, int c) { y[i] = (x[i] - center[c]) * scale[c] + shift[c]; },
+      p.y.data, finish);
+}
+
+}  // namespace detail
+
+template <kernel_set K, hwc Shape>
+void launch(
+    basic_cpu<K>& b, ops::batch_norm_forward<Shape>,
+    const typename ops::batch_norm_forward<Shape>::template params<typename basic_cpu<K>::storage>&
+        p) {
+  detail::batch_norm_forward<K, Shape>(b, p, {});
+}
+template <kernel_set K, hwc Shape, class F>
+void launch(basic_cpu<K>& b, ops::activated<ops::batch_norm_forward<Shape>, F>,
+            const typename ops::activated<ops::batch_norm_forward<Shape>,
+                                          F>::template params<typename basic_cpu<K>::storage>& p) {
+  detail::batch_norm_forward<K, Shape>(b, p.op, detail::activating(p.f));
+}
+
+template <kernel_set K, hwc Shape>
+void launch(basic_cpu<K>& b, ops::batch_norm_inference<Shape>,
+            const typename ops::batch_norm_inference<Shape>::template params<
+                typename basic_cpu<K>::storage>& p) {
+  detail::batch_norm_inference<K, Shape>(b, p, {});
+}
+template <kernel_set K, hwc Shape, class F>
+void launch(basic_cpu<K>& b, ops::activated<ops::batch_norm_inference<Shape>, F>,
+            const typename ops::activated<ops::batch_norm_inference<Shape>,
+                                          F>::template params<typename basic_cpu<K>::storage>& p) {
+  detail::batch_norm_inference<K, Shape>(b, p.op, detail::activating(p.f));
 }
 
 template <kernel_set K, hwc Shape>

@@ -8,9 +8,10 @@
 #include "gantry/backend/cpu/conv2d_thin.hpp"
 #include "gantry/backend/cpu/eigen_products.hpp"
 #include "gantry/backend/cpu/linear.hpp"
-#include "gantry/backend/cpu/norm.hpp"
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/backend/cpu/winograd.hpp"
+#include "gantry/backend/cpu/winograd_3x3.hpp"
+#include "gantry/ops/fused.hpp"
 
 namespace gantry::inline v0::backend {
 
@@ -31,13 +32,43 @@ batch_view<const float, nhwc> canonical(cpu& b, scratch_use use, const float* x,
   return {to, n};
 }
 
-/// y += bias per channel, of a batch in the blocked layout; padding channels are left alone.
-template <hwc Shape>
-void add_bias(cpu& b, const float* bias, int n, float* y) {
-  per_channel<Shape> padded{};
-  std::copy_n(bias, Shape.c, padded.begin());
-  map_rows<channel_walk<blocked, Shape>>(
-      b, n, [y, padded = padded.data()](std::size_t i, int c) { y[i] += padded[c]; });
+/// True where the kernels of forward and of the input gradient are sums over blocks of filters,
+/// which take an epilogue.
+constexpr bool sums_blocks(const conv_geometry& g) { return g.filters >= blocked::block; }
+
+/// A 3 x 3 convolution, or with Backward its adjoint.
+template <conv_geometry G, bool Backward>
+void convolve_3x3(cpu& b, const layer_product& p) {
+  const winograd_3x3 minimal(G);
+  minimal.convolve<Backward>(
+      b, p,
+      packed_once<winograd<G>, Backward>(
+          b, p.weight, static_cast<std::size_t>(G.weights()), minimal.packed(),
+          [&](float* to) { minimal.pack<Backward>(b, p.weight, to); }));
+}
+
+/// For geometries of which sums_blocks is true.
+template <conv_geometry G>
+void conv2d_forward(cpu& b, const layer_product& p) {
+  if constexpr (fits_winograd(G))
+    if (b.minimal_filtering) return winograd<G>::forward(b, p);
+  if constexpr (fits_winograd_3x3(G))
+    if (b.minimal_filtering) return convolve_3x3<G, false>(b, p);
+  if constexpr (blocked::is_thin(G.in))
+    gather<thin_sums<G>>(b, p);
+  else
+    gather<block_sums<G, false>>(b, p);
+}
+template <conv_geometry G>
+void conv2d_backward_data(cpu& b, const layer_product& p) {
+  if constexpr (fits_winograd(G))
+    if (b.minimal_filtering) return winograd<G>::backward_data(b, p);
+  if constexpr (fits_winograd_3x3(G))
+    if (b.minimal_filtering) return convolve_3x3<G, true>(b, p);
+  if constexpr (blocked::is_thin(G.in))
+    thin_data_gradient<G>::run(b, p);
+  else
+    gather<block_sums<G, true>>(b, p);
 }
 
 }  // namespace detail
@@ -45,19 +76,10 @@ void add_bias(cpu& b, const float* bias, int n, float* y) {
 template <conv_geometry G>
 void launch(cpu& b, ops::conv2d_forward<G>,
             const typename ops::conv2d_forward<G>::template params<cpu::storage>& p) {
-  if constexpr (detail::fits_winograd(G)) {
-    if (b.minimal_filtering) {
-      detail::winograd<G>::forward(b, p.x.data, p.x.n, p.weight, p.y.data);
-      if (p.bias) detail::add_bias<G.out()>(b, p.bias, p.x.n, p.y.data);
-      return;
-    }
-  }
   if constexpr (detail::is_dense(G) && G.filters < blocked::block) {
     launch(b, ops::linear_forward<detail::dense<G>>{}, {p.x, p.weight, p.bias, p.y});
-  } else if constexpr (G.filters >= blocked::block) {
-    using sums = std::conditional_t<blocked::is_thin(G.in), detail::thin_sums<G>,
-                                    detail::block_sums<G, false>>;
-    detail::gather<sums>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data);
+  } else if constexpr (detail::sums_blocks(G)) {
+    detail::conv2d_forward<G>(b, {p.x.data, p.x.n, p.weight, p.bias, p.y.data});
   } else {
     const auto x = detail::canonical<G.in>(b, scratch_use::op, p.x.data, p.x.n);
     float* y = scratch(scratch_use::op_output, nhwc::elements(G.out(), p.x.n));
@@ -69,22 +91,13 @@ void launch(cpu& b, ops::conv2d_forward<G>,
 template <conv_geometry G>
 void launch(cpu& b, ops::conv2d_backward_data<G>,
             const typename ops::conv2d_backward_data<G>::template params<cpu::storage>& p) {
-  if constexpr (detail::fits_winograd(G)) {
-    if (b.minimal_filtering) {
-      detail::winograd<G>::backward_data(b, p.dy.data, p.dy.n, p.weight, p.dx.data);
-      if (p.bias) detail::add_bias<G.in>(b, p.bias, p.dy.n, p.dx.data);
-      return;
-    }
-  }
   if constexpr (detail::is_dense(G) && G.filters < blocked::block) {
     if (!p.bias)
       return launch(b, ops::linear_backward_data<detail::dense<G>>{},
                     {p.dy, p.weight, p.dx, false});
   }
-  if constexpr (G.filters >= blocked::block && blocked::is_thin(G.in)) {
-    detail::thin_data_gradient<G>::run(b, p.dy.data, p.dy.n, p.weight, p.bias, p.dx.data);
-  } else if constexpr (G.filters >= blocked::block) {
-    detail::gather<detail::block_sums<G, true>>(b, p.dy.data, p.dy.n, p.weight, p.bias, p.dx.data);
+  if constexpr (detail::sums_blocks(G)) {
+    detail::conv2d_backward_data<G>(b, {p.dy.data, p.dy.n, p.weight, p.bias, p.dx.data});
   } else {
     const auto dy = detail::canonical<G.out()>(b, scratch_use::op, p.dy.data, p.dy.n);
     float* dx = scratch(scratch_use::op_output, nhwc::elements(G.in, p.dy.n));
@@ -93,12 +106,32 @@ void launch(cpu& b, ops::conv2d_backward_data<G>,
   }
 }
 
+/// Fused is ops::activated or ops::gated.
+template <template <class, class> class Fused, conv_geometry G, class F>
+requires(detail::sums_blocks(G)) void launch(
+    cpu& b, Fused<ops::conv2d_forward<G>, F>,
+    const typename Fused<ops::conv2d_forward<G>, F>::template params<cpu::storage>& p) {
+  detail::conv2d_forward<G>(
+      b, {p.op.x.data, p.op.x.n, p.op.weight, p.op.bias, p.op.y.data, detail::epilogue_of(p)});
+}
+template <template <class, class> class Fused, conv_geometry G, class F>
+requires(detail::sums_blocks(G)) void launch(
+    cpu& b, Fused<ops::conv2d_backward_data<G>, F>,
+    const typename Fused<ops::conv2d_backward_data<G>, F>::template params<cpu::storage>& p) {
+  detail::conv2d_backward_data<G>(
+      b, {p.op.dy.data, p.op.dy.n, p.op.weight, p.op.bias, p.op.dx.data, detail::epilogue_of(p)});
+}
+
 template <conv_geometry G>
 void launch(cpu& b, ops::conv2d_backward_weights<G>,
             const typename ops::conv2d_backward_weights<G>::template params<cpu::storage>& p) {
   if constexpr (detail::fits_winograd(G)) {
     if (b.minimal_filtering)
       return detail::winograd<G>::backward_weights(b, p.x.data, p.dy.data, p.x.n, p.dweight);
+  }
+  if constexpr (detail::fits_winograd_3x3(G)) {
+    if (b.minimal_filtering)
+      return detail::winograd_3x3(G).backward_weights(b, p.x.data, p.dy.data, p.x.n, p.dweight);
   }
   if constexpr (detail::is_dense(G) && G.filters < blocked::block) {
     launch(b, ops::linear_backward_weights<detail::dense<G>>{}, {p.x, p.dy, p.dweight});

@@ -17,10 +17,10 @@
 
 namespace gantry::inline v0::backend::detail {
 
-/// True where the transforms pay: even maps of at least 4 x 4 results, 64 channels or more.
+/// True where the transforms pay: at least 4 x 4 results of an even map, 64 channels or more.
 constexpr bool fits_winograd(const conv_geometry& g) {
   const hwc out = g.out();
-  return g.kernel == 4 && g.stride == 2 && g.pad == 1 && g.in.h % 4 == 0 && g.in.w % 4 == 0 &&
+  return g.kernel == 4 && g.stride == 2 && g.pad == 1 && g.in.h % 2 == 0 && g.in.w % 2 == 0 &&
          out.h >= 4 && out.w >= 4 && g.in.c >= 64 && g.in.c % 16 == 0 && g.filters >= 64 &&
          g.filters % 16 == 0;
 }
@@ -55,6 +55,33 @@ struct winograd_input {
     return to;
   }
 };
+
+/// winograd_input for the three points of row py at once: fewer loads. Where they lie: one after
+/// the other in `to`, but for the one that is a block of the source. The last only where `all`.
+template <class At>
+std::array<const float*, 3> winograd_inputs(int py, bool all, std::size_t size, float* to,
+                                            At&& at) {
+  using simd::load;
+  const int y = py == 2 ? 1 : py;
+  const float *a0 = at(y, 0), *a1 = at(y, 1), *a2 = at(y, 2);
+  float *second = to + size, *third = second + size;
+  if (py == 1) {
+    for (std::size_t i = 0; i < size; i += simd::lanes) {
+      const simd::vec middle = load(a1 + i);
+      simd::store(to + i, load(a0 + i) - middle);
+      if (all) simd::store(third + i, middle - load(a2 + i));
+    }
+    return {to, a1, third};
+  }
+  const float *b0 = at(y + 1, 0), *b1 = at(y + 1, 1), *b2 = at(y + 1, 2);
+  for (std::size_t i = 0; i < size; i += simd::lanes) {
+    const simd::vec middle = load(a1 + i) - load(b1 + i);
+    simd::store(to + i, (load(a0 + i) - load(b0 + i)) - middle);
+    simd::store(second + i, middle);
+    if (all) simd::store(third + i, middle - (load(a2 + i) - load(b2 + i)));
+  }
+  return {to, second, third};
+}
 
 /// The transform of a 2 x 2 block for one of the nine points: g0, g0 + g1 or g1 along each axis.
 struct winograd_filter {
@@ -94,11 +121,27 @@ inline void winograd_output(const float* m, std::size_t stride, std::size_t size
   }
 }
 
+/// Adds the bias to the 2 x 2 pixels of a tile and ends them, but for those that lie `outside`. A
+/// pixel of y has `channels` of n samples.
+inline void finish_tile(const layer_product& p, std::size_t channels,
+                        const std::array<float*, 4>& pixels, const float* outside) {
+  if (!p.bias && !p.end.change) return;
+  const auto n = static_cast<std::size_t>(p.n);
+  for (float* pixel : pixels) {
+    if (pixel == outside) continue;
+    if (p.bias)
+      for (std::size_t c = 0; c < channels; c += 16)
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t j = 0; j < 16; ++j) pixel[c * n + i * 16 + j] += p.bias[c + j];
+    p.end(pixel, static_cast<std::size_t>(pixel - p.y), channels * n);
+  }
+}
+
 template <conv_geometry G>
 struct winograd {
   static constexpr hwc in = G.in, out = G.out();
   static constexpr int taps = 16, in_blocks = in.c / 16, out_blocks = out.c / 16;
-  static constexpr int tiles_x = out.w / 2, tiles = out.h / 2 * tiles_x;
+  static constexpr int tiles_x = ceil_div(out.w, 2), tiles = ceil_div(out.h, 2) * tiles_x;
   /// Weights of one phase at one point.
   static constexpr std::size_t panel = static_cast<std::size_t>(in.c) * out.c;
   static constexpr std::size_t packed = 36 * panel;
@@ -115,114 +158,186 @@ struct winograd {
     constexpr int source_c = Backward ? out.c : in.c, blocks = Backward ? in_blocks : out_blocks;
     b.for_each(4 * blocks, [=](int piece) {
       const int phase = piece / blocks, block = piece % blocks;
-      for (int k = 0; k < source_c; k += 16)
+      alignas(64) float taps_of_phase[4][256];  // in the order of the right operand
+      for (int k = 0; k < source_c; k += 16) {
+        const int filter = Backward ? k : block * 16, channel = Backward ? block * 16 : k;
+        for (int u = 0; u < 4; ++u) {
+          const int t = tap<Backward>(phase / 2, u / 2) * 4 + tap<Backward>(phase % 2, u % 2);
+          const float* from =
+              weight + (static_cast<std::size_t>(filter) * taps + t) * in.c + channel;
+          if constexpr (Backward)
+            for (int f = 0; f < 16; ++f)
+              std::copy_n(from + std::ptrdiff_t{f} * taps * in.c, 16, taps_of_phase[u] + f * 16);
+          else
+            transpose_block(from, std::ptrdiff_t{taps} * in.c, taps_of_phase[u], 16);
+        }
         for (int point = 0; point < 9; ++point) {
           float* rows = to + (point * 4 + phase) * panel +
                         (static_cast<std::size_t>(block) * source_c + k) * 16;
-          // 16 x 16 weights of a tap, in the order [filter][channel].
-          alignas(64) float sum[256];
-          const int filter = Backward ? k : block * 16, channel = Backward ? block * 16 : k;
-          for (int f = 0; f < 16; ++f) {
-            const winograd_filter terms(point, [&](int y, int x) {
-              const int t = tap<Backward>(phase / 2, y) * 4 + tap<Backward>(phase % 2, x);
-              return weight + (static_cast<std::size_t>(filter + f) * taps + t) * in.c + channel;
-            });
-            const float* row = terms.apply(16, sum + f * 16);
-            if (row != sum + f * 16) std::copy_n(row, 16, sum + f * 16);
-          }
-          if constexpr (Backward)
-            std::copy_n(sum, 256, rows);
-          else
-            transpose_block(sum, 16, rows, 16);
+          const winograd_filter terms(point,
+                                      [&](int y, int x) { return taps_of_phase[2 * y + x]; });
+          const float* sum = terms.apply(256, rows);
+          if (sum != rows) std::copy_n(sum, 256, rows);
         }
+      }
     });
+  }
+
+  template <bool Backward>
+  static const float* packed_form_of(cpu& b, const float* weight) {
+    return packed_once<winograd, Backward>(b, weight, static_cast<std::size_t>(G.weights()), packed,
+                                           [&](float* to) { pack<Backward>(b, weight, to); });
+  }
+
+  /// Whether result (y, x) of a tile lies on the map; the last tiles of an odd one stick out.
+  static constexpr bool inside(int tile, int y, int x) {
+    return 2 * (tile / tiles_x) + y < out.h && 2 * (tile % tiles_x) + x < out.w;
+  }
+  /// Whether results of a tile need this point: number 2 of an axis serves the second result only.
+  static constexpr bool needs(int tile, int point) {
+    return inside(tile, point / 3 == 2 ? 1 : 0, point % 3 == 2 ? 1 : 0);
+  }
+  /// Where the 2 x 2 results of a tile go.
+  template <class At>
+  static std::array<float*, 4> results_of(int tile, float* outside, At&& at) {
+    std::array<float*, 4> all;
+    for (int u = 0; u < 4; ++u)
+      all[static_cast<std::size_t>(u)] =
+          inside(tile, u / 2, u % 2)
+              ? at(2 * (tile / tiles_x) + u / 2, 2 * (tile % tiles_x) + u % 2)
+              : outside;
+    return all;
   }
 
   /// Tiles of one piece of work: enough rows to use the weights of a point more than once.
   static int tiles_per_piece(int n) { return std::clamp(64 / n, 1, 8); }
 
-  static void forward(cpu& b, const float* x, int n, const float* weight, float* y) {
-    float* weights = scratch(scratch_use::op, packed);
-    pack<false>(b, weight, weights);
+  struct tile_range {
+    int first, count;
+  };
+
+  /// All points of some tiles, [tile][point][target]: row by row of points, and for as many phases
+  /// at once as have their weights in the cache together.
+  static void forward_products(const float* x, int n, tile_range range, const float* weights,
+                               float* products) {
+    constexpr int group = std::clamp(256 / (in.c / channel_parts(in.c)), 1, 4);
+    constexpr int phases = 4 % group == 0 ? group : 2;
     const std::size_t source = static_cast<std::size_t>(in.c) * n,
                       target = static_cast<std::size_t>(out.c) * n;
+    const std::size_t most = static_cast<std::size_t>(range.count) * phases * 3;
+    float* inputs = scratch(scratch_use::piece, (most + 1) * source);
+    float* zeros = inputs + most * source;
+    std::fill_n(zeros, source, 0.0f);
+    for (int py = 0; py < 3; ++py)
+      for (int begin = 0; begin < 4; begin += phases) {
+        std::array<std::array<const float*, 3>, 4 * 8> rows;
+        for (int r = 0; r < range.count * phases; ++r) {
+          const int tile = range.first + r / phases, phase = begin + r % phases;
+          if (!needs(tile, py * 3)) continue;
+          rows[r] = winograd_inputs(
+              py, needs(tile, py * 3 + 2), source, inputs + 3 * r * source, [&](int dy, int dx) {
+                const int iy = 4 * (tile / tiles_x) + 2 * dy + phase / 2 - 1,
+                          ix = 4 * (tile % tiles_x) + 2 * dx + phase % 2 - 1;
+                const bool seen = iy >= 0 && iy < in.h && ix >= 0 && ix < in.w;
+                return seen ? x + (iy * in.w + ix) * source : zeros;
+              });
+        }
+        for (int point = py * 3; point < py * 3 + 3; ++point) {
+          point_inputs<phases> a;
+          for (int t = 0; t < range.count; ++t)
+            if (needs(range.first + t, point)) {
+              for (int i = 0; i < phases; ++i)
+                a.block[a.count][i] = rows[t * phases + i][point % 3];
+              a.result[a.count++] = products + (9 * t + point) * target;
+            }
+          multiply_point<in.c, out_blocks>(a, n, weights + (point * 4 + begin) * panel, begin > 0);
+        }
+      }
+  }
+
+  static void forward(cpu& b, const layer_product& p) {
+    const float *x = p.x, *weights = packed_form_of<false>(b, p.weight);
+    const int n = p.n;
+    const std::size_t target = static_cast<std::size_t>(out.c) * n;
     b.split(tiles, static_cast<std::size_t>(tiles_per_piece(n)),
-            [=](std::size_t first, std::size_t last) {
+            [=, &p](std::size_t first, std::size_t last) {
               const int count = static_cast<int>(last - first);
-              float* inputs =
-                  scratch(scratch_use::piece, (4 * static_cast<std::size_t>(count) + 1) * source);
-              float* products = scratch(scratch_use::piece_output, 9 * count * target);
-              float* zeros = inputs + 4 * count * source;
-              std::fill_n(zeros, source, 0.0f);
-              for (int point = 0; point < 9; ++point) {
-                std::array<const float*, 4 * 8> a;
-                for (int t = 0; t < count; ++t)
-                  for (int phase = 0; phase < 4; ++phase) {
-                    const int tile = static_cast<int>(first) + t;
-                    const winograd_input block(point, [&](int dy, int dx) {
-                      const int iy = 4 * (tile / tiles_x) + 2 * dy + phase / 2 - 1,
-                                ix = 4 * (tile % tiles_x) + 2 * dx + phase % 2 - 1;
-                      const bool inside = iy >= 0 && iy < in.h && ix >= 0 && ix < in.w;
-                      return inside ? x + (iy * in.w + ix) * source : zeros;
-                    });
-                    a[t * 4 + phase] = block.apply(source, inputs + (t * 4 + phase) * source);
-                  }
-                multiply_point<in.c, out_blocks, 4>(a.data(), count, n, weights + point * 4 * panel,
-                                                    products + point * target, 9 * target);
-              }
+              const int begin = static_cast<int>(first);
+              float* products = scratch(scratch_use::piece_output, (9 * count + 1) * target);
+              forward_products(x, n, {begin, count}, weights, products);
               for (int t = 0; t < count; ++t) {
-                const int tile = static_cast<int>(first) + t;
-                float* corner = y + (2 * (tile / tiles_x) * out.w + 2 * (tile % tiles_x)) * target;
-                winograd_output(products + 9 * t * target, target, target,
-                                {corner, corner + target, corner + out.w * target,
-                                 corner + (out.w + 1) * target});
+                const int tile = begin + t;
+                float* outside = products + 9 * count * target;
+                const auto pixels = results_of(tile, outside, [&](int oy, int ox) {
+                  return p.y + (oy * out.w + ox) * target;
+                });
+                winograd_output(products + 9 * t * target, target, target, pixels);
+                finish_tile(p, out.c, pixels, outside);
               }
             });
   }
 
-  static void backward_data(cpu& b, const float* dy, int n, const float* weight, float* dx) {
-    float* weights = scratch(scratch_use::op, packed);
-    pack<true>(b, weight, weights);
+  static void backward_data(cpu& b, const layer_product& p) {
+    const float *dy = p.x, *weights = packed_form_of<true>(b, p.weight);
+    const int n = p.n;
     const std::size_t source = static_cast<std::size_t>(out.c) * n,
                       target = static_cast<std::size_t>(in.c) * n;
     const int together = tiles_per_piece(n), pieces = ceil_div(tiles, together);
-    b.for_each(4 * pieces, [=](int piece) {
+    b.for_each(4 * pieces, [=, &p](int piece) {
       const int parity = piece / pieces, first = piece % pieces * together;
       const int count = std::min(together, tiles - first), py = parity / 2, px = parity % 2;
-      float* inputs = scratch(scratch_use::piece, (static_cast<std::size_t>(count) + 1) * source);
-      float* products = scratch(scratch_use::piece_output, 9 * count * target);
-      float* zeros = inputs + count * source;
+      float* inputs =
+          scratch(scratch_use::piece, (3 * static_cast<std::size_t>(count) + 1) * source);
+      float* products = scratch(scratch_use::piece_output, (9 * count + 1) * target);
+      float* zeros = inputs + 3 * count * source;
       std::fill_n(zeros, source, 0.0f);
-      for (int point = 0; point < 9; ++point) {
-        std::array<const float*, 8> a;
+      for (int row = 0; row < 3; ++row) {
+        std::array<std::array<const float*, 3>, 8> rows;
         for (int t = 0; t < count; ++t) {
+          if (!needs(first + t, row * 3)) continue;
           const int ty = (first + t) / tiles_x, tx = (first + t) % tiles_x;
-          const winograd_input block(point, [&](int y, int x) {
-            const int oy = 2 * ty + y + py - 1, ox = 2 * tx + x + px - 1;
-            const bool inside = oy >= 0 && oy < out.h && ox >= 0 && ox < out.w;
-            return inside ? dy + (oy * out.w + ox) * source : zeros;
-          });
-          a[t] = block.apply(source, inputs + t * source);
+          rows[t] = winograd_inputs(row, needs(first + t, row * 3 + 2), source,
+                                    inputs + 3 * t * source, [&](int y, int x) {
+                                      const int oy = 2 * ty + y + py - 1, ox = 2 * tx + x + px - 1;
+                                      const bool seen =
+                                          oy >= 0 && oy < out.h && ox >= 0 && ox < out.w;
+                                      return seen ? dy + (oy * out.w + ox) * source : zeros;
+                                    });
         }
-        multiply_point<out.c, in_blocks, 1>(a.data(), count, n,
-                                            weights + (point * 4 + parity) * panel,
-                                            products + point * target, 9 * target);
+        for (int point = row * 3; point < row * 3 + 3; ++point) {
+          point_inputs<1> a;
+          for (int t = 0; t < count; ++t)
+            if (needs(first + t, point)) {
+              a.block[a.count][0] = rows[t][point % 3];
+              a.result[a.count++] = products + (9 * t + point) * target;
+            }
+          multiply_point<out.c, in_blocks>(a, n, weights + (point * 4 + parity) * panel, false);
+        }
       }
       for (int t = 0; t < count; ++t) {
-        const int ty = (first + t) / tiles_x, tx = (first + t) % tiles_x;
-        float* corner = dx + ((4 * ty + py) * in.w + 4 * tx + px) * target;
-        winograd_output(products + 9 * t * target, target, target,
-                        {corner, corner + 2 * target, corner + 2 * in.w * target,
-                         corner + (2 * in.w + 2) * target});
+        float* outside = products + 9 * count * target;
+        const auto pixels = results_of(first + t, outside, [&](int y, int x) {
+          return p.y + ((2 * y + py) * in.w + 2 * x + px) * target;
+        });
+        winograd_output(products + 9 * t * target, target, target, pixels);
+        finish_tile(p, in.c, pixels, outside);
       }
     });
   }
 
-  /// One point of `count` tiles: their results, `result_stride` apart, are the sums over Phases
-  /// blocks of Source channels each.
+  /// What one point of up to 8 tiles reads, a block for each of some phases, and writes.
+  template <int Phases>
+  struct point_inputs {
+    std::array<std::array<const float*, Phases>, 8> block;
+    std::array<float*, 8> result;
+    int count{};
+  };
+
+  /// One point of some tiles: results are sums over phases of Source channels each, with the
+  /// weights of the first phase at `weights`.
   template <int Source, int Blocks, int Phases>
-  static void multiply_point(const float* const* a, int count, int n, const float* weights,
-                             float* results, std::size_t result_stride) {
+  static void multiply_point(const point_inputs<Phases>& a, int n, const float* weights,
+                             bool accumulate) {
     const std::ptrdiff_t block = std::ptrdiff_t{16} * n;
     constexpr int parts = channel_parts(Source), part = Source / parts;
     constexpr int together = std::max(1, 256 / part);  // phases whose weights share the cache
@@ -232,15 +347,15 @@ struct winograd {
                                 .a_group = block};
     for (int q = 0; q < Phases * parts; q += together)
       for_each_column_group(0, Blocks, [&](int j, int width) {
-        for (int t = 0; t < count; ++t) {
+        for (int t = 0; t < a.count; ++t) {
           std::array<reduction_run, static_cast<std::size_t>(together)> runs;
           const int last = std::min(q + together, Phases * parts);
           for (int r = q; r < last; ++r)
             runs[static_cast<std::size_t>(r - q)] = {
-                a[t * Phases + r / parts] + static_cast<std::size_t>(r % parts) * part * n,
+                a.block[t][r / parts] + static_cast<std::size_t>(r % parts) * part * n,
                 weights + r / parts * panel + (j * Source + r % parts * part) * 16};
-          multiply({runs.data(), last - q}, shape, n, width,
-                   {results + t * result_stride + j * block, 16, block}, q > 0);
+          multiply({runs.data(), last - q}, shape, n, width, {a.result[t] + j * block, 16, block},
+                   accumulate || q > 0);
         }
       });
   }
@@ -254,27 +369,33 @@ struct winograd {
       const int point = piece / 4, phase = piece % 4;
       constexpr int most = 8;
       const int together = std::clamp(128 / n, 1, most);
-      float* inputs = scratch(scratch_use::piece, (together + 1) * channels);
+      float* inputs =
+          scratch(scratch_use::piece, together * channels + std::max(channels, filters));
       float* results = scratch(scratch_use::piece_output, together * filters);
       float* zeros = inputs + together * channels;
-      std::fill_n(zeros, channels, 0.0f);
+      std::fill_n(zeros, std::max(channels, filters), 0.0f);
       std::array<reduction_run, most> blocks;
-      for (int first = 0; first < tiles; first += together) {
-        const int count = std::min(together, tiles - first);
-        for (int t = 0; t < count; ++t) {
-          const int ty = (first + t) / tiles_x, tx = (first + t) % tiles_x;
+      bool begun = false;
+      for (int next = 0; next < tiles;) {
+        int count = 0;
+        for (; next < tiles && count < together; ++next) {
+          if (!needs(next, point)) continue;
+          const int ty = next / tiles_x, tx = next % tiles_x;
           const winograd_filter result(point, [&](int y, int x2) {
-            return dy + ((2 * ty + y) * out.w + 2 * tx + x2) * filters;
+            return inside(next, y, x2) ? dy + ((2 * ty + y) * out.w + 2 * tx + x2) * filters
+                                       : zeros;
           });
           const winograd_input input(point, [&](int y, int x2) {
             const int iy = 4 * ty + 2 * y + phase / 2 - 1, ix = 4 * tx + 2 * x2 + phase % 2 - 1;
-            const bool inside = iy >= 0 && iy < in.h && ix >= 0 && ix < in.w;
-            return inside ? x + (iy * in.w + ix) * channels : zeros;
+            const bool seen = iy >= 0 && iy < in.h && ix >= 0 && ix < in.w;
+            return seen ? x + (iy * in.w + ix) * channels : zeros;
           });
-          blocks[t] = {result.apply(filters, results + t * filters),
-                       input.apply(channels, inputs + t * channels)};
+          blocks[count] = {result.apply(filters, results + count * filters),
+                           input.apply(channels, inputs + count * channels)};
+          ++count;
         }
-        add_tiles(blocks.data(), count, n, sums + piece * panel, first > 0);
+        if (count > 0) add_tiles(blocks.data(), count, n, sums + piece * panel, begun);
+        begun = true;
       }
     });
     b.split(out.c, 8, [=](std::size_t first, std::size_t last) {

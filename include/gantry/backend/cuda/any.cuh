@@ -34,7 +34,7 @@ class any_cuda : public basic_cuda<First> {
   /// Calls f(c), with the context of the arithmetic in use.
   template <class F>
   void with_context(const F& f) {
-    const kernels::context common = this->context();
+    const kernels::context common = this->held_context();
     const auto use = [&]<gemm_math Math>(kernels::math_context<Math> c) {
       static_cast<kernels::context&>(c) = common;
       f(c);

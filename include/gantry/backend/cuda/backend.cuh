@@ -15,6 +15,7 @@
 #include "gantry/backend/cuda/memory.cuh"
 #include "gantry/backend/cuda/runtime.cuh"
 #include "gantry/backend/cuda/staging.cuh"
+#include "gantry/backend/cuda/window.cuh"
 #include "gantry/concepts/backend.hpp"
 #include "gantry/kernels/common/launch.cuh"
 
@@ -25,6 +26,8 @@ using kernels::gemm_math;
 struct cuda_options {
   int device{0};
   pool_mode pool{pool_mode::caching};
+  /// Ops become part of the kernels before them (window.cuh); not with the two that follow.
+  bool fuse{true};
   /// Waits for each op, so that an error of a kernel names its op and shapes; slow.
   bool wait_for_each_op{false};
   /// Data sets stay on the device where they fit; else, and without this, batches are sent.
@@ -56,6 +59,8 @@ class basic_cuda {
   using storage = kernels::device_storage;
   using buffer_type = device_buffer<float>;
   static constexpr std::string_view name = cuda_name(Math);
+  static constexpr bool on_device = true;
+  using message_memory = pinned_buffer;  // on the host, for messages that go through it
 
   /// @throws usage_error if there is no such device, device_error
   explicit basic_cuda(const cuda_options& options = {})
@@ -69,18 +74,18 @@ class basic_cuda {
   }
 
   buffer_type allocate(std::size_t count) {
-    recorder_->flush();  // memory that comes back may still be used by what is recorded
+    flush();  // memory that comes back may still be used by what is recorded
     return {count, memory_};
   }
   /// Room for images that stay, beside what networks may still ask for; empty if there is too
   /// little. Like the scratch it is no part of a plan.
   device_buffer<std::uint8_t> hold(std::size_t bytes) {
-    recorder_->flush();
+    flush();
     if (!options_.hold_images || bytes > unused_memory() / 2) return {};
     return {bytes, memory_, false};
   }
   device_buffer<std::uint32_t> hold_positions(std::size_t count) {
-    recorder_->flush();
+    flush();
     return {count, memory_, false};
   }
   void upload(std::span<const float> source, float* target) {
@@ -95,6 +100,7 @@ class basic_cuda {
   /// Copies without waiting; the source may change as soon as this returns.
   void send(std::span<const float> source, float* target) {
     if (source.empty()) return;
+    window_->flush();
     if (recorder_->active())
       if (float* pinned = recorder_->copy(target, source.size())) {
         std::ranges::copy(source, pinned);
@@ -108,22 +114,31 @@ class basic_cuda {
          reinterpret_cast<float*>(target));
   }
   void synchronize() {
-    recorder_->flush();
+    flush();
     memory_->stream.synchronize();
+  }
+  /// Hands all work to the stream, for those who use stream() themselves.
+  void flush() {
+    window_->flush();
+    recorder_->flush();
   }
 
   /// Runs f, whose ops become CUDA graphs: one for each stretch between two points at which the
-  /// host waits. The first call of f records them; later ones walk through the same launches, hand
-  /// over the arguments that have changed (Adam's corrections, random streams) and launch the
-  /// graphs. The results have the bits that f has without this. Where f takes another way than
-  /// before, the rest of that call runs without graphs, and the next call records again.
+  /// host waits, so one where it does not. The first call of f records them; later ones walk
+  /// through the same launches, hand over the arguments that have changed (Adam's corrections,
+  /// random streams) and launch the graphs. The results have the bits that f has without this.
+  /// Where f takes another way than before, the rest of that call runs without graphs, and the next
+  /// call records again.
   template <class F>
   void step(F&& f) {
+    window_->flush();
     recorder_->begin(memory_->stream.get());
     try {
       f();
+      window_->flush();
       recorder_->end();
     } catch (...) {
+      window_->drop();
       recorder_->abandon();
       throw;
     }
@@ -138,8 +153,17 @@ class basic_cuda {
   /// Kernels started so far.
   [[nodiscard]] std::size_t launches() const { return launches_; }
 
-  /// What kernels are started with.
+  /// What kernels are started with; starts what waits for its next op.
   [[nodiscard]] kernels::math_context<Math> context() {
+    window_->flush();
+    return held_context();
+  }
+  /// The op that waits, for those who may become part of it, and the context without its start.
+  [[nodiscard]] detail::launch_window& window() { return *window_; }
+  [[nodiscard]] bool fuses() const {
+    return options_.fuse && !options_.wait_for_each_op && options_.pool == pool_mode::caching;
+  }
+  [[nodiscard]] kernels::math_context<Math> held_context() {
     kernels::math_context<Math> c;
     c.stream = memory_->stream.get();
     c.multiprocessors = multiprocessors_;
@@ -160,7 +184,7 @@ class basic_cuda {
 
   void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
     if (bytes == 0) return;
-    recorder_->flush();
+    flush();
     kernels::check(cudaMemcpyAsync(to, from, bytes, kind, memory_->stream.get()),
                    "cudaMemcpyAsync");
     synchronize();
@@ -170,6 +194,7 @@ class basic_cuda {
   std::shared_ptr<device_memory> memory_;
   device_buffer<float> partials_;
   device_buffer<unsigned> tickets_;
+  std::unique_ptr<detail::launch_window> window_ = std::make_unique<detail::launch_window>();
   std::unique_ptr<staging> staging_ = std::make_unique<staging>();
   std::unique_ptr<kernels::launch_recorder> recorder_ =
       std::make_unique<kernels::launch_recorder>();

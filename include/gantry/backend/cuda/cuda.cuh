@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "gantry/backend/cuda/backend.cuh"
 #include "gantry/backend/cuda/describe.hpp"
@@ -41,14 +42,91 @@ concept HasKernel = requires(const kernels::math_context<Math>& c,
 namespace detail {
 
 /// @throws device_error that names the op and its shapes
-template <class Context, gemm_math Math, class Op>
-void launch_in(const Context& c, basic_cuda<Math>& b, Op op, const kernels::params_of<Op>& p) {
+template <class Op, class F>
+void named(Op op, const kernels::params_of<Op>& p, const F& start) {
   try {
-    launch(c, op, p);
-    if (b.options().wait_for_each_op) b.synchronize();
+    start();
   } catch (const device_error& e) {
     throw e.during(description(op, p));
   }
+}
+
+/// Starts an op, or lets it wait for the next one where that may become part of it.
+template <class Context, gemm_math Math, class Op>
+void start_or_hold(const Context& c, basic_cuda<Math>& b, Op op, const kernels::params_of<Op>& p) {
+  if constexpr (requires(const fused_parts& parts) { launch(c, op, p, parts); }) {
+    b.window().hold(fusable_of(op, p), [c, op, p](const fused_parts& parts) {
+      named(op, p, [&] { launch(c, op, p, parts); });
+    });
+  } else {
+    named(op, p, [&] { launch(c, op, p); });
+  }
+}
+/// The statistics come from the product before where it can add them up; the rest waits for an
+/// activation.
+template <class Context, gemm_math Math, class Op, class Params, hwc Shape>
+void hold_norm(const Context& c, basic_cuda<Math>& b, Op op, const Params& p) {
+  b.window().hold({p.y.data, nhwc::elements(Shape, p.y.n), true},
+                  [c, op, p](const fused_parts& parts) {
+                    named(op, p, [&] { kernels::normalise<Shape>(c, p, parts.f); });
+                  });
+}
+template <class Context, gemm_math Math, hwc Shape>
+void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::batch_norm_forward<Shape> op,
+                   const kernels::params_of<ops::batch_norm_forward<Shape>>& p) {
+  kernels::result_sums sums{kernels::sums_kind::statistics, Shape.c};
+  sums.statistics = kernels::statistics_of<Shape>(p);
+  if (!b.window().sum_results(p.x.data, nhwc::elements(Shape, p.x.n), sums)) {
+    b.window().flush();
+    named(op, p, [&] { kernels::find_statistics<Shape>(c, p); });
+  }
+  hold_norm<Context, Math, decltype(op), std::remove_cvref_t<decltype(p)>, Shape>(c, b, op, p);
+}
+template <class Context, gemm_math Math, hwc Shape>
+void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::batch_norm_inference<Shape> op,
+                   const kernels::params_of<ops::batch_norm_inference<Shape>>& p) {
+  b.window().flush();
+  named(op, p, [&] { kernels::find_statistics<Shape>(c, p); });
+  hold_norm<Context, Math, decltype(op), std::remove_cvref_t<decltype(p)>, Shape>(c, b, op, p);
+}
+template <class Context, gemm_math Math, hwc Shape>
+void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::batch_norm_backward<Shape> op,
+                   const kernels::params_of<ops::batch_norm_backward<Shape>>& p) {
+  kernels::result_sums sums{kernels::sums_kind::gradients, Shape.c};
+  sums.gradients = kernels::gradient_sums_of<Shape>(p, c.partials);
+  sums.reserved = round_up(std::size_t{2} * Shape.c, std::size_t{4});
+  const bool summed = kernels::needs_sums(p) &&
+                      b.window().sum_results(p.dy.data, nhwc::elements(Shape, p.dy.n), sums);
+  b.window().flush();
+  named(op, p, [&] {
+    if (summed)
+      kernels::normalise_backward<Shape>(c, p);
+    else
+      launch(c, op, p);
+  });
+}
+
+/// Ops that take part in fusion see what is held; before all others it starts.
+template <class Op>
+inline constexpr bool sees_window = false;
+template <hwc Shape>
+inline constexpr bool sees_window<ops::batch_norm_forward<Shape>> = true;
+template <hwc Shape>
+inline constexpr bool sees_window<ops::batch_norm_backward<Shape>> = true;
+
+/// @throws device_error that names the op and its shapes
+template <class Context, gemm_math Math, class Op>
+void launch_in(const Context& c, basic_cuda<Math>& b, Op op, const kernels::params_of<Op>& p) {
+  if (!b.fuses()) {
+    named(op, p, [&] {
+      launch(c, op, p);
+      if (b.options().wait_for_each_op) b.synchronize();
+    });
+    return;
+  }
+  if (b.window().take(op, p)) return;
+  if (!sees_window<Op>) b.window().flush();
+  start_or_hold(c, b, op, p);
 }
 
 }  // namespace detail
@@ -58,7 +136,7 @@ template <gemm_math Math, class Op>
 requires HasKernel<Op, Math>
 void launch(basic_cuda<Math>& b, Op op,
             const typename Op::template params<typename basic_cuda<Math>::storage>& p) {
-  detail::launch_in(b.context(), b, op, p);
+  detail::launch_in(b.held_context(), b, op, p);
 }
 
 template <gemm_math Math, hwc From, hwc To>

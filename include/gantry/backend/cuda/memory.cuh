@@ -4,6 +4,7 @@
 // Device memory that is kept for the next request, and buffers in it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -23,6 +24,27 @@ namespace gantry::inline v0::backend {
 /// frees it, so that a memory checker sees every use of it.
 enum class pool_mode { caching, pass_through };
 
+/// Bytes, and the most that they have been.
+class peaked_bytes {
+ public:
+  void add(std::size_t bytes) {
+    const std::size_t now = now_ += bytes;
+    for (std::size_t most = most_; most < now && !most_.compare_exchange_weak(most, now);) {}
+  }
+  void remove(std::size_t bytes) { now_ -= bytes; }
+  /// The most since the last call.
+  std::size_t take_peak() { return most_.exchange(now_); }
+
+ private:
+  std::atomic<std::size_t> now_{0}, most_{0};
+};
+
+/// What all pools of this process have had of their devices: handed out, and with what they keep.
+struct process_memory {
+  peaked_bytes used, held;
+};
+inline process_memory memory_of_process;
+
 /// Device memory for the work of one stream: a block that comes back may be handed out at once, for
 /// what uses it next comes later in the stream.
 class memory_pool {
@@ -39,7 +61,7 @@ class memory_pool {
     if (const auto it = kept_.find(size); it != kept_.end()) {
       void* memory = it->second;
       kept_.erase(it);
-      used_ += size;
+      count_used(size);
       return memory;
     }
     void* memory = nullptr;
@@ -57,7 +79,8 @@ class memory_pool {
                              " that this backend uses; take a smaller batch or a smaller network");
     }
     kernels::check(status, "cudaMalloc");
-    used_ += size;
+    memory_of_process.held.add(size);
+    count_used(size);
     return memory;
   }
   /// `bytes` as they were asked for.
@@ -65,10 +88,11 @@ class memory_pool {
     const std::lock_guard guard(mutex_);
     const std::size_t size = rounded(bytes);
     used_ -= size;
+    memory_of_process.used.remove(size);
     if (mode_ == pool_mode::caching)
       kept_.emplace(size, memory);
     else
-      static_cast<void>(cudaFree(memory));
+      free(memory, size);
   }
   /// Gives what is kept back to the device.
   void release() {
@@ -86,8 +110,16 @@ class memory_pool {
                                             : round_up(bytes, bytes < large ? small : large);
   }
   void free_kept() {
-    for (const auto& [size, memory] : kept_) static_cast<void>(cudaFree(memory));
+    for (const auto& [size, memory] : kept_) free(memory, size);
     kept_.clear();
+  }
+  static void free(void* memory, std::size_t size) {
+    static_cast<void>(cudaFree(memory));
+    memory_of_process.held.remove(size);
+  }
+  void count_used(std::size_t size) {
+    used_ += size;
+    memory_of_process.used.add(size);
   }
 
   pool_mode mode_;

@@ -24,6 +24,7 @@ class pinned_buffer {
     kernels::check(cudaMallocHost(&data_, count * sizeof(float)), "cudaMallocHost");
   }
   pinned_buffer(const pinned_buffer&) = delete;
+  pinned_buffer(pinned_buffer&& other) noexcept { *this = std::move(other); }
   pinned_buffer& operator=(pinned_buffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
@@ -34,6 +35,8 @@ class pinned_buffer {
   }
   [[nodiscard]] float* data() const { return data_; }
   [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] float* begin() const { return data_; }
+  [[nodiscard]] float* end() const { return data_ + size_; }
 
  private:
   float* data_{};

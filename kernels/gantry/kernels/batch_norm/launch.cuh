@@ -31,52 +31,83 @@ void start_batch_norm(const context& c, const Body& body, bool aligned) {
 
 }  // namespace detail
 
+/// The sums that batch_norm_forward needs first, and what follows from them.
 template <hwc Shape>
-void launch(const context& c, ops::batch_norm_forward<Shape>,
-            const params_of<ops::batch_norm_forward<Shape>>& p) {
-  detail::start_channel_sums<Shape>(
-      c, p.x.n,
-      statistics_body{p.x.data, Shape.c, p.x.n * Shape.pixels(), p.running_mean, p.running_variance,
-                      p.saved_mean, p.saved_inverse_deviation, p.momentum, p.epsilon});
-  detail::start_batch_norm(
-      c,
-      normalise_body<Shape.c>{p.x.data, p.gamma, p.beta, p.saved_mean, p.saved_inverse_deviation,
-                              p.y.data, nhwc::elements(Shape, p.x.n)},
-      allow_packs(p.x.data, p.y.data));
+statistics_body statistics_of(const params_of<ops::batch_norm_forward<Shape>>& p) {
+  return {p.x.data,           Shape.c,      p.x.n * Shape.pixels(),    p.running_mean,
+          p.running_variance, p.saved_mean, p.saved_inverse_deviation, p.momentum,
+          p.epsilon};
+}
+/// The same for batch_norm_backward: none are needed if its dgamma and `means` are null.
+template <hwc Shape>
+gradient_sums_body gradient_sums_of(const params_of<ops::batch_norm_backward<Shape>>& p,
+                                    float* means) {
+  return {
+      p.x.data, p.dy.data, p.saved_mean, p.saved_inverse_deviation, Shape.c, p.x.n * Shape.pixels(),
+      p.dgamma, p.dbeta,   means};
 }
 
+/// Statistics of their own launch.
 template <hwc Shape>
-void launch(const context& c, ops::batch_norm_inference<Shape>,
-            const params_of<ops::batch_norm_inference<Shape>>& p) {
+void find_statistics(const context& c, const params_of<ops::batch_norm_forward<Shape>>& p) {
+  detail::start_channel_sums<Shape>(c, p.x.n, statistics_of<Shape>(p));
+}
+template <hwc Shape>
+void find_statistics(const context& c, const params_of<ops::batch_norm_inference<Shape>>& p) {
   detail::start_batch_norm(
       c,
       fixed_statistics_body{p.running_mean, p.running_variance, p.saved_mean,
                             p.saved_inverse_deviation, static_cast<std::size_t>(Shape.c),
                             p.epsilon},
       allow_packs(p.running_mean, p.running_variance, p.saved_mean, p.saved_inverse_deviation));
+}
+/// y = f of what is left to do when the statistics are there; p: of the forward or of inference.
+template <hwc Shape, class Params>
+void normalise(const context& c, const Params& p, any_activation f = {}) {
   detail::start_batch_norm(
       c,
       normalise_body<Shape.c>{p.x.data, p.gamma, p.beta, p.saved_mean, p.saved_inverse_deviation,
-                              p.y.data, nhwc::elements(Shape, p.x.n)},
+                              p.y.data, nhwc::elements(Shape, p.x.n), f},
       allow_packs(p.x.data, p.y.data));
 }
 
 template <hwc Shape>
-void launch(const context& c, ops::batch_norm_backward<Shape>,
-            const params_of<ops::batch_norm_backward<Shape>>& p) {
-  const bool needs_means = p.dx.data && !p.fixed_statistics;
-  if (p.dgamma || needs_means)
-    detail::start_channel_sums<Shape>(
-        c, p.x.n,
-        gradient_sums_body{p.x.data, p.dy.data, p.saved_mean, p.saved_inverse_deviation, Shape.c,
-                           p.x.n * Shape.pixels(), p.dgamma, p.dbeta, c.partials});
+void launch(const context& c, ops::batch_norm_forward<Shape>,
+            const params_of<ops::batch_norm_forward<Shape>>& p) {
+  find_statistics<Shape>(c, p);
+  normalise<Shape>(c, p);
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::batch_norm_inference<Shape>,
+            const params_of<ops::batch_norm_inference<Shape>>& p) {
+  find_statistics<Shape>(c, p);
+  normalise<Shape>(c, p);
+}
+
+/// Whether batch_norm_backward needs sums, and whether dx does.
+template <class Params>
+bool needs_sums(const Params& p) {
+  return p.dgamma || (p.dx.data && !p.fixed_statistics);
+}
+/// dx, when the sums are in the context's scratch.
+template <hwc Shape>
+void normalise_backward(const context& c, const params_of<ops::batch_norm_backward<Shape>>& p) {
   if (!p.dx.data) return;
   detail::start_batch_norm(
       c,
       normalise_backward_body<Shape.c>{
           p.x.data, p.dy.data, p.gamma, p.saved_mean, p.saved_inverse_deviation,
-          needs_means ? c.partials : nullptr, p.dx.data, nhwc::elements(Shape, p.x.n)},
+          p.fixed_statistics ? nullptr : c.partials, p.dx.data, nhwc::elements(Shape, p.x.n)},
       allow_packs(p.x.data, p.dy.data, p.dx.data));
+}
+
+template <hwc Shape>
+void launch(const context& c, ops::batch_norm_backward<Shape>,
+            const params_of<ops::batch_norm_backward<Shape>>& p) {
+  if (needs_sums(p))
+    detail::start_channel_sums<Shape>(c, p.x.n, gradient_sums_of<Shape>(p, c.partials));
+  normalise_backward<Shape>(c, p);
 }
 
 template <hwc Shape>

@@ -6,61 +6,11 @@
 
 #include "gantry/kernels/batch_norm/policy.hpp"
 #include "gantry/kernels/common/columns.cuh"
+#include "gantry/kernels/common/functions.cuh"
+#include "gantry/kernels/common/norm_sums.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
 namespace gantry::inline v0::kernels {
-
-/// Mean and variance of the batch. Numbers are taken relative to the channel's first one, so that
-/// a large mean does not swallow a small variance.
-struct statistics_body {
-  static constexpr int sums = 2;
-  const float* x;
-  int channels, rows;
-  float *running_mean, *running_variance, *saved_mean, *saved_inverse_deviation;
-  float momentum, epsilon;
-
-  __device__ void add(int row, int channel, float (&s)[2]) const {
-    const float d = x[static_cast<std::size_t>(row) * channels + channel] - x[channel];
-    s[0] += d;
-    s[1] += d * d;
-  }
-  __device__ void finish(int channel, const channel_terms<2>& s) const {
-    const double offset = s.v[0] / rows, mean = x[channel] + offset;
-    const double raw = s.v[1] / rows - offset * offset;
-    const double variance = raw < 0 ? 0 : raw;  // a rounding below 0; NaN stays
-    const double unbiased = rows > 1 ? variance * rows / (rows - 1) : variance;
-    saved_mean[channel] = static_cast<float>(mean);
-    saved_inverse_deviation[channel] = static_cast<float>(1.0 / sqrt(variance + epsilon));
-    float& moving = running_mean[channel];
-    moving += static_cast<float>(momentum * (mean - moving));
-    float& spread = running_variance[channel];
-    spread += static_cast<float>(momentum * (unbiased - spread));
-  }
-};
-
-/// The sums of dy and of dy times the normalised x.
-struct gradient_sums_body {
-  static constexpr int sums = 2;
-  const float *x, *dy, *mean, *inverse_deviation;
-  int channels, rows;
-  float *dgamma, *dbeta;  ///< null together
-  float* means;           ///< [2][channels]: both sums by the number of rows
-
-  __device__ void add(int row, int channel, float (&s)[2]) const {
-    const std::size_t i = static_cast<std::size_t>(row) * channels + channel;
-    const float h = (x[i] - mean[channel]) * inverse_deviation[channel];
-    s[0] += dy[i];
-    s[1] += dy[i] * h;
-  }
-  __device__ void finish(int channel, const channel_terms<2>& s) const {
-    if (dgamma) {
-      dgamma[channel] += static_cast<float>(s.v[1]);
-      dbeta[channel] += static_cast<float>(s.v[0]);
-    }
-    means[channel] = static_cast<float>(s.v[0] / rows);
-    means[channels + channel] = static_cast<float>(s.v[1] / rows);
-  }
-};
 
 struct channel_sum_body {
   static constexpr int sums = 1;
@@ -108,19 +58,20 @@ struct fixed_statistics_body {
   }
 };
 
-/// y = gamma (x - mean) / deviation + beta.
+/// y = f(gamma (x - mean) / deviation + beta).
 template <int Channels>
 struct normalise_body {
   const float *x, *gamma, *beta, *mean, *inverse_deviation;
   float* y;
   std::size_t count;
+  any_activation f;
 
   template <int Width>
   __device__ void apply(std::size_t i) const {
     const auto in = load<Width>(x + i);
     store(y + i, generate<Width>([&](int j) {
             const std::size_t c = (i + j) % Channels;
-            return (in.v[j] - mean[c]) * inverse_deviation[c] * gamma[c] + beta[c];
+            return value(f, (in.v[j] - mean[c]) * inverse_deviation[c] * gamma[c] + beta[c]);
           }));
   }
 };

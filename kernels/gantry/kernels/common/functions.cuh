@@ -5,16 +5,36 @@
 // (nvcc calls them with --expt-relaxed-constexpr), else by an overload here.
 #pragma once
 
+#include <type_traits>
+
 #include <cuda_runtime.h>
 
 #include "gantry/ops/pointwise.hpp"
 
 namespace gantry::inline v0::kernels {
 
-/// f(x) = x, for epilogues without an activation.
-struct identity {
-  [[nodiscard]] constexpr float value(float x) const { return x; }
+/// An activation that is chosen at launch, so that one kernel serves them all.
+enum class activation_kind { none, relu, leaky_relu, tanh, sigmoid };
+struct any_activation {
+  activation_kind kind{};
+  float slope{};
 };
+
+/// none where only the function's own kernel knows it.
+template <class Function>
+constexpr any_activation chosen(const Function& f) {
+  using enum activation_kind;
+  if constexpr (std::is_same_v<Function, function::relu>)
+    return {relu, 0};
+  else if constexpr (std::is_same_v<Function, function::leaky_relu>)
+    return {leaky_relu, f.slope};
+  else if constexpr (std::is_same_v<Function, function::tanh>)
+    return {tanh, 0};
+  else if constexpr (std::is_same_v<Function, function::sigmoid>)
+    return {sigmoid, 0};
+  else
+    return {};
+}
 
 template <class Function>
 __device__ float value(const Function& f, float x) {
@@ -29,6 +49,35 @@ __device__ inline float value(const function::sigmoid&, float x) {
 template <class Function>
 __device__ float derivative(const Function& f, float y) {
   return f.derivative(y);
+}
+
+__device__ inline float value(const any_activation& f, float x) {
+  switch (f.kind) {
+    case activation_kind::relu:
+      return function::relu{}.value(x);
+    case activation_kind::leaky_relu:
+      return function::leaky_relu{f.slope}.value(x);
+    case activation_kind::tanh:
+      return value(function::tanh{}, x);
+    case activation_kind::sigmoid:
+      return value(function::sigmoid{}, x);
+    default:
+      return x;
+  }
+}
+__device__ inline float derivative(const any_activation& f, float y) {
+  switch (f.kind) {
+    case activation_kind::relu:
+      return function::relu{}.derivative(y);
+    case activation_kind::leaky_relu:
+      return function::leaky_relu{f.slope}.derivative(y);
+    case activation_kind::tanh:
+      return function::tanh{}.derivative(y);
+    case activation_kind::sigmoid:
+      return function::sigmoid{}.derivative(y);
+    default:
+      return 1.0f;
+  }
 }
 
 }  // namespace gantry::kernels

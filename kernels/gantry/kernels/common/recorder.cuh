@@ -8,7 +8,9 @@
 
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -152,6 +154,10 @@ class launch_recorder {
     ++next_;
   }
 
+  /// In place of work that a library launches, while active(): `work` starts it on the stream,
+  /// `key` says what it is and on which arrays. In captured.cuh.
+  void call(std::span<const std::byte> key, std::function<void()> work);
+
   /// A copy from pinned host memory that is the recorder's: where its numbers are to be put, or
   /// null if this walk is not active any more.
   float* copy(float* target, std::size_t count);
@@ -164,18 +170,23 @@ class launch_recorder {
   static constexpr int most_changes = 8, most_equal = 64;
 
   struct entry {
-    const void* function{};  ///< null: a copy
+    std::function<void()> work;  ///< of call(), behind `start`
+    const void* function{};      ///< null: a copy
     launch_size size{};
     std::vector<std::byte> arguments;
     void (*start)(const entry&, cudaStream_t){};
     cudaGraphNode_t node{};
-    float *pinned{}, *target{};
+    float* pinned[2]{};
+    float* target{};
     std::size_t count{};
   };
+  /// Walks take its pinned memory by turns, so that the host fills the one half while the device
+  /// copies from the other.
   struct segment {
     cudaGraph_t graph{};
     cudaGraphExec_t executable{};
-    cudaEvent_t launched{};
+    cudaEvent_t launched[2]{};
+    int turn{};
     std::vector<entry> entries;
   };
 
@@ -209,10 +220,22 @@ inline launch_recorder::entry& launch_recorder::append() {
   if (segment_ == segments_.size()) {
     segments_.push_back(std::make_unique<segment>());
     check(cudaGraphCreate(&last().graph, 0), "cudaGraphCreate");
-    check(cudaEventCreateWithFlags(&last().launched, cudaEventDisableTiming),
-          "cudaEventCreateWithFlags");
+    for (cudaEvent_t& launched : last().launched)
+      check(cudaEventCreateWithFlags(&launched, cudaEventDisableTiming),
+            "cudaEventCreateWithFlags");
   }
   return last().entries.emplace_back();
+}
+
+/// A copy of a row of numbers from pinned memory.
+inline cudaMemcpy3DParms row_copy(float* target, float* pinned, std::size_t count) {
+  const std::size_t bytes = count * sizeof(float);
+  cudaMemcpy3DParms row{};
+  row.srcPtr = {pinned, bytes, bytes, 1};
+  row.dstPtr = {target, bytes, bytes, 1};
+  row.extent = {bytes, 1, 1};
+  row.kind = cudaMemcpyHostToDevice;
+  return row;
 }
 
 inline float* launch_recorder::copy(float* target, std::size_t count) {
@@ -220,27 +243,27 @@ inline float* launch_recorder::copy(float* target, std::size_t count) {
     entry& e = append();
     e.target = target;
     e.count = count;
-    check(cudaMallocHost(&e.pinned, count * sizeof(float)), "cudaMallocHost");
-    const std::size_t bytes = count * sizeof(float);
-    cudaMemcpy3DParms row{};
-    row.srcPtr = {e.pinned, bytes, bytes, 1};
-    row.dstPtr = {target, bytes, bytes, 1};
-    row.extent = {bytes, 1, 1};
-    row.kind = cudaMemcpyHostToDevice;
+    for (float*& pinned : e.pinned)
+      check(cudaMallocHost(&pinned, count * sizeof(float)), "cudaMallocHost");
+    const cudaMemcpy3DParms row = row_copy(target, e.pinned[last().turn], count);
     const cudaGraphNode_t previous = before();
     check(cudaGraphAddMemcpyNode(&e.node, last().graph, &previous, previous ? 1 : 0, &row),
           "cudaGraphAddMemcpyNode");
     ++next_;
-    return e.pinned;
+    return e.pinned[last().turn];
   }
   entry* e = recorded();
   if (!e || e->target != target || e->count != count) {
     differ();
     return nullptr;
   }
-  check(cudaEventSynchronize(segments_[segment_]->launched), "cudaEventSynchronize");
+  const segment& s = *segments_[segment_];
+  check(cudaEventSynchronize(s.launched[s.turn]), "cudaEventSynchronize");  // of two walks ago
+  const cudaMemcpy3DParms row = row_copy(target, e->pinned[s.turn], count);
+  check(cudaGraphExecMemcpyNodeSetParams(s.executable, e->node, &row),
+        "cudaGraphExecMemcpyNodeSetParams");
   ++next_;
-  return e->pinned;
+  return e->pinned[s.turn];
 }
 
 inline void launch_recorder::flush() {
@@ -252,7 +275,8 @@ inline void launch_recorder::flush() {
     return differ();
   }
   check(cudaGraphLaunch(s.executable, stream_), "cudaGraphLaunch");
-  check(cudaEventRecord(s.launched, stream_), "cudaEventRecord");
+  check(cudaEventRecord(s.launched[s.turn], stream_), "cudaEventRecord");
+  s.turn = 1 - s.turn;
   ++segment_;
   next_ = 0;
 }
@@ -263,14 +287,14 @@ inline void launch_recorder::differ() {
   ++changes_;
   equal_ = 0;
   if (segment_ < segments_.size()) {
-    const auto& entries = segments_[segment_]->entries;
+    const segment& s = *segments_[segment_];
     for (std::size_t i = 0; i < next_; ++i) {
-      const entry& e = entries[i];
+      const entry& e = s.entries[i];
       if (e.function)
         e.start(e, stream_);
       else
-        check(cudaMemcpyAsync(e.target, e.pinned, e.count * sizeof(float), cudaMemcpyHostToDevice,
-                              stream_),
+        check(cudaMemcpyAsync(e.target, e.pinned[s.turn], e.count * sizeof(float),
+                              cudaMemcpyHostToDevice, stream_),
               "cudaMemcpyAsync");
     }
   }
@@ -283,10 +307,12 @@ inline void launch_recorder::drop(std::size_t first) noexcept {
   for (std::size_t i = first; i < segments_.size(); ++i) {
     segment& s = *segments_[i];
     for (const entry& e : s.entries)
-      if (e.pinned) static_cast<void>(cudaFreeHost(e.pinned));
+      for (float* pinned : e.pinned)
+        if (pinned) static_cast<void>(cudaFreeHost(pinned));
     if (s.executable) static_cast<void>(cudaGraphExecDestroy(s.executable));
     if (s.graph) static_cast<void>(cudaGraphDestroy(s.graph));
-    if (s.launched) static_cast<void>(cudaEventDestroy(s.launched));
+    for (const cudaEvent_t launched : s.launched)
+      if (launched) static_cast<void>(cudaEventDestroy(launched));
   }
   segments_.resize(first);
 }

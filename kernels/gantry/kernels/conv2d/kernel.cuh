@@ -7,12 +7,12 @@
 
 namespace gantry::inline v0::kernels {
 
-template <class Spec, class Function>
+template <class Spec>
 using conv_forward_problem =
-    gemm_problem<conv_windows<Spec>, matrix_operand<true>, matrix_result<Function>>;
+    gemm_problem<conv_windows<Spec>, matrix_operand<true>, matrix_result<product_fusion>>;
 template <class Spec>
 using conv_backward_weights_problem =
-    gemm_problem<matrix_operand<false>, conv_shifted_pixels<Spec>, matrix_result<identity>>;
+    gemm_problem<matrix_operand<false>, conv_shifted_pixels<Spec>, matrix_result<no_fusion>>;
 
 template <class Selector, class Problem>
 __global__ void __launch_bounds__(Selector::policy.threads(), Selector::policy.blocks)

@@ -7,13 +7,6 @@
 
 namespace gantry::inline v0::kernels {
 
-/// y = f(conv(x, weight) + bias) in one launch.
-template <conv_geometry G, class Function>
-struct conv2d_and_activation {
-  params_of<ops::conv2d_forward<G>> conv;
-  Function f;
-};
-
 namespace detail {
 
 template <gemm_shape Most, gemm_math Math, class Problem>
@@ -24,33 +17,27 @@ void start_conv(const math_context<Math>& c, const gemm_shape& shape, const Prob
 
 }  // namespace detail
 
-template <gemm_math Math, conv_geometry G, class Function>
-void launch(const math_context<Math>& c, const conv2d_and_activation<G, Function>& a) {
-  const auto& p = a.conv;
+/// With what the fusion asks for in the same launch.
+template <gemm_math Math, conv_geometry G>
+void launch(const math_context<Math>& c, ops::conv2d_forward<G>,
+            const params_of<ops::conv2d_forward<G>>& p, const product_fusion& fusion = {}) {
   constexpr gemm_shape one = conv_forward_shape(G, 1);
   const gemm_shape shape = conv_forward_shape(G, p.x.n);
-  auto y = detail::result(p.y.data, shape.rows, shape.columns, a.f);
+  auto y = detail::result(p.y.data, shape.rows, shape.columns, fusion);
   y.bias = p.bias;
   detail::start_conv<gemm_shape{any_extent, G.filters, G.taps()}>(
       c, shape,
-      conv_forward_problem<conv_spec_of<G>, Function>{
-          {p.x.data, shape.rows, allow_packs(p.x.data)},
-          detail::matrix<true>(p.weight, G.filters, one.depth),
-          y,
-          one.depth,
-          {}});
-}
-
-template <gemm_math Math, conv_geometry G>
-void launch(const math_context<Math>& c, ops::conv2d_forward<G>,
-            const params_of<ops::conv2d_forward<G>>& p) {
-  launch(c, conv2d_and_activation<G, identity>{p, {}});
+      conv_forward_problem<conv_spec_of<G>>{{p.x.data, shape.rows, allow_packs(p.x.data)},
+                                            detail::matrix<true>(p.weight, G.filters, one.depth),
+                                            y,
+                                            one.depth,
+                                            {}});
 }
 
 /// All phases in one launch; with a bias it is the forward of a transposed convolution.
 template <gemm_math Math, conv_geometry G>
 void launch(const math_context<Math>& c, ops::conv2d_backward_data<G>,
-            const params_of<ops::conv2d_backward_data<G>>& p) {
+            const params_of<ops::conv2d_backward_data<G>>& p, const product_fusion& fusion = {}) {
   const gemm_shape shape = conv_backward_data_shape(G, p.dy.n);
   detail::start_conv<gemm_shape{any_extent, G.in.c, conv_backward_data_shape(G, 1).depth}>(
       c, shape,
@@ -61,15 +48,18 @@ void launch(const math_context<Math>& c, ops::conv2d_backward_data<G>,
                                                   shape.rows,
                                                   allow_packs(p.dy.data),
                                                   allow_packs(p.weight),
-                                                  allow_packs(p.dx.data),
+                                                  allow_packs(p.dx.data, fusion.gate),
+                                                  fusion,
                                                   {}});
 }
 
+/// fusion: the bias's gradient, if any.
 template <gemm_math Math, conv_geometry G>
 void launch(const math_context<Math>& c, ops::conv2d_backward_weights<G>,
-            const params_of<ops::conv2d_backward_weights<G>>& p) {
+            const params_of<ops::conv2d_backward_weights<G>>& p,
+            const product_fusion& fusion = {}) {
   const gemm_shape shape = conv_backward_weights_shape(G, p.x.n);
-  auto dweight = detail::result(p.dweight, shape.rows, shape.columns, identity{});
+  auto dweight = detail::result(p.dweight, shape.rows, shape.columns, no_fusion{});
   dweight.accumulate = true;
   detail::start_conv<gemm_shape{G.filters, G.taps(), any_extent}>(
       c, shape,
@@ -78,7 +68,8 @@ void launch(const math_context<Math>& c, ops::conv2d_backward_weights<G>,
           {p.x.data, shape.depth, allow_packs(p.x.data)},
           dweight,
           shape.depth,
-          {}});
+          {},
+          {fusion.line_sums}});
 }
 
 }  // namespace gantry::kernels

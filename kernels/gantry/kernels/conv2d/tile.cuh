@@ -159,19 +159,27 @@ struct conv_phase_result {
   int rows;
   bool packs;
   int phase_y, phase_x;
+  product_fusion fusion;
 
-  __device__ void put(int row, int channel, const pack<4>& sum) const {
-    if (row >= rows || channel >= g.in.c) return;
+  [[nodiscard]] __device__ int width() const { return g.in.c; }
+  /// -1 outside: phases differ in their extents.
+  [[nodiscard]] __device__ long long offset(int row, int channel) const {
+    if (row >= rows || channel >= g.in.c) return -1;
     const pixel p = pixel_of<conv_phase_extent(g, g.in.h), conv_phase_extent(g, g.in.w)>(row);
     const int y = p.y * g.stride + phase_y, x = p.x * g.stride + phase_x;
-    if (y >= g.in.h || x >= g.in.w) return;
-    const auto finish = [&](int j) { return bias ? sum.v[j] + bias[channel + j] : sum.v[j]; };
-    float* to =
-        dx + static_cast<long long>(p.sample) * g.in.size() + (y * g.in.w + x) * g.in.c + channel;
+    if (y >= g.in.h || x >= g.in.w) return -1;
+    return static_cast<long long>(p.sample) * g.in.size() + (y * g.in.w + x) * g.in.c + channel;
+  }
+  __device__ void put(int row, int channel, const pack<4>& sum) const {
+    const long long first = offset(row, channel);
+    if (first < 0) return;
+    const auto i = static_cast<std::size_t>(first);
+    const auto whole = [&](int j) { return bias ? sum.v[j] + bias[channel + j] : sum.v[j]; };
     if (packs && g.in.c % 4 == 0) {
-      store(to, generate<4>(finish));
+      store(dx + i, fusion.finish(i, generate<4>(whole)));
     } else {
-      for (int j = 0; j < 4 && channel + j < g.in.c; ++j) to[j] = finish(j);
+      for (int j = 0; j < 4 && channel + j < g.in.c; ++j)
+        store(dx + i + j, fusion.finish(i + j, pack<1>{{whole(j)}}));
     }
   }
 };
@@ -184,6 +192,7 @@ struct conv_backward_data_problem {
   float* dx;
   int rows;  ///< dx's pixels of one phase
   bool dy_packs, weight_packs, dx_packs;
+  product_fusion fusion;
   gemm_split split;
 
   using phase_problem =
@@ -196,7 +205,7 @@ struct conv_backward_data_problem {
     return {{dy, rows, dy_packs, (y + g.pad) / g.stride, (x + g.pad) / g.stride, existing(first_y),
              existing(first_x)},
             {weight, weight_packs, first_y, first_x},
-            {dx, bias, rows, dx_packs, y, x},
+            {dx, bias, rows, dx_packs, y, x, fusion},
             conv_backward_data_shape(g, 1).depth,
             split};
   }

@@ -7,14 +7,37 @@
 
 namespace gantry::inline v0::kernels {
 
-/// y = f(x W^T + bias): a dense layer and its activation in one launch.
-template <linear_geometry G, class Function>
-struct linear_and_activation {
-  params_of<ops::linear_forward<G>> linear;
-  Function f;
-};
-
 namespace detail {
+
+/// Gives a problem the scratch for its sums over results, or over lines, beside the split's.
+/// @returns floats that it takes, and tickets
+struct claimed {
+  std::size_t floats, tickets;
+};
+inline claimed claim_sums(const context& c, result_sums& s, const dim3& grid,
+                          const gemm_policy& p) {
+  if (s.kind == sums_kind::none) return {};
+  const std::size_t blocks = std::size_t{grid.x} * grid.z;  // not cut yet
+  s.partials = c.partials + s.reserved;
+  s.tickets = c.tickets;
+  return {s.reserved + blocks * grid.y * static_cast<std::size_t>(p.columns) * 4, grid.y};
+}
+template <class Left, class Right, class Fusion>
+claimed claim_scratch(const context& c, gemm_problem<Left, Right, matrix_result<Fusion>>& problem,
+                      const dim3& grid, const gemm_policy& p) {
+  if constexpr (std::is_same_v<Fusion, product_fusion>) {
+    return claim_sums(c, problem.result.fusion.sums, grid, p);
+  } else {
+    if (!problem.lines.to) return {};
+    problem.lines.partials = c.partials;
+    return {std::size_t{grid.x} * static_cast<std::size_t>(p.rows * most_pieces), 0};
+  }
+}
+template <class Problem>
+requires requires(Problem& problem) { problem.fusion.sums; }
+claimed claim_scratch(const context& c, Problem& problem, const dim3& grid, const gemm_policy& p) {
+  return claim_sums(c, problem.fusion.sums, grid, p);
+}
 
 /// Starts the kernel that `kernel<selector>` names for a problem, by the tile and the split that
 /// its shape gets; a split needs partials and tickets, and is smaller where there are few. Most:
@@ -27,16 +50,21 @@ void start_product(const math_context<Math>& c, const gemm_shape& shape, Problem
   gemm_choice choice = select_gemm(shape, Math, c.multiprocessors);
   const auto go = [&]<class Selector>(Selector selector) {
     constexpr gemm_policy p = Selector::policy;
+    dim3 grid(static_cast<unsigned>(ceil_div(shape.rows, p.rows)),
+              static_cast<unsigned>(ceil_div(shape.columns, p.columns)),
+              static_cast<unsigned>(shape.phases));
+    const claimed sums = claim_scratch(c, problem, grid, p);
+    expects(c.partial_count >= sums.floats && c.ticket_count >= sums.tickets,
+            "A product that adds up its results needs scratch for four numbers per column and "
+            "block, found less; make the context's scratch larger.");
     const auto tiles = static_cast<std::size_t>(gemm_tiles(shape, p));
     const std::size_t floats = tiles * p.rows * p.columns;
-    if (tiles > c.ticket_count) choice.split = 1;
-    choice.split = std::clamp(
-        choice.split, 1,
-        std::max(1, static_cast<int>(std::min<std::size_t>(c.partial_count / floats, 1 << 10))));
-    problem.split = {choice.split, c.partials, c.tickets};
-    const dim3 grid(static_cast<unsigned>(ceil_div(shape.rows, p.rows)),
-                    static_cast<unsigned>(ceil_div(shape.columns, p.columns)),
-                    static_cast<unsigned>(shape.phases * choice.split));
+    if (tiles > c.ticket_count - sums.tickets) choice.split = 1;
+    const auto room = static_cast<int>(
+        std::min<std::size_t>((c.partial_count - sums.floats) / floats, most_pieces));
+    choice.split = std::clamp(choice.split, 1, std::max(1, room));
+    problem.split = {choice.split, c.partials + sums.floats, c.tickets + sums.tickets};
+    grid.z *= static_cast<unsigned>(choice.split);
     using tile = gemm_tile<Math, p>;
     start(c, kernel_of(selector),
           {grid, static_cast<unsigned>(p.threads()), sizeof(typename tile::shared_storage)},
@@ -50,10 +78,10 @@ void start_product(const math_context<Math>& c, const gemm_shape& shape, Problem
 
 template <gemm_shape Most, gemm_math Math, class Left, class Right, class Result>
 void start_gemm(const math_context<Math>& c, const Left& left, const Right& right,
-                const Result& result) {
+                const Result& result, const line_sums& lines = {}) {
   using problem = gemm_problem<Left, Right, Result>;
   start_product<Most>(c, {left.lines, right.lines, left.depth},
-                      problem{left, right, result, left.depth, {}},
+                      problem{left, right, result, left.depth, {}, lines},
                       []<class Selector>(Selector) { return gemm_kernel<Selector, problem>; });
 }
 
@@ -62,17 +90,20 @@ matrix_operand<AlongDepth> matrix(const float* data, int lines, int depth) {
   return {data, lines, depth, allow_packs(data) && (AlongDepth ? depth : lines) % 4 == 0};
 }
 
-template <class Function>
-matrix_result<Function> result(float* data, int rows, int columns, Function f) {
-  return {data, nullptr, rows, columns, false, allow_packs(data) && columns % 4 == 0, f};
+template <class Fusion>
+matrix_result<Fusion> result(float* data, int rows, int columns, const Fusion& fusion) {
+  bool packs = allow_packs(data) && columns % 4 == 0;
+  if constexpr (requires { fusion.gate; }) packs = packs && allow_packs(fusion.gate);
+  return {data, nullptr, rows, columns, false, packs, fusion};
 }
 
 }  // namespace detail
 
-template <gemm_math Math, linear_geometry G, class Function>
-void launch(const math_context<Math>& c, const linear_and_activation<G, Function>& a) {
-  const auto& p = a.linear;
-  auto y = detail::result(p.y.data, p.x.n, G.out, a.f);
+/// With what the fusion asks for in the same launch.
+template <gemm_math Math, linear_geometry G>
+void launch(const math_context<Math>& c, ops::linear_forward<G>,
+            const params_of<ops::linear_forward<G>>& p, const product_fusion& fusion = {}) {
+  auto y = detail::result(p.y.data, p.x.n, G.out, fusion);
   y.bias = p.bias;
   detail::start_gemm<gemm_shape{any_extent, G.out, G.in.size()}>(
       c, detail::matrix<true>(p.x.data, p.x.n, G.in.size()),
@@ -80,29 +111,25 @@ void launch(const math_context<Math>& c, const linear_and_activation<G, Function
 }
 
 template <gemm_math Math, linear_geometry G>
-void launch(const math_context<Math>& c, ops::linear_forward<G>,
-            const params_of<ops::linear_forward<G>>& p) {
-  launch(c, linear_and_activation<G, identity>{p, {}});
-}
-
-template <gemm_math Math, linear_geometry G>
 void launch(const math_context<Math>& c, ops::linear_backward_data<G>,
-            const params_of<ops::linear_backward_data<G>>& p) {
-  auto dx = detail::result(p.dx.data, p.dy.n, G.in.size(), identity{});
+            const params_of<ops::linear_backward_data<G>>& p, const product_fusion& fusion = {}) {
+  auto dx = detail::result(p.dx.data, p.dy.n, G.in.size(), fusion);
   dx.accumulate = p.accumulate;
   detail::start_gemm<gemm_shape{any_extent, G.in.size(), G.out}>(
       c, detail::matrix<true>(p.dy.data, p.dy.n, G.out),
       detail::matrix<false>(p.weight, G.in.size(), G.out), dx);
 }
 
+/// fusion: the bias's gradient, if any.
 template <gemm_math Math, linear_geometry G>
 void launch(const math_context<Math>& c, ops::linear_backward_weights<G>,
-            const params_of<ops::linear_backward_weights<G>>& p) {
-  auto dweight = detail::result(p.dweight, G.out, G.in.size(), identity{});
+            const params_of<ops::linear_backward_weights<G>>& p,
+            const product_fusion& fusion = {}) {
+  auto dweight = detail::result(p.dweight, G.out, G.in.size(), no_fusion{});
   dweight.accumulate = true;
   detail::start_gemm<gemm_shape{G.out, G.in.size(), any_extent}>(
       c, detail::matrix<false>(p.dy.data, G.out, p.dy.n),
-      detail::matrix<false>(p.x.data, G.in.size(), p.x.n), dweight);
+      detail::matrix<false>(p.x.data, G.in.size(), p.x.n), dweight, {fusion.line_sums});
 }
 
 }  // namespace gantry::kernels

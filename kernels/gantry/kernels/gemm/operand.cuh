@@ -6,8 +6,8 @@
 // steps of the depth of one line, or four lines at one step. What lies outside is 0.
 #pragma once
 
-#include "gantry/kernels/common/functions.cuh"
 #include "gantry/kernels/common/pack.cuh"
+#include "gantry/kernels/gemm/fusion.cuh"
 
 namespace gantry::inline v0::kernels {
 
@@ -37,29 +37,36 @@ struct matrix_operand {
   }
 };
 
-/// A matrix [rows][columns] that takes f(sum + bias of the column), or is added to.
-template <class Function>
+/// A matrix [rows][columns] that takes sum + bias of the column, or is added to.
+template <class Fusion>
 struct matrix_result {
   float* data;
   const float* bias;  ///< null: none
   int rows, columns;
   bool accumulate;
   bool packs;  ///< every pack is aligned
-  Function f;
+  Fusion fusion;
 
+  [[nodiscard]] __device__ int width() const { return columns; }
+  /// -1 outside.
+  [[nodiscard]] __device__ long long offset(int row, int column) const {
+    if (row >= rows || column >= columns) return -1;
+    return static_cast<long long>(row) * columns + column;
+  }
   __device__ void put(int row, int column, const pack<4>& sum) const {
     if (row >= rows || column >= columns) return;
-    float* p = data + static_cast<std::size_t>(row) * columns + column;
-    const auto finish = [&](int j, float old) {
-      const float whole = old + sum.v[j];
-      return value(f, bias ? whole + bias[column + j] : whole);
+    const std::size_t i = static_cast<std::size_t>(row) * columns + column;
+    float* p = data + i;
+    const auto whole = [&](int j, float old) {
+      const float v = old + sum.v[j];
+      return bias ? v + bias[column + j] : v;
     };
     if (packs) {
       const auto old = accumulate ? load<4>(p) : pack<4>{};
-      store(p, generate<4>([&](int j) { return finish(j, old.v[j]); }));
+      store(p, fusion.finish(i, generate<4>([&](int j) { return whole(j, old.v[j]); })));
     } else {
       for (int j = 0; j < 4 && column + j < columns; ++j)
-        p[j] = finish(j, accumulate ? p[j] : 0.0f);
+        store(p + j, fusion.finish(i + j, pack<1>{{whole(j, accumulate ? p[j] : 0.0f)}}));
     }
   }
 };
@@ -71,6 +78,12 @@ struct gemm_split {
   unsigned* tickets{};  ///< [phase, tile]
 };
 
+/// Where the sums of the left operand's lines over the depth go: of a weight gradient, the bias's.
+struct line_sums {
+  float* to{};        ///< is added to; null: nowhere
+  float* partials{};  ///< [piece][row]
+};
+
 /// One product. A problem of several phases gives each its own operands in phase().
 template <class Left, class Right, class Result>
 struct gemm_problem {
@@ -79,6 +92,7 @@ struct gemm_problem {
   Result result;
   int depth;
   gemm_split split;
+  line_sums lines{};
 
   const __device__ gemm_problem& phase(int) const { return *this; }
 };

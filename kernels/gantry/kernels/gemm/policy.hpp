@@ -72,10 +72,13 @@ constexpr bool is_worth_large(const gemm_shape& s, gemm_math m) {
   return s.rows > p.rows / 2 && s.columns > p.columns / 2;
 }
 
+/// Into which a depth is cut at most.
+inline constexpr int most_pieces = 32;
+
 /// The large tile if it gives every multiprocessor a block, else the small one; what is then still
 /// idle shares the depth, in pieces of at least eight steps.
 constexpr gemm_choice select_gemm(const gemm_shape& s, gemm_math m, int multiprocessors) {
-  constexpr int fewest_steps = 8, most_pieces = 32;
+  constexpr int fewest_steps = 8;
   if (is_worth_large(s, m) && gemm_tiles(s, gemm_policy_of(m, gemm_size::large)) >= multiprocessors)
     return {gemm_size::large, 1};
   const gemm_policy p = gemm_policy_of(m, gemm_size::small);

@@ -6,6 +6,8 @@
 // threads next to each other write packs next to each other.
 #pragma once
 
+#include <type_traits>
+
 #include "gantry/kernels/common/reduce.cuh"
 #include "gantry/kernels/gemm/core.cuh"
 #include "gantry/kernels/gemm/operand.cuh"
@@ -33,6 +35,14 @@ class stager {
 #pragma unroll
     for (int i = 0; i < packs; ++i)
       stage.template put<Operand::along_depth>(line(i), step(i), held_[i]);
+  }
+  /// Adds what is held to the sums of four lines, which are the same for all packs of a thread.
+  __device__ void add_to(pack<4>& sums) const {
+    static_assert(!Operand::along_depth && Threads == 2 * Lines, "a thread has four lines");
+#pragma unroll
+    for (int i = 0; i < packs; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sums.v[j] += held_[i].v[j];
   }
 
  private:
@@ -65,10 +75,12 @@ class gemm_tile {
   };
 
  public:
+  using summer = result_summer<P.threads(), P.rows, P.columns>;
   struct shared_storage {
     union {
       stage stages[2];
       slab sums;
+      typename summer::shared_storage results;
     };
     bool is_last;
   };
@@ -78,26 +90,43 @@ class gemm_tile {
     const int phase = static_cast<int>(blockIdx.z) / problem.split.pieces;
     const int piece = static_cast<int>(blockIdx.z) % problem.split.pieces;
     const auto& p = problem.phase(phase);
+    using phase_type = std::remove_cvref_t<decltype(p)>;
     core sums;
-    accumulate(p, piece, shared, sums);
+    const pack<4> lines = accumulate(p, piece, shared, sums);
     const int row = static_cast<int>(blockIdx.x) * P.rows;
     const int column = static_cast<int>(blockIdx.y) * P.columns;
     const auto put = [&](int r, int c, const pack<4>& sum) {
       p.result.put(row + r, column + c, sum);
     };
+    if constexpr (sums_lines<phase_type>) add_lines(p, piece, lines);
     if (problem.split.pieces == 1)
       drain(sums, shared, put);
-    else
-      gather(problem.split, {phase, piece}, sums, shared, put);
+    else if (!gather(problem.split, {phase, piece}, sums, shared, put))
+      return;
+    if constexpr (sums_lines<phase_type>) finish_lines(p);
+    if constexpr (requires { p.result.fusion.sums; }) {
+      const result_sums& s = p.result.fusion.sums;
+      if (s.kind == sums_kind::none) return;
+      const int blocks = static_cast<int>(gridDim.x * gridDim.z) / problem.split.pieces;
+      const int block = phase * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
+      summer::run(s, p.result, row, block, blocks, shared.results);
+    }
   }
 
  private:
+  /// Only a weight gradient's left operand runs against the depth.
   template <class Phase>
-  __device__ static void accumulate(const Phase& p, int piece, shared_storage& shared, core& sums) {
+  static constexpr bool sums_lines = !decltype(Phase::left)::along_depth;
+
+  /// @returns the sums of the thread's four lines, where they are wanted
+  template <class Phase>
+  __device__ static pack<4> accumulate(const Phase& p, int piece, shared_storage& shared,
+                                       core& sums) {
+    pack<4> lines{};
     const int steps = (p.depth + P.depth - 1) / P.depth;
     const int share = (steps + p.split.pieces - 1) / p.split.pieces;
     const int begin = piece * share, end = begin + share < steps ? begin + share : steps;
-    if (begin >= end) return;
+    if (begin >= end) return lines;
     stager<decltype(p.left), P.rows, P.depth, P.threads()> left(
         p.left, static_cast<int>(blockIdx.x) * P.rows);
     stager<decltype(p.right), P.columns, P.depth, P.threads()> right(
@@ -109,6 +138,7 @@ class gemm_tile {
     const auto put = [&](stage& s) {
       left.put(s.left);
       right.put(s.right);
+      if constexpr (sums_lines<Phase>) left.add_to(lines);
     };
     // The turn before the first only fills a stage: written as a turn, so that the code of fetch
     // and put is there once.
@@ -120,6 +150,37 @@ class gemm_tile {
       if (more) put(shared.stages[1 - now]);
       __syncthreads();
     }
+    return lines;
+  }
+
+  /// Eight neighbouring threads have the same four lines; of the blocks that have them, the first
+  /// column's add them.
+  template <class Phase>
+  __device__ static void add_lines(const Phase& p, int piece, pack<4> lines) {
+    if (!p.lines.to || blockIdx.y != 0) return;
+#pragma unroll
+    for (int offset = 4; offset > 0; offset /= 2)
+#pragma unroll
+      for (int j = 0; j < 4; ++j) lines.v[j] += __shfl_xor_sync(0xffffffffu, lines.v[j], offset);
+    if (threadIdx.x % 8 != 0) return;
+    const int row = static_cast<int>(blockIdx.x) * P.rows + static_cast<int>(threadIdx.x) / 8 * 4;
+    const bool whole = p.split.pieces == 1;
+    float* to =
+        whole ? p.lines.to : p.lines.partials + piece * static_cast<int>(gridDim.x) * P.rows;
+    for (int j = 0; j < 4 && (!whole || row + j < p.result.rows); ++j)
+      to[row + j] = whole ? to[row + j] + lines.v[j] : lines.v[j];
+  }
+  /// In the last block of a tile whose depth was shared.
+  template <class Phase>
+  __device__ static void finish_lines(const Phase& p) {
+    const int row = static_cast<int>(blockIdx.x) * P.rows + static_cast<int>(threadIdx.x);
+    if (!p.lines.to || blockIdx.y != 0 || p.split.pieces == 1 || threadIdx.x >= P.rows ||
+        row >= p.result.rows)
+      return;
+    float sum = 0;
+    for (int piece = 0; piece < p.split.pieces; ++piece)
+      sum += p.lines.partials[piece * static_cast<int>(gridDim.x) * P.rows + row];
+    p.lines.to[row] += sum;
   }
 
   /// f(row, column, pack of sums) for the whole tile.
@@ -141,12 +202,12 @@ class gemm_tile {
   }
 
   /// Leaves this piece's sums in memory; the last block of the tile adds those of all pieces up, in
-  /// their order.
+  /// their order. @returns whether this is that block
   struct place {
     int phase, piece;
   };
   template <class F>
-  __device__ static void gather(const gemm_split& split, place at, core& sums,
+  __device__ static bool gather(const gemm_split& split, place at, core& sums,
                                 shared_storage& shared, F f) {
     const std::size_t tiles = std::size_t{gridDim.x} * gridDim.y;
     const std::size_t tile = std::size_t{blockIdx.y} * gridDim.x + blockIdx.x;
@@ -160,7 +221,7 @@ class gemm_tile {
     });
     if (!is_last_block(split.tickets + static_cast<std::size_t>(at.phase) * tiles + tile,
                        static_cast<unsigned>(split.pieces), shared.is_last))
-      return;
+      return false;
     for (int i = static_cast<int>(threadIdx.x) * 4; i < P.rows * P.columns; i += P.threads() * 4) {
       auto sum = load<4>(partial(0, i));
       for (int piece = 1; piece < split.pieces; ++piece) {
@@ -170,6 +231,7 @@ class gemm_tile {
       }
       f(i / P.columns, i % P.columns, sum);
     }
+    return true;
   }
 };
 

@@ -12,7 +12,8 @@ namespace gantry::inline v0::kernels {
 /// Adam and all that rides with it: one launch for a network.
 struct adam_and_copies {
   params_of<ops::adam_step> step;
-  __nv_bfloat16* half{};  ///< the weights in bf16, or null
+  __nv_bfloat16* half{};     ///< the weights in bf16, or null
+  weight_average buffers{};  ///< of what is no weight: running statistics
 };
 
 namespace detail {
@@ -47,11 +48,19 @@ inline void launch(const context& c, const adam_and_copies& a) {
                 p.beta2,
                 p.epsilon,
                 scale,
-                {p.average, p.average_decay, a.half}},
+                {p.average, p.average_decay, a.half},
+                a.buffers},
       allow_packs(p.weight, p.gradient, p.first_moment, p.second_moment, p.average, a.half));
 }
 inline void launch(const context& c, ops::adam_step, const params_of<ops::adam_step>& p) {
-  launch(c, adam_and_copies{p, nullptr});
+  launch(c, adam_and_copies{p});
+}
+/// With the average that `parts.more` names.
+template <class Parts>
+requires requires(const Parts& parts) { parts.more.average; }
+void launch(const context& c, ops::adam_step, const params_of<ops::adam_step>& p,
+            const Parts& parts) {
+  launch(c, adam_and_copies{p, nullptr, parts.more});
 }
 
 inline void launch(const context& c, ops::sgd_step, const params_of<ops::sgd_step>& p) {

@@ -32,6 +32,22 @@ struct weight_copies {
   }
 };
 
+/// A moving average of other numbers.
+struct weight_average {
+  const float* value{};
+  float* average{};
+  std::size_t count{};
+  float decay{};
+
+  /// All threads of a grid together, before the loop over weights: within it, registers spill.
+  __device__ void move() const {
+    const std::size_t threads = std::size_t{gridDim.x} * blockDim.x;
+    for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count;
+         i += threads)
+      average[i] = decay * average[i] + (1.0f - decay) * value[i];
+  }
+};
+
 struct adam_body {
   float* weight;
   const float* gradient;
@@ -41,6 +57,7 @@ struct adam_body {
   float beta1, beta2, epsilon;
   float scale;  ///< 1 / sqrt(correction2)
   weight_copies copies;
+  weight_average buffers;
 
   template <int Width>
   __device__ void apply(std::size_t i) const {

@@ -31,6 +31,14 @@ __global__ void __launch_bounds__(Selector{}().threads)
 
 template <class Selector, class OnA, class OnB>
 __global__ void __launch_bounds__(Selector{}().threads)
+    two_loss_terms_kernel(const __grid_constant__ two_terms_args<OnA, OnB> args) {
+  using tile = loss_tile<Selector{}().threads>;
+  __shared__ typename tile::shared_storage shared;
+  tile{}(args, shared);
+}
+
+template <class Selector, class OnA, class OnB>
+__global__ void __launch_bounds__(Selector{}().threads)
     relativistic_average_kernel(const __grid_constant__ average_args<OnA, OnB> args) {
   using tile = average_tile<Selector{}().threads>;
   __shared__ typename tile::shared_storage shared;

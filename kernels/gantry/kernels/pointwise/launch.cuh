@@ -13,6 +13,9 @@ template <class Body>
 void start_pointwise(const context& c, const Body& body, bool aligned) {
   constexpr pointwise_policy_selector select;
   if (body.count == 0) return;
+  // One number may lie elsewhere in each step, and its kernel must not change: that would end a
+  // recorded graph.
+  aligned = aligned && body.count >= 4;
   start(c,
         aligned ? pointwise_kernel<pointwise_policy_selector, true, Body>
                 : pointwise_kernel<pointwise_policy_selector, false, Body>,
@@ -61,6 +64,12 @@ inline void launch(const context& c, ops::accumulate, const params_of<ops::accum
 inline void launch(const context& c, ops::fill, const params_of<ops::fill>& p) {
   detail::start_pointwise(c, fill_body{p.y, p.count, p.value}, allow_packs(p.y));
 }
+/// @throws usage_error if `more` is longer
+inline void launch(const context& c, ops::clear, const params_of<ops::clear>& p) {
+  expects(p.more_count <= p.count,
+          "The second array to clear must not be longer than the first; exchange them.");
+  detail::start_pointwise(c, clear_body{p.y, p.count, p.more, p.more_count}, allow_packs(p.y));
+}
 inline void launch(const context& c, ops::clamp, const params_of<ops::clamp>& p) {
   detail::start_pointwise(c, clamp_body{p.y, p.count, p.bound}, allow_packs(p.y));
 }
@@ -88,6 +97,18 @@ void launch(const context& c, ops::loss_term<F>, const params_of<ops::loss_term<
   if (p.count == 0) return;
   start(c, loss_term_kernel<loss_policy_selector, F>, detail::loss_size(c, p.count),
         {p.logits, p.gradient, p.count, p.scale, p.sum, p.f, c.partials, c.tickets});
+}
+
+/// @throws usage_error where the scratch is too small
+template <class OnA, class OnB>
+void launch(const context& c, ops::two_loss_terms<OnA, OnB>,
+            const params_of<ops::two_loss_terms<OnA, OnB>>& p) {
+  const std::size_t count = p.count_a + p.count_b;
+  if (count == 0) return;
+  const auto share = [](std::size_t n) { return n > 0 ? 1.0f / static_cast<float>(n) : 0.0f; };
+  start(c, two_loss_terms_kernel<loss_policy_selector, OnA, OnB>, detail::loss_size(c, count),
+        {p.a, p.b, p.gradient_a, p.gradient_b, p.count_a, count, share(p.count_a), share(p.count_b),
+         p.sum, p.f, p.g, c.partials, c.tickets});
 }
 
 /// @throws usage_error where the scratch is too small

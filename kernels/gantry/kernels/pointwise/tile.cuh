@@ -105,6 +105,19 @@ struct fill_body {
   }
 };
 
+struct clear_body {
+  float* y;
+  std::size_t count;
+  float* more;
+  std::size_t more_count;  ///< at most `count`
+
+  template <int Width>
+  __device__ void apply(std::size_t i) const {
+    store(y + i, pack<Width>{});
+    for (std::size_t j = i; j < i + Width && j < more_count; ++j) more[j] = 0;
+  }
+};
+
 struct clamp_body {
   float* y;
   std::size_t count;
@@ -139,7 +152,35 @@ struct loss_args {
   }
 };
 
-/// The same of differences a - b; either gradient may be null.
+/// Means of f over the one half of `count` numbers and of g over the other, in one pass.
+template <class OnA, class OnB>
+struct two_terms_args {
+  const float *a, *b;
+  float *gradient_a, *gradient_b;
+  std::size_t count_a, count;  ///< count: of both
+  float scale_a, scale_b;
+  float* sum;
+  OnA f;
+  OnB g;
+  float* partials;  ///< [blocks]
+  unsigned* ticket;
+  static constexpr float scale = 1.0f;  // each half has its own
+
+  __device__ double term(std::size_t i) const {
+    return i < count_a ? half(f, a, gradient_a, scale_a, i)
+                       : half(g, b, gradient_b, scale_b, i - count_a);
+  }
+
+ private:
+  template <class Function>
+  __device__ static double half(const Function& f, const float* x, float* gradient, float scale,
+                                std::size_t i) {
+    gradient[i] = scale * f.derivative(x[i]);
+    return static_cast<double>(scale) * f.value(x[i]);
+  }
+};
+
+/// The same as loss_args of differences a - b; either gradient may be null.
 template <class Function>
 struct paired_args {
   const float *a, *b;

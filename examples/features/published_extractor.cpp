@@ -3,8 +3,8 @@
 #include <span>
 #include <utility>
 
-#include "features/feature_networks.hpp"
-#include "networks.hpp"
+#include "feature_networks.hpp"
+#include "published_extractor.hpp"
 
 namespace {
 

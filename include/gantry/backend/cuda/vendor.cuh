@@ -1,0 +1,134 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The CUDA backend whose products and convolutions cuBLASLt and cuDNN compute, for comparison with
+// the kernels of kernels/. Needs both libraries.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "gantry/backend/cuda/cuda.cuh"
+#include "gantry/backend/cuda/vendor_library.cuh"
+
+namespace gantry::inline v0::backend {
+
+constexpr std::string_view vendor_name(gemm_math math) {
+  return math == gemm_math::fp32   ? "cuda_vendor"
+         : math == gemm_math::tf32 ? "cuda_tf32_vendor"
+                                   : "cuda_bf16_vendor";
+}
+
+/// basic_cuda with a kernel set that is chosen at run time. With kernel_set::vendor, linear and
+/// convolution ops go to the libraries; all other ops, and passes for which a library has no plan
+/// (see missing()), to the own kernels. Equal inputs give equal bits here, too: no plan is chosen
+/// by timing, and engines that add up in another order each time are not taken.
+template <gemm_math Math>
+class vendor_cuda : public basic_cuda<Math> {
+  static_assert(Math == gemm_math::fp32 || Math == gemm_math::tf32 || Math == gemm_math::bf16,
+                "cuBLASLt and cuDNN compute in fp32, tf32 or bf16; bf16x3 and bf16x6 are own");
+
+ public:
+  static constexpr std::string_view name = vendor_name(Math);
+  static constexpr vendor_math math = Math == gemm_math::fp32   ? vendor_math::fp32
+                                      : Math == gemm_math::tf32 ? vendor_math::tf32
+                                                                : vendor_math::bf16;
+
+  /// @throws usage_error if there is no such device, device_error
+  explicit vendor_cuda(kernel_set set = kernel_set::vendor, const cuda_options& options = {})
+      : basic_cuda<Math>(options), set_(set) {
+    if (set == kernel_set::vendor) library_.emplace(this->stream().get());
+  }
+
+  [[nodiscard]] kernel_set kernels() const { return set_; }
+  /// Passes that the libraries could not take, each counted once.
+  [[nodiscard]] std::size_t missing() const { return library_ ? library_->missing() : 0; }
+  /// Null with kernel_set::own.
+  [[nodiscard]] vendor_library* library() { return library_ ? &*library_ : nullptr; }
+
+ private:
+  kernel_set set_;
+  std::optional<vendor_library> library_;
+};
+
+/// True if a library has this op.
+template <class Op>
+inline constexpr bool has_vendor_twin = false;
+template <linear_geometry G>
+inline constexpr bool has_vendor_twin<ops::linear_forward<G>> = true;
+template <linear_geometry G>
+inline constexpr bool has_vendor_twin<ops::linear_backward_data<G>> = true;
+template <linear_geometry G>
+inline constexpr bool has_vendor_twin<ops::linear_backward_weights<G>> = true;
+template <conv_geometry G>
+inline constexpr bool has_vendor_twin<ops::conv2d_forward<G>> = true;
+template <conv_geometry G>
+inline constexpr bool has_vendor_twin<ops::conv2d_backward_data<G>> = true;
+template <conv_geometry G>
+inline constexpr bool has_vendor_twin<ops::conv2d_backward_weights<G>> = true;
+
+namespace detail {
+
+constexpr twin_function twin_of(const kernels::any_activation& f) {
+  using enum kernels::activation_kind;
+  return {f.kind == relu         ? vendor_function::relu
+          : f.kind == leaky_relu ? vendor_function::leaky_relu
+          : f.kind == tanh       ? vendor_function::tanh
+          : f.kind == sigmoid    ? vendor_function::sigmoid
+                                 : vendor_function::identity,
+          f.slope};
+}
+
+/// An op with the activation behind it, or the gradient of the one before it (parts.gate), in one
+/// launch of the library if it has a plan for both, else in two. False if it has none for the op.
+template <class Op>
+bool run_with_parts(vendor_library& library, const kernels::context& c, vendor_math math, Op op,
+                    const kernels::params_of<Op>& p, const fused_parts& parts) {
+  const bool has_function = parts.f.kind != kernels::activation_kind::none;
+  if (has_function && !parts.gate && run_twin(library, c, math, op, p, twin_of(parts.f)))
+    return true;
+  if (!run_twin(library, c, math, op, p)) return false;
+  if (!has_function) return true;
+  const fusable what = fusable_of(op, p);
+  auto* const result = const_cast<float*>(what.result);
+  using kernels::any_activation;
+  if (parts.gate)
+    launch(c, ops::activation_backward<any_activation>{},
+           {parts.gate, result, result, what.count, parts.f});
+  else
+    launch(c, ops::activation_forward<any_activation>{}, {result, result, what.count, parts.f});
+  return true;
+}
+
+}  // namespace detail
+
+/// Like the backend's own, an op waits for an activation behind it. @throws device_error that names
+/// the op and its shapes
+template <gemm_math Math, class Op>
+requires has_vendor_twin<Op>
+void launch(vendor_cuda<Math>& b, Op op, const kernels::params_of<Op>& p) {
+  vendor_library* const library = b.library();
+  if (!library) return launch(static_cast<basic_cuda<Math>&>(b), op, p);
+  constexpr vendor_math math = vendor_cuda<Math>::math;
+  const auto c = b.context();
+  const detail::fusable behind = detail::fusable_of(op, p);
+  if constexpr (requires(const detail::fused_parts& parts) {
+                  detail::run_twin(*library, c, math, op, p, detail::twin_of(parts.f));
+                })
+    if (b.fuses())
+      return b.window().hold({behind.result, behind.count, true},
+                             [library, c, op, p](const detail::fused_parts& parts) {
+                               detail::named(op, p, [&] {
+                                 if (!detail::run_with_parts(*library, c, math, op, p, parts))
+                                   launch(c, op, p, parts);
+                               });
+                             });
+  detail::named(op, p, [&] {
+    if (!detail::run_twin(*library, c, math, op, p)) launch(c, op, p);
+    if (b.options().wait_for_each_op) b.synchronize();
+  });
+}
+
+}  // namespace gantry::backend

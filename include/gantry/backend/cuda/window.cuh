@@ -1,0 +1,147 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fusion by a window of one op: a product, a norm or an update is not started before the next op is
+// known, which may become part of it. Layers know nothing of it, and results are those of the ops
+// one after the other: an op is taken in only where what it would have read is overwritten or is
+// still written.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <utility>
+
+#include "gantry/kernels/batch_norm/launch.cuh"
+#include "gantry/kernels/conv2d/launch.cuh"
+#include "gantry/kernels/gemm/launch.cuh"
+#include "gantry/kernels/optimizer/launch.cuh"
+#include "gantry/ops/pointwise.hpp"
+
+namespace gantry::inline v0::backend::detail {
+
+using kernels::params_of;
+
+/// What an op that waits has become.
+struct fused_parts : kernels::product_fusion {
+  kernels::weight_average more{};  ///< of an update
+};
+
+/// What the ops behind may be.
+struct fusable {
+  const float* result{};    ///< of the op
+  std::size_t count{};      ///< of results
+  bool activation{};        ///< behind it, or the gradient of the one before
+  bool sums{};              ///< of results per channel
+  const float* gradient{};  ///< of a weight gradient: its bias's is the sum of these numbers
+  bool update{};            ///< an optimizer's step
+};
+
+class launch_window {
+ public:
+  /// Blocks whose sums the last one adds up, and results for whose sums the scratch has room.
+  static constexpr std::size_t most_blocks = 512, most_results = std::size_t{1} << 25;
+
+  void hold(const fusable& what, std::function<void(const fused_parts&)> start) {
+    what_ = what;
+    parts_ = {};
+    start_ = std::move(start);
+  }
+  /// Starts what is held.
+  void flush() {
+    if (start_) std::exchange(start_, {})(parts_);
+  }
+  /// Forgets it, after an error.
+  void drop() { start_ = {}; }
+
+  /// True if the op has become part of what is held.
+  template <class Op>
+  bool take(Op, const params_of<Op>&) {
+    return false;
+  }
+  template <class F>
+  bool take(ops::activation_forward<F>, const params_of<ops::activation_forward<F>>& p) {
+    return p.x == p.y && activate(p.y, p.count, kernels::chosen(p.f), nullptr);
+  }
+  template <class F>
+  bool take(ops::activation_backward<F>, const params_of<ops::activation_backward<F>>& p) {
+    return p.dy == p.dx && activate(p.dx, p.count, kernels::chosen(p.f), p.y);
+  }
+  template <hwc Shape>
+  bool take(ops::channel_sum<Shape>, const params_of<ops::channel_sum<Shape>>& p) {
+    if (!start_ || !what_.gradient || what_.gradient != p.x.data) return false;
+    parts_.line_sums = p.sum;
+    flush();
+    return true;
+  }
+  bool take(ops::ema_step, const params_of<ops::ema_step>& p) {
+    if (!start_ || !what_.update) return false;
+    parts_.more = {p.value, p.average, p.count, p.decay};
+    flush();
+    return true;
+  }
+
+  /// True if what is held adds up its results, which lie at x, and has started.
+  bool sum_results(const float* x, std::size_t count, const kernels::result_sums& sums) {
+    if (!start_ || !what_.sums || what_.result != x || what_.count != count) return false;
+    constexpr auto block = static_cast<std::size_t>(
+        kernels::gemm_policy_of(kernels::gemm_math::fp32, kernels::gemm_size::small).rows);
+    const std::size_t pixels = count / static_cast<std::size_t>(sums.channels);
+    if (pixels > most_blocks * block || count > most_results) return false;
+    parts_.sums = sums;
+    flush();
+    return true;
+  }
+
+ private:
+  bool activate(const float* result, std::size_t count, const kernels::any_activation& f,
+                const float* gate) {
+    if (!start_ || !what_.activation || what_.result != result || what_.count != count ||
+        f.kind == kernels::activation_kind::none)
+      return false;
+    parts_.f = f;
+    parts_.gate = gate;
+    what_.activation = false;
+    return true;
+  }
+
+  fusable what_;
+  fused_parts parts_;
+  std::function<void(const fused_parts&)> start_;
+};
+
+/// What the window may do with an op; nothing by default.
+template <class Op>
+fusable fusable_of(Op, const params_of<Op>&) {
+  return {};
+}
+template <conv_geometry G>
+fusable fusable_of(ops::conv2d_forward<G>, const params_of<ops::conv2d_forward<G>>& p) {
+  return {p.y.data, nhwc::elements(G.out(), p.y.n), true, true};
+}
+template <conv_geometry G>
+fusable fusable_of(ops::conv2d_backward_data<G>, const params_of<ops::conv2d_backward_data<G>>& p) {
+  return {p.dx.data, nhwc::elements(G.in, p.dx.n), true, true};
+}
+template <linear_geometry G>
+fusable fusable_of(ops::linear_forward<G>, const params_of<ops::linear_forward<G>>& p) {
+  return {p.y.data, nhwc::elements(hwc{1, 1, G.out}, p.y.n), true, true};
+}
+template <linear_geometry G>
+fusable fusable_of(ops::linear_backward_data<G>, const params_of<ops::linear_backward_data<G>>& p) {
+  return {p.dx.data, nhwc::elements(G.in, p.dx.n), true, true};
+}
+template <conv_geometry G>
+fusable fusable_of(ops::conv2d_backward_weights<G>,
+                   const params_of<ops::conv2d_backward_weights<G>>& p) {
+  return {.gradient = p.dy.data};
+}
+template <linear_geometry G>
+fusable fusable_of(ops::linear_backward_weights<G>,
+                   const params_of<ops::linear_backward_weights<G>>& p) {
+  return {.gradient = p.dy.data};
+}
+inline fusable fusable_of(ops::adam_step, const params_of<ops::adam_step>& p) {
+  return {.update = p.count > 0};
+}
+
+}  // namespace gantry::backend::detail

@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "gantry/kernels/common/policy.hpp"
+
+namespace gantry::inline v0::kernels {
+
+/// Both kernels move every number once.
+using vendor_policy_selector = stream_policy_selector;
+
+}  // namespace gantry::kernels

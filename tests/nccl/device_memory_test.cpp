@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The Gantry authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A strategy on a backend whose memory is a device's: what it passes on goes from device to device
+// where the communicator takes it, and gives the networks of a run through the host's memory.
+#include <concepts>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "gantry/backend/reference/reference.hpp"
+#include "gantry/base/rng.hpp"
+#include "gantry/comm/any.hpp"
+#include "gantry/dist/device_exchange.hpp"
+#include "gantry/dist/md_gan.hpp"
+#include "gantry/loss/objectives.hpp"
+#include "gantry/nn/layers.hpp"
+#include "gantry/optim/optimizers.hpp"
+
+#include "nccl/worlds.hpp"
+
+using namespace gantry;
+
+namespace {
+
+using generator = sequential<latent<4>, linear<8>, tanh_>;
+using discriminator = sequential<latent<8>, linear<6>, batch_norm, leaky_relu, linear<1>>;
+using topology = gan<generator, discriminator, loss::non_saturating, optim::adam>;
+constexpr int rounds = 5;
+
+/// Counts what is copied to the host.
+struct device : backend::reference<float> {
+  static constexpr bool on_device = true;
+  struct message_memory : std::vector<float> {
+    using std::vector<float>::vector;
+  };
+  std::size_t downloaded = 0;
+  void download(const float* from, std::span<float> to) {
+    downloaded += to.size();
+    backend::reference<float>::download(from, to);
+  }
+};
+static_assert(std::same_as<dist::message_memory<device>, device::message_memory> &&
+              std::same_as<dist::message_memory<backend::reference<float>>, std::vector<float>>);
+static_assert(HasDeviceMemory<device> && !HasDeviceMemory<backend::reference<float>>);
+
+struct private_source {
+  std::uint32_t worker;
+  void read(std::uint32_t step, std::span<float> out, int) {
+    fill_normal(out, {.seed = 9, .step = step, .worker = worker});
+  }
+  [[nodiscard]] std::int64_t size() const { return 8; }
+};
+
+struct outcome {
+  std::map<rank_t, std::vector<float>> discriminators;
+  std::map<rank_t, std::size_t> downloaded;
+  std::map<rank_t, traffic> counted;
+};
+
+outcome train(comm::any_world world, const dist::md_gan::config& config) {
+  outcome kept;
+  std::mutex mutex;
+  world.run([&](auto& comm) {
+    const common_config<topology> common{.seed = 3, .batch = 4};
+    device b;
+    const rank_t rank = comm.rank();
+    if (rank == 0) {
+      dist::md_gan::server<topology, device> server(b, common, config, 3);
+      server.begin(comm);
+      for (std::uint32_t i = 0; i < rounds; ++i) static_cast<void>(server.round(comm, i));
+      return server.command(comm, order::stop);
+    }
+    const private_source source{static_cast<std::uint32_t>(rank)};
+    using worker_type = dist::md_gan::worker<topology, device, private_source>;
+    worker_type::begin(comm, source);
+    worker_type worker(b, common, config, source, static_cast<std::uint32_t>(rank - 1));
+    for (std::uint32_t i = 0; worker.round(comm, i) == order::train; ++i) {}
+    const std::lock_guard lock(mutex);
+    kept.downloaded[rank] = b.downloaded;
+    kept.counted[rank] = comm.statistics();
+    const auto values = worker.discriminator().state().values();
+    auto& all = kept.discriminators[rank];
+    all.assign(values.params.begin(), values.params.end());
+    all.insert(all.end(), values.buffers.begin(), values.buffers.end());
+  });
+  return kept;
+}
+
+}  // namespace
+
+TEST_CASE("nccl: a discriminator moves from device to device with the bits of a run over threads") {
+  constexpr std::size_t network = discriminator::param_count + discriminator::buffer_count;
+  const dist::md_gan::config config{
+      .k = 2, .swap_every = dist::iterations(1), .moments_travel = true};
+  const outcome staged = train(comm::in_process(4, 2), config);
+  const outcome direct = train(test::nccl_world(4), config);
+  for (rank_t r = 1; r < 4; ++r) {
+    CHECK(staged.discriminators.at(r).size() == network);
+    CHECK(direct.discriminators.at(r) == staged.discriminators.at(r));
+    CHECK(direct.counted.at(r) == staged.counted.at(r));
+    CHECK(direct.downloaded.at(r) + (rounds - 1) * network <= staged.downloaded.at(r));
+  }
+  CHECK(staged.discriminators.at(1) != staged.discriminators.at(2));
+}
