@@ -16,6 +16,9 @@ function(gantry_add_simt_test)
     return()
   endif()
   gantry_add_test(NAME ${arg_NAME} SOURCES ${arg_SOURCES} LABELS fast threads kernels)
+  if(NOT TARGET ${arg_NAME})
+    return()
+  endif()
   target_include_directories(${arg_NAME} BEFORE PRIVATE "${GANTRY_SIMT_DIR}/cuda")
   # Hundreds of instances: what optimising them gains, compiling them costs twice.
   target_compile_options(${arg_NAME} PRIVATE -Wno-unknown-pragmas -O1)
@@ -25,7 +28,7 @@ function(gantry_add_simt_test)
     string(REPLACE ":" "" suffix "${suffix}")
     add_test(NAME ${arg_NAME}_${suffix} COMMAND ${arg_NAME})
     set_tests_properties(
-      ${arg_NAME}_${suffix} PROPERTIES LABELS kernels TIMEOUT ${GANTRY_TIMEOUT_kernels}
+      ${arg_NAME}_${suffix} PROPERTIES LABELS "fast;kernels" TIMEOUT ${GANTRY_TIMEOUT_kernels}
                                        ENVIRONMENT "${GANTRY_TEST_ENVIRONMENT};${mode}")
   endforeach()
 endfunction()

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 
+option(GANTRY_FAST_TESTS
+       "Tests labelled fast or threads; without them only those also labelled native" ON)
+
 # Labels, and the seconds after which a hanging test of that label is stopped; a sanitizer makes a
 # test up to ten times slower.
 set(GANTRY_TIMEOUT_fast 300)
@@ -29,6 +32,9 @@ endfunction()
 # One doctest program and one ctest of the same name, of those sources whose components are here.
 function(gantry_add_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LABELS;LIBRARIES;ARGS")
+  if(NOT GANTRY_FAST_TESTS AND arg_LABELS MATCHES "fast|threads" AND NOT "native" IN_LIST arg_LABELS)
+    return()
+  endif()
   set(sources "")
   foreach(source IN LISTS arg_SOURCES)
     gantry_can_build(possible "${source}")

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Everything that has to pass before a change lands. scripts/test.sh [--quick | --fuzz]
-#   release: all of the tree, all tests (lints and examples among them)
+#   release: all of the tree, all tests (lints and examples among them) but those that a
+#            sanitizer's stage compiles and runs; --quick: all tests
 #   clang:   every header alone and every refused mistake, with clang++ where it is installed
 #   asan:    the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan:    the tests that start threads under ThreadSanitizer
@@ -111,13 +112,18 @@ fi
 
 "$root/scripts/setup.sh" --tests || exit $?
 
-# Every header alone takes minutes and one compiler: clang++ in its own stage, if there is one.
-headers=gantry_headers selection=""
-if [ $quick = no ] && command -v clang++ > /dev/null; then
-  headers="" selection="-E headers_(build|link)"
+# What takes minutes to compile is compiled once: every header alone with clang++ where there is
+# one, and what a sanitizer's stage has, there.
+headers=gantry_headers selection="" fast_tests=ON
+if [ $quick = no ]; then
+  fast_tests=OFF
+  if command -v clang++ > /dev/null; then
+    headers="" selection="-E headers_(build|link)"
+  fi
 fi
 # Wide and narrow presets are one template; the narrow ones of some would only add minutes.
 stage release "all $headers" "$selection" -DCMAKE_BUILD_TYPE=Release \
+  -DGANTRY_FAST_TESTS=$fast_tests \
   -DGANTRY_PRESETS=mlp28,dcgan28,dcgan32,acgan28,wgan_gp32_narrow
 grep -h "^gantry/gantry.hpp alone" "$root/build/test-release/Testing/Temporary/LastTest.log" \
   2> /dev/null

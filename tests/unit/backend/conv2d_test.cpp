@@ -52,20 +52,20 @@ void sweep(F&& f) {
 
 TEST_CASE("conv ops: forward with and without bias") {
   sweep([]<conv_geometry G>(const run_options& o) {
-    CHECK(agrees_on_host(runs::conv2d_forward<G>{o}, product_tolerance(G.taps())));
+    CHECK(products_agree(runs::conv2d_forward<G>{o}, product_tolerance(G.taps())));
   });
 }
 
 TEST_CASE("conv ops: gradient by the input with and without bias") {
   sweep([]<conv_geometry G>(const run_options& o) {
-    CHECK(agrees_on_host(runs::conv2d_backward_data<G>{o},
+    CHECK(products_agree(runs::conv2d_backward_data<G>{o},
                          product_tolerance(G.kernel * G.kernel * G.filters)));
   });
 }
 
 TEST_CASE("conv ops: gradient by the weights is added") {
   sweep([]<conv_geometry G>(const run_options& o) {
-    CHECK(agrees_on_host(runs::conv2d_backward_weights<G>{o},
+    CHECK(products_agree(runs::conv2d_backward_weights<G>{o},
                          product_tolerance(o.n * G.out().pixels())));
   });
 }

@@ -37,19 +37,19 @@ void sweep(F&& f) {
 
 TEST_CASE("linear ops: forward with and without bias") {
   sweep([]<linear_geometry G>(const run_options& o) {
-    CHECK(agrees_on_host(runs::linear_forward<G>{o}, product_tolerance(G.in.size())));
+    CHECK(products_agree(runs::linear_forward<G>{o}, product_tolerance(G.in.size())));
   });
 }
 
 TEST_CASE("linear ops: gradient by the input, overwriting and adding") {
   sweep([]<linear_geometry G>(const run_options& o) {
-    CHECK(agrees_on_host(runs::linear_backward_data<G>{o}, product_tolerance(G.out)));
+    CHECK(products_agree(runs::linear_backward_data<G>{o}, product_tolerance(G.out)));
   });
 }
 
 TEST_CASE("linear ops: gradient by the weights is added") {
   sweep([]<linear_geometry G>(const run_options& o) {
-    CHECK(agrees_on_host(runs::linear_backward_weights<G>{o}, product_tolerance(o.n)));
+    CHECK(products_agree(runs::linear_backward_weights<G>{o}, product_tolerance(o.n)));
   });
 }
 
