@@ -79,8 +79,8 @@ void winograd_sweep(F&& f) {
                     conv_geometry{{8, 10, 64}, 336, 4, 2, 1}>(f);
 }
 
-/// Transformed numbers are sums of up to four: the largest error is two to three times a direct
-/// sum's.
+/// Transformed numbers are sums of up to four, so more is allowed than for a direct sum; typical
+/// errors are a direct sum's (docs/05_cpu_kernels.md).
 tolerance widened(tolerance t) { return {4 * t.relative, 4 * t.absolute}; }
 
 TEST_CASE("conv ops: minimal filtering, within four times the direct sums' tolerance") {
