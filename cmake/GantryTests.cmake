@@ -32,7 +32,8 @@ endfunction()
 # One doctest program and one ctest of the same name, of those sources whose components are here.
 function(gantry_add_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LABELS;LIBRARIES;ARGS")
-  if(NOT GANTRY_FAST_TESTS AND arg_LABELS MATCHES "fast|threads" AND NOT "native" IN_LIST arg_LABELS)
+  if(NOT GANTRY_FAST_TESTS AND arg_LABELS MATCHES "fast|threads" AND NOT "native" IN_LIST
+                                                                      arg_LABELS)
     return()
   endif()
   set(sources "")
