@@ -8,6 +8,7 @@ option(GANTRY_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(GANTRY_BUILD_EXAMPLES "Build the examples and gantry-train" ${PROJECT_IS_TOP_LEVEL})
 option(GANTRY_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(GANTRY_NATIVE "Compile the programs for this machine's CPU" ${PROJECT_IS_TOP_LEVEL})
+option(GANTRY_TOGETHER "Compile several sources of a program in one translation unit" ON)
 option(GANTRY_WERROR "Treat warnings as errors" OFF)
 # Off unless it is asked for: nvcc takes minutes, and a machine that has it may have no GPU.
 option(GANTRY_CUDA "Enable the CUDA language, build .cu files and gantry-train --device cuda" OFF)

@@ -49,6 +49,18 @@ function(gantry_add_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endfunction()
 
+# gantry_compile_together(<targets>...): all sources of a target in one translation unit, or as many
+# as its UNITY_BUILD_BATCH_SIZE says. Most of what a source costs are its headers and what it
+# instantiates of them anew. Names in unnamed namespaces must differ within a target; sources with
+# options of their own stay alone.
+function(gantry_compile_together)
+  foreach(name IN LISTS ARGN)
+    if(TARGET ${name} AND GANTRY_TOGETHER)
+      set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+    endif()
+  endforeach()
+endfunction()
+
 # gantry_compile_quickly(<targets>...): those that wait for files and users, or check results in
 # small sizes; -O1 compiles them in two thirds of the time.
 function(gantry_compile_quickly)
