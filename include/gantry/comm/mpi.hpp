@@ -101,14 +101,19 @@ class mpi_world {
   }
 
  private:
-  /// MPI's own end waits for all processes, also for those that will never come back.
+  /// MPI's own end waits for all processes, also for those that will never come back: they are
+  /// killed then, not now, because mpirun may end all others with them.
   void end_silent(const std::vector<rank_t>& lost, mpi_pulse& pulse) const {
     for (const rank_t r : lost) {
       if (pulse.of(r).silent_for(seconds_now()) < patience_.act_after) continue;
-      if (!pulse.end_process_of(r))
-        patience_.warn("rank " + std::to_string(r) +
-                       " is lost, has not come back and runs on another machine; end it there if "
-                       "the job does not end");
+      const auto act = [r, process = pulse.process_of(r), here = mpi_process::this_host(),
+                        warn = patience_.warn] {
+        if (!process.end(here))
+          warn("rank " + std::to_string(r) +
+               " is lost, has not come back and runs on another machine; end it there if the job "
+               "does not end");
+      };
+      mpi_environment::last_acts().push_back(act);
     }
   }
 

@@ -11,10 +11,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <mpi.h>
 
@@ -41,6 +43,18 @@ inline std::mutex& mpi_calls() {
   return calls;
 }
 
+namespace detail {
+
+/// Ends this process after that time, whatever it is doing then; nothing if it has ended before.
+inline void exit_after(std::chrono::milliseconds time, int code) {
+  std::thread([=] {
+    std::this_thread::sleep_for(time);
+    std::_Exit(code);
+  }).detach();
+}
+
+}  // namespace detail
+
 /// Starts MPI on construction and ends it on destruction; one per process, made in main.
 class mpi_environment {
  public:
@@ -52,18 +66,19 @@ class mpi_environment {
   }
   mpi_environment(const mpi_environment&) = delete;
   mpi_environment& operator=(const mpi_environment&) = delete;
-  /// Where ranks have been lost, MPI's own end may wait for them for ever: after 10 s the job is
-  /// aborted, with exit code 4 if an error is on its way.
+  /// Where ranks have been lost, MPI's own end may wait for them for ever: after 3 s the job is
+  /// aborted, with exit code 4 if an error is on its way. The other ranks wait until rank 0, which
+  /// may have a report to write, has come this far, for 10 minutes at most.
   ~mpi_environment() {
-    if (has_losses().load())
-      std::thread([code = std::uncaught_exceptions() > 0 ? 4 : 0] {
-        std::this_thread::sleep_for(std::chrono::seconds(10));
-        std::fprintf(
-            stderr,
-            "gantry: MPI was expected to end and waits for a lost rank; the job is ended\n");
-        std::fflush(nullptr);
-        abort(code);
-      }).detach();
+    if (has_losses().load()) {
+      const int code = std::uncaught_exceptions() > 0 ? 4 : 0;
+      try {
+        await_lead();
+      } catch (const error& e) {
+        std::fprintf(stderr, "gantry: %s\n", e.what());
+      }
+      end_within(std::chrono::seconds(3), code);
+    }
     MPI_Finalize();
   }
 
@@ -71,6 +86,11 @@ class mpi_environment {
   static std::atomic<bool>& has_losses() {
     static std::atomic<bool> losses{false};
     return losses;
+  }
+  /// What is to be done before the job is aborted because MPI does not end.
+  static std::vector<std::function<void()>>& last_acts() {
+    static std::vector<std::function<void()>> acts;
+    return acts;
   }
 
   /// Whether more than one thread may call MPI, one at a time.
@@ -99,13 +119,48 @@ class mpi_environment {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
-  /// Ends all processes of the job at once; mpirun's exit code is `code`.
+  /// Ends all processes of the job at once; mpirun's exit code is `code`. MPI asks mpirun for that,
+  /// which may not answer; this process ends within 5 s all the same.
   [[noreturn]] static void abort(int code) {
+    detail::exit_after(std::chrono::seconds(5), code);
+    std::fflush(nullptr);
     MPI_Abort(MPI_COMM_WORLD, code);
-    std::abort();
+    std::_Exit(code);
+  }
+  /// For a process that has nothing left to do but to end, and may wait for a lost rank in MPI: it
+  /// aborts the job if it has not ended by then.
+  static void end_within(std::chrono::seconds limit, int code) {
+    std::thread([=] {
+      std::this_thread::sleep_for(limit);
+      detail::exit_after(std::chrono::seconds(5), code);  // whoever reads stderr may be stuck
+      std::fprintf(stderr,
+                   "gantry: MPI was expected to end and waits for a lost rank; the job is ended\n");
+      for (const auto& act : last_acts()) act();
+      abort(code);
+    }).detach();
   }
 
  private:
+  /// Rank 0 tells the others that it is at its end.
+  void await_lead() const {
+    constexpr int at_end = 1;
+    constexpr auto turn = std::chrono::milliseconds(10);
+    if (rank() == 0) {
+      for (rank_t r = 1; r < size(); ++r) {
+        MPI_Request request = MPI_REQUEST_NULL;  // a lost rank may never take it
+        check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, r, at_end, MPI_COMM_WORLD, &request),
+                  "MPI_Isend");
+        check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+      }
+      return;
+    }
+    for (auto left = std::chrono::milliseconds(600'000); left.count() > 0; left -= turn) {
+      int is_there = 0;
+      check_mpi(MPI_Iprobe(0, at_end, MPI_COMM_WORLD, &is_there, MPI_STATUS_IGNORE), "MPI_Iprobe");
+      if (is_there != 0) return;
+      std::this_thread::sleep_for(turn);
+    }
+  }
   [[nodiscard]] static rank_t on_this_machine(int (*ask)(MPI_Comm, int*)) {
     MPI_Comm here = MPI_COMM_NULL;
     check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
