@@ -5,8 +5,10 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +21,7 @@
 #include "gantry/comm/mpi_communicator.hpp"
 #include "gantry/comm/mpi_environment.hpp"
 #include "gantry/comm/mpi_pulse.hpp"
+#include "gantry/comm/mpi_watch.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
 
@@ -79,6 +82,8 @@ class mpi_world {
       gathering.flush();
     }
     detail::mpi_group data = members_.copy(), notices = members_.copy(), signs;
+    std::optional<mpi_watch> watch;
+    if (has_pulse_ && size_ > 1 && patience_.then == when_late::drop) watch_calls(watch);
     std::unique_ptr<mpi_pulse> pulse;
     if (has_pulse_ && size_ > 1) {
       signs = members_.copy();
@@ -101,6 +106,17 @@ class mpi_world {
   }
 
  private:
+  /// Whoever does not wait for a lost rank does not wait for a call of MPI that never returns.
+  void watch_calls(std::optional<mpi_watch>& watch) const {
+    watch.emplace(std::chrono::seconds(10), [warn = patience_.warn] {
+      constexpr int code = static_cast<int>(exit_code::too_few_workers);
+      mpi_environment::end_within(std::chrono::seconds(5), code);
+      warn(
+          "MPI was expected to return from a call and has not for 10 s, as after a rank that was "
+          "killed; the job is ended, go on with --resume latest");
+      mpi_environment::abort(code);
+    });
+  }
   /// MPI's own end waits for all processes, also for those that will never come back: they are
   /// killed then, not now, because mpirun may end all others with them.
   void end_silent(const std::vector<rank_t>& lost, mpi_pulse& pulse) const {

@@ -422,6 +422,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   }
   void take_farewell(rank_t from, int count) {
     note_farewell(from, count);
+    look_for_losses();  // what it has told before
     throw_failure();
   }
   void throw_failure() const {
@@ -430,7 +431,6 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   /// A failure is news to all, also to those who do not talk to that rank.
   void look_for_failures() {
     if (lost_) return;
-    look_for_losses();
     throw_failure();
     for (rank_t r = 0; r < size_; ++r) {
       MPI_Status status;

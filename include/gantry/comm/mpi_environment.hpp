@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -38,8 +39,25 @@ inline void check_mpi(int status, const char* call) {
 
 /// One call of MPI at a time: ranks compute on one thread and say that they live on another, and
 /// every library that has MPI_THREAD_SERIALIZED can do that.
-inline std::mutex& mpi_calls() {
-  static std::mutex calls;
+class mpi_call_lock {
+ public:
+  void lock() {
+    mutex_.lock();
+    ++count_;
+  }
+  void unlock() {
+    ++count_;
+    mutex_.unlock();
+  }
+  /// Odd while a call is under way, and another number for each.
+  [[nodiscard]] std::uint64_t count() const { return count_.load(); }
+
+ private:
+  std::mutex mutex_;
+  std::atomic<std::uint64_t> count_{0};
+};
+inline mpi_call_lock& mpi_calls() {
+  static mpi_call_lock calls;
   return calls;
 }
 
