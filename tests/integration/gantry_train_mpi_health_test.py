@@ -102,6 +102,8 @@ class LateRanks(MpiTest):
                                          r"\(silent for \d+ s: stopped, killed or cut off\).* "
                                          "taken as lost, go on with --resume latest")
                 saved = self.assert_lost_at_most(3, outdir)
+                # mpirun lets a stopped process go on for a moment before it kills it.
+                self.assertEqual(live_workers(checkpoint(outdir, saved)), [True] * 3)
                 code, errors = self.run_job(4, outdir=outdir, iterations=saved + 2,
                                             resume="latest")
                 self.assertEqual(code, 0, errors)

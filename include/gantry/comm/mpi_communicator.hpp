@@ -113,9 +113,10 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   [[nodiscard]] bool alive(rank_t rank) const {
     if (rank < 0 || rank >= size_) detail::throw_no_such_rank(rank_, size_, "alive", rank);
     if (rank == rank_) return !gone_;
+    if (peers_[static_cast<std::size_t>(rank)].has_left) return false;
+    // One that has failed does not count as one that has left: whoever goes on meets its failure.
     MPI_Status status;
-    return !peers_[static_cast<std::size_t>(rank)].has_left &&
-           !arrived(data_, rank, has_left_tag, status);
+    return !arrived(data_, rank, has_left_tag, status) || count_of(status) > 0;
   }
   /// Whether the next receive from that rank would return at once (comm/requests.hpp).
   [[nodiscard]] bool ready(rank_t from) {
@@ -363,13 +364,14 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     note_lost(lost);
     if (patience_->on_lost) patience_->on_lost(lost);
   }
-  /// It counts as one that has left, on both sides, and what is on its way to it is given up.
-  void note_lost(rank_t lost) {
+  /// It counts as one that has left, and what is on its way to it is given up. Should it come back,
+  /// it finds that this rank has left, or failed if there is a reason.
+  void note_lost(rank_t lost, const std::string& failure = {}) {
     if (lost == rank_) {
       lost_ = true;
       return;
     }
-    post(has_left_tag, {}, lost);
+    post(has_left_tag, std::vector<float>(failure.begin(), failure.end()), lost);
     peer(lost).has_left = peer(lost).is_lost = true;
     if (pulse_ != nullptr) pulse_->forget(lost);
     std::list<pending_send> given_up;
@@ -401,7 +403,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
                                 static_cast<int>(exit_code::too_few_workers));
     for (rank_t r = 1; r < size_; ++r)
       if (r != rank_ && alive(r)) post(lost_tag, std::array<float, 1>{0}, r, notices_);
-    note_lost(0);
+    note_lost(0, "rank " + std::to_string(rank_) + " failed: rank 0 gave no sign of life");
     throw workers_lost(sentence + "; it is taken as lost, go on with --resume latest");
   }
 
