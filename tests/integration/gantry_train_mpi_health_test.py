@@ -53,8 +53,8 @@ class LateRanks(MpiTest):
 
     def test_rank_that_comes_back_has_left(self):
         outdir = self.folder / "back"
-        job = self.start_job(4, outdir=outdir, when_late="drop", patience=0.5,
-                             pause_worker=["2@3:3"])
+        job = self.start_job(4, outdir=outdir, when_late="drop", patience=1.5,
+                             pause_worker=["2@3:5"])
         self.assert_went_on(job, outdir, 6)
 
     def test_slow_rank_is_waited_for(self):
@@ -95,7 +95,7 @@ class LateRanks(MpiTest):
             with self.subTest(what.name):
                 outdir = self.folder / f"server-{what.name}"
                 job = self.start_job(4, mpirun, outdir=outdir, iterations=100000, log_every=1,
-                                     save_every=3, when_late="drop", patience=1)
+                                     save_every=3, when_late="drop", patience=1.25)
                 self.hit(job, 0, what, outdir, 3)
                 errors = self.end_of(job)[1]
                 if not mpirun:  # with --enable-recovery, mpirun's own code is 0
