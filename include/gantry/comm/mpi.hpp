@@ -98,6 +98,8 @@ class mpi_world {
     }
     if (comm.is_lost() || !comm.lost_ranks().empty()) {
       mpi_environment::has_losses() = true;
+      if (own.failure && !comm.is_lost())
+        mpi_environment::code_after_loss() = static_cast<int>(exit_code::too_few_workers);
       for (detail::mpi_group* group : {&data, &notices, &signs}) group->forget();
       if (comm.rank() == 0 && patience_.end_silent) end_silent(comm.lost_ranks(), *pulse);
     }
@@ -109,12 +111,11 @@ class mpi_world {
   /// Whoever does not wait for a lost rank does not wait for a call of MPI that never returns.
   void watch_calls(std::optional<mpi_watch>& watch) const {
     watch.emplace(std::chrono::seconds(10), [warn = patience_.warn] {
-      constexpr int code = static_cast<int>(exit_code::too_few_workers);
-      mpi_environment::end_within(std::chrono::seconds(5), code);
+      mpi_environment::end_within(std::chrono::seconds(1),
+                                  static_cast<int>(exit_code::too_few_workers));
       warn(
           "MPI was expected to return from a call and has not for 10 s, as after a rank that was "
           "killed; the job is ended, go on with --resume latest");
-      mpi_environment::abort(code);
     });
   }
   /// MPI's own end waits for all processes, also for those that will never come back: they are

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -71,6 +70,13 @@ inline void exit_after(std::chrono::milliseconds time, int code) {
   }).detach();
 }
 
+/// What mpirun answers may never come: for after exit_after().
+[[noreturn]] inline void abort_job(int code) {
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
 }  // namespace detail
 
 /// Starts MPI on construction and ends it on destruction; one per process, made in main.
@@ -85,17 +91,12 @@ class mpi_environment {
   mpi_environment(const mpi_environment&) = delete;
   mpi_environment& operator=(const mpi_environment&) = delete;
   /// Where ranks have been lost, MPI's own end may wait for them for ever: after 3 s the job is
-  /// aborted, with exit code 4 if an error is on its way. The other ranks wait until rank 0, which
-  /// may have a report to write, has come this far, for 10 minutes at most.
+  /// aborted. The other ranks wait until rank 0, which may have a report to write, has come this
+  /// far, for 10 minutes at most.
   ~mpi_environment() {
     if (has_losses().load()) {
-      const int code = std::uncaught_exceptions() > 0 ? 4 : 0;
-      try {
-        await_lead();
-      } catch (const error& e) {
-        std::fprintf(stderr, "gantry: %s\n", e.what());
-      }
-      end_within(std::chrono::seconds(3), code);
+      meet_at_end(std::chrono::minutes(10));
+      end_within(std::chrono::seconds(3), code_after_loss().load());
     }
     MPI_Finalize();
   }
@@ -104,6 +105,11 @@ class mpi_environment {
   static std::atomic<bool>& has_losses() {
     static std::atomic<bool> losses{false};
     return losses;
+  }
+  /// The exit code if the job has to be aborted then.
+  static std::atomic<int>& code_after_loss() {
+    static std::atomic<int> code{0};
+    return code;
   }
   /// What is to be done before the job is aborted because MPI does not end.
   static std::vector<std::function<void()>>& last_acts() {
@@ -141,9 +147,8 @@ class mpi_environment {
   /// which may not answer; this process ends within 5 s all the same.
   [[noreturn]] static void abort(int code) {
     detail::exit_after(std::chrono::seconds(5), code);
-    std::fflush(nullptr);
-    MPI_Abort(MPI_COMM_WORLD, code);
-    std::_Exit(code);
+    if (has_losses().load()) meet_at_end(std::chrono::seconds(0));
+    detail::abort_job(code);
   }
   /// For a process that has nothing left to do but to end, and may wait for a lost rank in MPI: it
   /// aborts the job if it has not ended by then.
@@ -154,29 +159,34 @@ class mpi_environment {
       std::fprintf(stderr,
                    "gantry: MPI was expected to end and waits for a lost rank; the job is ended\n");
       for (const auto& act : last_acts()) act();
-      abort(code);
+      detail::abort_job(code);
     }).detach();
   }
 
  private:
-  /// Rank 0 tells the others that it is at its end.
-  void await_lead() const {
+  /// Rank 0 tells the others that it is at its end, and they wait for that.
+  static void meet_at_end(std::chrono::milliseconds limit) noexcept {
     constexpr int at_end = 1;
     constexpr auto turn = std::chrono::milliseconds(10);
-    if (rank() == 0) {
-      for (rank_t r = 1; r < size(); ++r) {
+    try {
+      int own = 0, size = 0, is_there = 0;
+      check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &own), "MPI_Comm_rank");
+      check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
+      for (int r = 1; own == 0 && r < size; ++r) {
+        const std::lock_guard calls(mpi_calls());
         MPI_Request request = MPI_REQUEST_NULL;  // a lost rank may never take it
         check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, r, at_end, MPI_COMM_WORLD, &request),
                   "MPI_Isend");
         check_mpi(MPI_Request_free(&request), "MPI_Request_free");
       }
-      return;
-    }
-    for (auto left = std::chrono::milliseconds(600'000); left.count() > 0; left -= turn) {
-      int is_there = 0;
-      check_mpi(MPI_Iprobe(0, at_end, MPI_COMM_WORLD, &is_there, MPI_STATUS_IGNORE), "MPI_Iprobe");
-      if (is_there != 0) return;
-      std::this_thread::sleep_for(turn);
+      for (; own != 0 && is_there == 0 && limit.count() > 0; limit -= turn) {
+        std::this_thread::sleep_for(turn);
+        const std::lock_guard calls(mpi_calls());
+        check_mpi(MPI_Iprobe(0, at_end, MPI_COMM_WORLD, &is_there, MPI_STATUS_IGNORE),
+                  "MPI_Iprobe");
+      }
+    } catch (const error& e) {
+      std::fprintf(stderr, "gantry: %s\n", e.what());
     }
   }
   [[nodiscard]] static rank_t on_this_machine(int (*ask)(MPI_Comm, int*)) {
