@@ -83,7 +83,7 @@ class MpiTest(ProgramTest):
     def end_of(self, job: subprocess.Popen) -> tuple[str, str]:
         """What a job prints until all of its ranks have ended. An mpirun that then does not end
         itself is killed: that is Open MPI's fault."""
-        begin = ranks_seen = time.monotonic()
+        begin, ranks_seen = time.monotonic(), None
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return job.communicate(timeout=0.5)
@@ -91,7 +91,7 @@ class MpiTest(ProgramTest):
             if any(rank_of(pid) is not None for pid in of_session(job.pid)):
                 ranks_seen = now
             hangs = now - begin > self.patience
-            if hangs or now - ranks_seen > 15:
+            if hangs or (ranks_seen is not None and now - ranks_seen > 15):
                 left = {pid: rank_of(pid) for pid in of_session(job.pid)}
                 kill_all(job)
                 out, errors = job.communicate()
