@@ -204,15 +204,15 @@ void collectives_with_handles_skip_lost_ranks(Make make) {
 
 /// Rank 2 does nothing for a while, rank 1 waits for it, rank 3 computes: rank 0 gives up rank 2
 /// alone, and nobody hangs, not even rank 2 when it comes back. make(n, patience), `pause()` lasts
-/// several times the patience of 0.2 s, `compute()` more than it.
+/// several times the patience in seconds, `compute()` more than it.
 template <class Make, class Pause, class Compute>
-void who_does_nothing_is_dropped(Make make, Pause pause, Compute compute) {
+void who_does_nothing_is_dropped(Make make, double patience, Pause pause, Compute compute) {
   std::vector<std::string> said;
   std::vector<rank_t> lost;
-  auto world = make(4, comm::patience{.warn_after = 0.2,
-                                      .act_after = 0.2,
-                                      .silence_after = 0.2,
-                                      .signs_every = 0.02,
+  auto world = make(4, comm::patience{.warn_after = patience,
+                                      .act_after = patience,
+                                      .silence_after = patience,
+                                      .signs_every = patience / 10,
                                       .then = comm::when_late::drop,
                                       .warn = [&](const std::string& s) { said.push_back(s); },
                                       .on_lost = [&](rank_t r) { lost.push_back(r); }});

@@ -60,7 +60,8 @@ TEST_CASE("decorators: collectives with handles") {
 }
 TEST_CASE("in process: who does nothing is dropped") {
   conformance::who_does_nothing_is_dropped(
-      make_watched, [] { std::this_thread::sleep_for(std::chrono::milliseconds(1500)); }, compute);
+      make_watched, 0.2, [] { std::this_thread::sleep_for(std::chrono::milliseconds(1500)); },
+      compute);
 }
 
 TEST_CASE("in process: a late rank is named, and the wait can end") {

@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from gantry_train_mpi_support import MISSING, ROUNDS, MpiTest
-from gantry_train_support import LOG, PATIENCE, checkpoint, lines, manifest_hash
+from gantry_train_support import LOG, checkpoint, lines, manifest_hash
 
 # Messages by shared memory, so that a process that is killed breaks no connection; and mpirun does
 # not end the others with it.
@@ -23,15 +23,17 @@ def live_workers(folder: Path) -> list[bool]:
 
 @unittest.skipIf(MISSING, MISSING)
 class LateRanks(MpiTest):
+    patience = 90
+
     def hit(self, job, rank: int, what: int, outdir: Path, iteration: int) -> None:
         """A signal to a rank of a job that has saved an iteration."""
-        while not checkpoint(outdir, iteration).exists():
-            self.assertIsNone(job.poll(), "the job ended by itself")
+        self.await_checkpoint(job, outdir, iteration)
         os.kill(self.pid_of(job, rank), what)
 
     def assert_went_on(self, job, outdir: Path, iterations: int) -> None:
-        out, errors = job.communicate(timeout=PATIENCE)
-        self.assertEqual(job.returncode, 0, errors)
+        out, errors = self.end_of(job)
+        # Killed is an mpirun that has outlived its ranks, which end_of knows of.
+        self.assertIn(job.returncode, (0, -signal.SIGKILL), errors)
         self.assertRegex(errors, "rank 2 is taken as lost in iteration")
         self.assertIn("workers alive at the end: 2 of 3", out)
         log = lines(outdir / LOG)
@@ -51,17 +53,19 @@ class LateRanks(MpiTest):
 
     def test_rank_that_comes_back_has_left(self):
         outdir = self.folder / "back"
-        job = self.start_job(4, outdir=outdir, when_late="drop", patience=0.5,
-                             pause_worker=["2@3:3"])
+        job = self.start_job(4, outdir=outdir, when_late="drop", patience=1.5,
+                             pause_worker=["2@3:5"])
         self.assert_went_on(job, outdir, 6)
 
     def test_slow_rank_is_waited_for(self):
-        """A round that takes many times the patience: who computes is not lost."""
+        """A round that takes several times the patience: who computes is not lost."""
         outdir, plain = self.folder / "slow", self.folder / "fast"
         self.train(workers=3, local_steps=100, iterations=2, outdir=plain, swap_every="2it", k=2)
+        # On a busy machine silence says little, and rounds are long.
+        patience = max(0.2, min(line["seconds"] for line in lines(plain / LOG)) / 4)
         job = self.start_job(4, outdir=outdir, local_steps=100, iterations=2, save_every=2,
-                             when_late="drop", patience=0.1)
-        errors = job.communicate(timeout=PATIENCE)[1]
+                             when_late="drop", patience=patience)
+        errors = self.end_of(job)[1]
         self.assertEqual(job.returncode, 0, errors)
         self.assertNotIn("taken as lost", errors)
         self.assertEqual(manifest_hash(outdir, 2), manifest_hash(plain, 2))
@@ -71,7 +75,7 @@ class LateRanks(MpiTest):
         job = self.start_job(4, outdir=outdir, iterations=100000, log_every=1000, save_every=2,
                              when_late="save", patience=1)
         self.hit(job, 2, signal.SIGSTOP, outdir, 2)
-        errors = job.communicate(timeout=PATIENCE)[1]
+        errors = self.end_of(job)[1]
         self.assertEqual(job.returncode, 4, errors)
         self.assertRegex(errors, "1 of them lost, and saved iteration")
         last = max(outdir.glob("network-snapshot-*"))
@@ -91,15 +95,17 @@ class LateRanks(MpiTest):
             with self.subTest(what.name):
                 outdir = self.folder / f"server-{what.name}"
                 job = self.start_job(4, mpirun, outdir=outdir, iterations=100000, log_every=1,
-                                     save_every=3, when_late="drop", patience=1)
+                                     save_every=3, when_late="drop", patience=1.25)
                 self.hit(job, 0, what, outdir, 3)
-                errors = job.communicate(timeout=PATIENCE)[1]
+                errors = self.end_of(job)[1]
                 if not mpirun:  # with --enable-recovery, mpirun's own code is 0
                     self.assertEqual(job.returncode, 4, errors)
                 self.assertRegex(errors, r"gantry-train: rank \d has waited \d+ s for .*rank 0 "
                                          r"\(silent for \d+ s: stopped, killed or cut off\).* "
                                          "taken as lost, go on with --resume latest")
                 saved = self.assert_lost_at_most(3, outdir)
+                # mpirun lets a stopped process go on for a moment before it kills it.
+                self.assertEqual(live_workers(checkpoint(outdir, saved)), [True] * 3)
                 code, errors = self.run_job(4, outdir=outdir, iterations=saved + 2,
                                             resume="latest")
                 self.assertEqual(code, 0, errors)
@@ -114,7 +120,7 @@ class LateRanks(MpiTest):
             self.read_until(job, r"rank \d has waited \d+ s for .*rank 0 \(silent")
         finally:
             os.kill(self.pid_of(job, 0), signal.SIGCONT)
-        errors = job.communicate(timeout=PATIENCE)[1]
+        errors = self.end_of(job)[1]
         self.assertEqual(job.returncode, 0, errors)
         self.assertEqual(manifest_hash(outdir, 6), manifest_hash(plain, 6))
 
@@ -122,7 +128,7 @@ class LateRanks(MpiTest):
         outdir = self.folder / "killed"
         job = self.start_job(4, outdir=outdir, iterations=100000, log_every=1, save_every=3)
         self.hit(job, 3, signal.SIGKILL, outdir, 3)
-        job.communicate(timeout=PATIENCE)
+        self.end_of(job)
         self.assertNotEqual(job.returncode, 0)
         saved = self.assert_lost_at_most(3, outdir)
         over_threads = self.folder / "threads"

@@ -9,7 +9,7 @@ import signal
 import unittest
 
 from gantry_train_mpi_support import MISSING, ROUNDS, MpiTest
-from gantry_train_support import LOG, PATIENCE, checkpoint, lines, manifest_hash
+from gantry_train_support import LOG, checkpoint, lines, manifest_hash
 
 
 @unittest.skipIf(MISSING, MISSING)
@@ -47,7 +47,7 @@ class OverMpi(MpiTest):
         outdir = self.folder / "hidden"
         job = self.start_job(3, strategy="layerwise_overlap", workers=2, swap_every=None, k=None,
                              iterations=4, overlap="input-first", outdir=outdir)
-        out, errors = job.communicate(timeout=PATIENCE)
+        out, errors = self.end_of(job)
         self.assertEqual(job.returncode, 0, errors)
         for line in lines(outdir / LOG):
             self.assertGreater(line["seconds_hidden"] + line["seconds_exposed"], 0)
@@ -89,7 +89,7 @@ class OverMpi(MpiTest):
             self.read_until(job, r"has waited \d+ s for .*rank 2")
         finally:
             os.kill(worker, signal.SIGCONT)
-        job.communicate(timeout=PATIENCE)
+        self.end_of(job)
         self.assertEqual(job.returncode, 0)
         self.assertEqual(manifest_hash(outdir, 40), manifest_hash(expected, 40))
 
@@ -97,10 +97,9 @@ class OverMpi(MpiTest):
         outdir, expected = self.folder / "killed", self.folder / "unbroken"
         self.train(**ROUNDS, outdir=expected)
         job = self.start_job(4, outdir=outdir, iterations=100000, log_every=1000)
-        while not checkpoint(outdir, 4).exists():
-            self.assertIsNone(job.poll(), "the job ended by itself")
+        self.await_checkpoint(job, outdir, 4)
         os.kill(self.pid_of(job, 0), signal.SIGKILL)
-        errors = job.communicate(timeout=PATIENCE)[1]
+        errors = self.end_of(job)[1]
         self.assertNotEqual(job.returncode, 0)
         self.assertRegex(errors, "process rank 0 .*signal 9")  # mpirun names it and ends the others
         for later in outdir.glob("network-snapshot-*"):

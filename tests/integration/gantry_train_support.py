@@ -121,6 +121,7 @@ MODEL = "mlp28" if "mlp28" in models() else models()[0]
 
 class ProgramTest(unittest.TestCase):
     """A temporary folder with a data set, and runs of the program in it."""
+    patience = PATIENCE
 
     @classmethod
     def setUpClass(cls):
@@ -147,7 +148,7 @@ class ProgramTest(unittest.TestCase):
     @classmethod
     def call(cls, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run([PROGRAM, *words], env=cls.environment, capture_output=True,
-                              text=True, timeout=PATIENCE)
+                              text=True, timeout=cls.patience)
 
     @classmethod
     def run_program(cls, **given) -> subprocess.CompletedProcess:

@@ -22,7 +22,7 @@ const auto make_watched = [](int size, comm::patience health) {
 };
 
 void compute() {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(2500);
   for (std::atomic<int> i{0}; std::chrono::steady_clock::now() < end; ++i) continue;
 }
 
@@ -40,5 +40,6 @@ TEST_CASE("mpi: collectives with handles") {
 }
 TEST_CASE("mpi: who does nothing is dropped") {
   conformance::who_does_nothing_is_dropped(
-      make_watched, [] { std::this_thread::sleep_for(std::chrono::milliseconds(1500)); }, compute);
+      make_watched, 1, [] { std::this_thread::sleep_for(std::chrono::milliseconds(5000)); },
+      compute);
 }

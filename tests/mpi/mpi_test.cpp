@@ -3,6 +3,8 @@
 //
 // The transport contract over MPI; needs five ranks.
 #include <chrono>
+#include <future>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -93,6 +95,23 @@ TEST_CASE("mpi: a late rank is named, and the wait can end") {
       CHECK(contains(warnings[0], {"rank 0 has waited", "feedback message", "from rank 1"}));
     });
   }));
+}
+
+TEST_CASE("mpi: a call that does not return is noticed") {
+  comm::mpi_looks looks;
+  const auto looks_until_stuck = [&](auto calls_at) {
+    for (int n = 0; n < 3 * comm::mpi_looks::enough; ++n)
+      if (looks.is_stuck(calls_at(n))) return n;
+    return -1;
+  };
+  CHECK(looks_until_stuck([](int) { return 8u; }) == -1);                  // none is under way
+  CHECK(looks_until_stuck([](int n) { return 2u * (n / 9) + 1; }) == -1);  // another one each time
+  CHECK(looks_until_stuck([](int) { return 5u; }) == comm::mpi_looks::enough);
+
+  std::promise<void> noticed;
+  const comm::mpi_watch watch(std::chrono::milliseconds(40), [&] { noticed.set_value(); });
+  const std::lock_guard stuck(comm::mpi_calls());
+  noticed.get_future().wait();
 }
 
 TEST_CASE("mpi: worlds that cannot be") {

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +21,7 @@
 #include "gantry/comm/mpi_communicator.hpp"
 #include "gantry/comm/mpi_environment.hpp"
 #include "gantry/comm/mpi_pulse.hpp"
+#include "gantry/comm/mpi_watch.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
 
@@ -79,6 +82,8 @@ class mpi_world {
       gathering.flush();
     }
     detail::mpi_group data = members_.copy(), notices = members_.copy(), signs;
+    std::optional<mpi_watch> watch;
+    if (has_pulse_ && size_ > 1 && patience_.then == when_late::drop) watch_calls(watch);
     std::unique_ptr<mpi_pulse> pulse;
     if (has_pulse_ && size_ > 1) {
       signs = members_.copy();
@@ -93,6 +98,8 @@ class mpi_world {
     }
     if (comm.is_lost() || !comm.lost_ranks().empty()) {
       mpi_environment::has_losses() = true;
+      if (own.failure && !comm.is_lost())
+        mpi_environment::code_after_loss() = static_cast<int>(exit_code::too_few_workers);
       for (detail::mpi_group* group : {&data, &notices, &signs}) group->forget();
       if (comm.rank() == 0 && patience_.end_silent) end_silent(comm.lost_ranks(), *pulse);
     }
@@ -101,14 +108,29 @@ class mpi_world {
   }
 
  private:
-  /// MPI's own end waits for all processes, also for those that will never come back.
+  /// Whoever does not wait for a lost rank does not wait for a call of MPI that never returns.
+  void watch_calls(std::optional<mpi_watch>& watch) const {
+    watch.emplace(std::chrono::seconds(10), [warn = patience_.warn] {
+      mpi_environment::end_within(std::chrono::seconds(1),
+                                  static_cast<int>(exit_code::too_few_workers));
+      warn(
+          "MPI was expected to return from a call and has not for 10 s, as after a rank that was "
+          "killed; the job is ended, go on with --resume latest");
+    });
+  }
+  /// MPI's own end waits for all processes, also for those that will never come back: they are
+  /// killed then, not now, because mpirun may end all others with them.
   void end_silent(const std::vector<rank_t>& lost, mpi_pulse& pulse) const {
     for (const rank_t r : lost) {
       if (pulse.of(r).silent_for(seconds_now()) < patience_.act_after) continue;
-      if (!pulse.end_process_of(r))
-        patience_.warn("rank " + std::to_string(r) +
-                       " is lost, has not come back and runs on another machine; end it there if "
-                       "the job does not end");
+      const auto act = [r, process = pulse.process_of(r), here = mpi_process::this_host(),
+                        warn = patience_.warn] {
+        if (!process.end(here))
+          warn("rank " + std::to_string(r) +
+               " is lost, has not come back and runs on another machine; end it there if the job "
+               "does not end");
+      };
+      mpi_environment::last_acts().push_back(act);
     }
   }
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <iterator>
+#include <limits>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -112,9 +113,10 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   [[nodiscard]] bool alive(rank_t rank) const {
     if (rank < 0 || rank >= size_) detail::throw_no_such_rank(rank_, size_, "alive", rank);
     if (rank == rank_) return !gone_;
+    if (peers_[static_cast<std::size_t>(rank)].has_left) return false;
+    // One that has failed does not count as one that has left: whoever goes on meets its failure.
     MPI_Status status;
-    return !peers_[static_cast<std::size_t>(rank)].has_left &&
-           !arrived(data_, rank, has_left_tag, status);
+    return !arrived(data_, rank, has_left_tag, status) || count_of(status) > 0;
   }
   /// Whether the next receive from that rank would return at once (comm/requests.hpp).
   [[nodiscard]] bool ready(rank_t from) {
@@ -151,23 +153,24 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     return all;
   }
 
-  /// Waits until all that was sent is on its way.
-  void flush() {
-    while (!pending_.empty() && !lost_) {
+  /// Waits until all that was sent is on its way, for so many seconds at most.
+  void flush(double limit = std::numeric_limits<double>::infinity()) {
+    const double began = seconds_now();
+    while (!pending_.empty() && !lost_ && seconds_now() - began < limit) {
       reclaim();
       std::this_thread::yield();
     }
   }
 
   /// The last thing on every rank: says that it is gone, with the reason if it failed, and takes
-  /// whatever is still under way to it, so that nobody's sends stay open. @throws error if another
-  /// rank has failed
+  /// whatever is still under way to it, so that nobody's sends stay open. Waits for nobody where
+  /// rank 0 is lost. @throws error if another rank has failed
   void finish(const std::string& failure) {
     if (pulse_ != nullptr) pulse_->stop();
     const std::string own = "rank " + std::to_string(rank_) + " failed: " + failure;
     say_farewell(failure.empty() || !failure_.empty() ? failure_ : own);
     for (rank_t r = 0; r < size_; ++r) {
-      while (r != rank_ && !lost_ && !peer(r).has_left) {
+      while (r != rank_ && !lost_ && !peer(0).is_lost && !peer(r).has_left) {
         MPI_Status status;
         wait([&] { return peer(r).has_left || arrived(data_, r, MPI_ANY_TAG, status); },
              {.operation = "end", .from = r, .what = "the end of rank " + std::to_string(r)});
@@ -181,7 +184,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
         }
       }
     }
-    flush();
+    flush(peer(0).is_lost ? 1 : std::numeric_limits<double>::infinity());
     drain_notices();
     if (pulse_ != nullptr) pulse_->listen();
     if (failure.empty() && !lost_) look_for_failures();
@@ -361,13 +364,14 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     note_lost(lost);
     if (patience_->on_lost) patience_->on_lost(lost);
   }
-  /// It counts as one that has left, on both sides, and what is on its way to it is given up.
-  void note_lost(rank_t lost) {
+  /// It counts as one that has left, and what is on its way to it is given up. Should it come back,
+  /// it finds that this rank has left, or failed if there is a reason.
+  void note_lost(rank_t lost, const std::string& failure = {}) {
     if (lost == rank_) {
       lost_ = true;
       return;
     }
-    post(has_left_tag, {}, lost);
+    post(has_left_tag, std::vector<float>(failure.begin(), failure.end()), lost);
     peer(lost).has_left = peer(lost).is_lost = true;
     if (pulse_ != nullptr) pulse_->forget(lost);
     std::list<pending_send> given_up;
@@ -378,13 +382,29 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     }
     abandon(given_up);
   }
+  /// What rank 0 says of others, and others of rank 0.
   void look_for_losses() {
     MPI_Status status;
-    while (rank_ != 0 && arrived(notices_, 0, lost_tag, status)) {
+    while (rank_ != 0 && !peer(0).is_lost && arrived(notices_, MPI_ANY_SOURCE, lost_tag, status)) {
       std::array<float, 1> who{};
-      take(who, 0, lost_tag, notices_);
-      note_lost(static_cast<rank_t>(who[0]));
+      take(who, status.MPI_SOURCE, lost_tag, notices_);
+      const auto lost = static_cast<rank_t>(who[0]);
+      if (lost != 0)
+        note_lost(lost);
+      else
+        lose_lead("rank " + std::to_string(rank_) + " hears from rank " +
+                  std::to_string(status.MPI_SOURCE) + " that rank 0 gives no sign of life");
     }
+  }
+  /// No worker goes on without rank 0, and each is told why, since MPI's abort does not end the
+  /// others under every mpirun. What is left to do must not wait for MPI.
+  [[noreturn]] void lose_lead(const std::string& sentence) {
+    mpi_environment::end_within(std::chrono::seconds(10),
+                                static_cast<int>(exit_code::too_few_workers));
+    for (rank_t r = 1; r < size_; ++r)
+      if (r != rank_ && alive(r)) post(lost_tag, std::array<float, 1>{0}, r, notices_);
+    note_lost(0, "rank " + std::to_string(rank_) + " failed: rank 0 gave no sign of life");
+    throw workers_lost(sentence + "; it is taken as lost, go on with --resume latest");
   }
 
   void say_farewell(const std::string& failure) {
@@ -404,6 +424,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   }
   void take_farewell(rank_t from, int count) {
     note_farewell(from, count);
+    look_for_losses();  // what it has told before
     throw_failure();
   }
   void throw_failure() const {
@@ -446,8 +467,8 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
         continue;
       }
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(turn - 60, 100)));
-      if (!gone_) look_for_failures();
       look_for_losses();
+      if (!gone_) look_for_failures();
       if (gone_ && pulse_ != nullptr) pulse_->listen();  // its thread has ended
       const double now = seconds_now(), turn_took = now - std::exchange(last_turn, now);
       // A process that was itself stopped has not listened to the others.
@@ -477,14 +498,12 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     if (rank_ == 0) return drop_still_ones(what, late);
     // To lose rank 0 is to lose the run, which is worth more patience.
     if (!is_lead_silent(late, std::max(4 * patience_->act_after, 5.0))) return;
-    const std::string sentence = describe_late(what, late).sentence();
-    note_lost(0);
-    throw workers_lost(sentence + "; it is taken as lost, go on with --resume latest");
+    lose_lead(describe_late(what, late).sentence());
   }
   /// Of a rank that waits: rank 0 has given no sign of life for so long, which it does whatever it
   /// computes.
   bool is_lead_silent(double late, double seconds) {
-    return rank_ != 0 && pulse_ != nullptr && !gone_ && late >= seconds && alive(0) &&
+    return rank_ != 0 && pulse_ != nullptr && late >= seconds && alive(0) &&
            pulse_->of(0).silent_for(seconds_now()) >= seconds;
   }
 

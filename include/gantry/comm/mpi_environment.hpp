@@ -8,13 +8,15 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <mpi.h>
 
@@ -36,10 +38,46 @@ inline void check_mpi(int status, const char* call) {
 
 /// One call of MPI at a time: ranks compute on one thread and say that they live on another, and
 /// every library that has MPI_THREAD_SERIALIZED can do that.
-inline std::mutex& mpi_calls() {
-  static std::mutex calls;
+class mpi_call_lock {
+ public:
+  void lock() {
+    mutex_.lock();
+    ++count_;
+  }
+  void unlock() {
+    ++count_;
+    mutex_.unlock();
+  }
+  /// Odd while a call is under way, and another number for each.
+  [[nodiscard]] std::uint64_t count() const { return count_.load(); }
+
+ private:
+  std::mutex mutex_;
+  std::atomic<std::uint64_t> count_{0};
+};
+inline mpi_call_lock& mpi_calls() {
+  static mpi_call_lock calls;
   return calls;
 }
+
+namespace detail {
+
+/// Ends this process after that time, whatever it is doing then; nothing if it has ended before.
+inline void exit_after(std::chrono::milliseconds time, int code) {
+  std::thread([=] {
+    std::this_thread::sleep_for(time);
+    std::_Exit(code);
+  }).detach();
+}
+
+/// What mpirun answers may never come: for after exit_after().
+[[noreturn]] inline void abort_job(int code) {
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+}  // namespace detail
 
 /// Starts MPI on construction and ends it on destruction; one per process, made in main.
 class mpi_environment {
@@ -52,18 +90,14 @@ class mpi_environment {
   }
   mpi_environment(const mpi_environment&) = delete;
   mpi_environment& operator=(const mpi_environment&) = delete;
-  /// Where ranks have been lost, MPI's own end may wait for them for ever: after 10 s the job is
-  /// aborted, with exit code 4 if an error is on its way.
+  /// Where ranks have been lost, MPI's own end may wait for them for ever: after 3 s the job is
+  /// aborted. The other ranks wait until rank 0, which may have a report to write, has come this
+  /// far, for 10 minutes at most.
   ~mpi_environment() {
-    if (has_losses().load())
-      std::thread([code = std::uncaught_exceptions() > 0 ? 4 : 0] {
-        std::this_thread::sleep_for(std::chrono::seconds(10));
-        std::fprintf(
-            stderr,
-            "gantry: MPI was expected to end and waits for a lost rank; the job is ended\n");
-        std::fflush(nullptr);
-        abort(code);
-      }).detach();
+    if (has_losses().load()) {
+      meet_at_end(std::chrono::minutes(10));
+      end_within(std::chrono::seconds(3), code_after_loss().load());
+    }
     MPI_Finalize();
   }
 
@@ -71,6 +105,16 @@ class mpi_environment {
   static std::atomic<bool>& has_losses() {
     static std::atomic<bool> losses{false};
     return losses;
+  }
+  /// The exit code if the job has to be aborted then.
+  static std::atomic<int>& code_after_loss() {
+    static std::atomic<int> code{0};
+    return code;
+  }
+  /// What is to be done before the job is aborted because MPI does not end.
+  static std::vector<std::function<void()>>& last_acts() {
+    static std::vector<std::function<void()>> acts;
+    return acts;
   }
 
   /// Whether more than one thread may call MPI, one at a time.
@@ -99,13 +143,52 @@ class mpi_environment {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
-  /// Ends all processes of the job at once; mpirun's exit code is `code`.
+  /// Ends all processes of the job at once; mpirun's exit code is `code`. MPI asks mpirun for that,
+  /// which may not answer; this process ends within 5 s all the same.
   [[noreturn]] static void abort(int code) {
-    MPI_Abort(MPI_COMM_WORLD, code);
-    std::abort();
+    detail::exit_after(std::chrono::seconds(5), code);
+    if (has_losses().load()) meet_at_end(std::chrono::seconds(0));
+    detail::abort_job(code);
+  }
+  /// For a process that has nothing left to do but to end, and may wait for a lost rank in MPI: it
+  /// aborts the job if it has not ended by then.
+  static void end_within(std::chrono::seconds limit, int code) {
+    std::thread([=] {
+      std::this_thread::sleep_for(limit);
+      detail::exit_after(std::chrono::seconds(5), code);  // whoever reads stderr may be stuck
+      std::fprintf(stderr,
+                   "gantry: MPI was expected to end and waits for a lost rank; the job is ended\n");
+      for (const auto& act : last_acts()) act();
+      detail::abort_job(code);
+    }).detach();
   }
 
  private:
+  /// Rank 0 tells the others that it is at its end, and they wait for that.
+  static void meet_at_end(std::chrono::milliseconds limit) noexcept {
+    constexpr int at_end = 1;
+    constexpr auto turn = std::chrono::milliseconds(10);
+    try {
+      int own = 0, size = 0, is_there = 0;
+      check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &own), "MPI_Comm_rank");
+      check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
+      for (int r = 1; own == 0 && r < size; ++r) {
+        const std::lock_guard calls(mpi_calls());
+        MPI_Request request = MPI_REQUEST_NULL;  // a lost rank may never take it
+        check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, r, at_end, MPI_COMM_WORLD, &request),
+                  "MPI_Isend");
+        check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+      }
+      for (; own != 0 && is_there == 0 && limit.count() > 0; limit -= turn) {
+        std::this_thread::sleep_for(turn);
+        const std::lock_guard calls(mpi_calls());
+        check_mpi(MPI_Iprobe(0, at_end, MPI_COMM_WORLD, &is_there, MPI_STATUS_IGNORE),
+                  "MPI_Iprobe");
+      }
+    } catch (const error& e) {
+      std::fprintf(stderr, "gantry: %s\n", e.what());
+    }
+  }
   [[nodiscard]] static rank_t on_this_machine(int (*ask)(MPI_Comm, int*)) {
     MPI_Comm here = MPI_COMM_NULL;
     check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),

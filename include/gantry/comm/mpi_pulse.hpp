@@ -37,6 +37,37 @@
 
 namespace gantry::inline v0::comm {
 
+/// Where a rank runs, as far as it has said so.
+struct mpi_process {
+  std::int64_t pid{}, host{};
+
+  /// A number of this machine, exact as a double.
+  static std::int64_t this_host() {
+    std::array<char, MPI_MAX_PROCESSOR_NAME> name{};
+    int length = 0;
+    check_mpi(MPI_Get_processor_name(name.data(), &length), "MPI_Get_processor_name");
+    std::uint64_t hash = 14695981039346656037u;
+    for (int i = 0; i < length; ++i)
+      hash =
+          (hash ^ static_cast<unsigned char>(name[static_cast<std::size_t>(i)])) * 1099511628211u;
+    return static_cast<std::int64_t>(hash >> 12);
+  }
+  /// Kills a process that will never come back. False if it is not on `here`, this machine.
+  [[nodiscard]] bool end(std::int64_t here) const {
+    if (pid <= 1 || host != here) return false;
+#if defined(__linux__)
+    // The number may belong to somebody else by now.
+    std::error_code gone;
+    const auto program = [&](const std::string& who) {
+      return std::filesystem::read_symlink("/proc/" + who + "/exe", gone);
+    };
+    if (program(std::to_string(pid)) == program("self") && !gone)
+      ::kill(static_cast<pid_t>(pid), SIGKILL);
+#endif
+    return true;
+  }
+};
+
 /// One rank's signs of life, and what it has heard of the others. At most one message to a peer is
 /// under way, so that nothing piles up in front of one that does not read.
 class mpi_pulse {
@@ -48,7 +79,7 @@ class mpi_pulse {
     signs_.resize(static_cast<std::size_t>(size_));
     processes_.resize(signs_.size());
     for (int r = 0; r < size_; ++r) way_.push_back(std::make_unique<way>());
-    host_ = own_host();
+    host_ = mpi_process::this_host();
     thread_ = std::thread([this] { beat(); });
   }
   mpi_pulse(const mpi_pulse&) = delete;
@@ -81,21 +112,9 @@ class mpi_pulse {
     const std::lock_guard lock(mutex_);
     return signs_[static_cast<std::size_t>(rank)];
   }
-  /// Kills the process of a rank that will never come back. False if it is not on this machine.
-  bool end_process_of(rank_t rank) {
+  [[nodiscard]] mpi_process process_of(rank_t rank) {
     const std::lock_guard lock(mutex_);
-    const process& p = processes_[static_cast<std::size_t>(rank)];
-    if (p.pid <= 1 || p.host != host_) return false;
-#if defined(__linux__)
-    // The number may belong to somebody else by now.
-    std::error_code gone;
-    const auto program = [&](const std::string& who) {
-      return std::filesystem::read_symlink("/proc/" + who + "/exe", gone);
-    };
-    if (program(std::to_string(p.pid)) == program("self") && !gone)
-      ::kill(static_cast<pid_t>(p.pid), SIGKILL);
-#endif
-    return true;
+    return processes_[static_cast<std::size_t>(rank)];
   }
 
   /// Whether something is being sent: most MPI libraries go on with a long message only when they
@@ -147,9 +166,6 @@ class mpi_pulse {
   }
 
  private:
-  struct process {
-    std::int64_t pid{}, host{};
-  };
   using text = std::array<double, 6>;
   struct way {
     text said{};
@@ -175,18 +191,6 @@ class mpi_pulse {
     return 0;
 #endif
   }
-  /// A number of this machine, exact as a double.
-  static std::int64_t own_host() {
-    std::array<char, MPI_MAX_PROCESSOR_NAME> name{};
-    int length = 0;
-    check_mpi(MPI_Get_processor_name(name.data(), &length), "MPI_Get_processor_name");
-    std::uint64_t hash = 14695981039346656037u;
-    for (int i = 0; i < length; ++i)
-      hash =
-          (hash ^ static_cast<unsigned char>(name[static_cast<std::size_t>(i)])) * 1099511628211u;
-    return static_cast<std::int64_t>(hash >> 12);
-  }
-
   void beat() {
     for (;;) {
       try {
@@ -262,7 +266,7 @@ class mpi_pulse {
   std::atomic<bool> is_sending_{false};
   rank_position here_;
   std::vector<rank_signs> signs_;
-  std::vector<process> processes_;
+  std::vector<mpi_process> processes_;
   std::vector<std::unique_ptr<way>> way_;  // by peer; requests are the thread's
   std::thread thread_;
 };
