@@ -79,6 +79,7 @@ struct runtime_state {
   cudaError_t last_error = cudaSuccess;
   cudaError_t sticky = cudaSuccess;  ///< a failed kernel spoils all that follows
   std::string message;               ///< what the engine said
+  std::size_t waits{};               ///< of the host for a stream or all
 
   cudaError_t note(cudaError_t e) {
     if (e != cudaSuccess) last_error = e;

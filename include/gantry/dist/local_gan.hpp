@@ -68,7 +68,7 @@ class local_gan {
     return discriminator_.feedback(
         real(), fake(j), generator_.image_gradient(static_cast<std::size_t>(j)), iteration);
   }
-  /// Both without waiting for the loss, which stays on the backend until read_losses: a
+  /// Both without waiting for the loss, which stays on the backend (step_records): a
   /// discriminator step, and then the feedback of the same iteration.
   void start_discriminator(std::uint32_t iteration, std::uint32_t step = 0, int j = 0) {
     discriminator_.start_learning(real(), fake(j), iteration, step);

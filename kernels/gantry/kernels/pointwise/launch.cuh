@@ -93,40 +93,43 @@ inline launch_size loss_size(const context& c, std::size_t count) {
 
 /// @throws usage_error where the scratch is too small
 template <class F>
-void launch(const context& c, ops::loss_term<F>, const params_of<ops::loss_term<F>>& p) {
+void launch(const context& c, ops::loss_term<F>, const params_of<ops::loss_term<F>>& p,
+            const output_copies& copies = {}) {
   if (p.count == 0) return;
   start(c, loss_term_kernel<loss_policy_selector, F>, detail::loss_size(c, p.count),
-        {p.logits, p.gradient, p.count, p.scale, p.sum, p.f, c.partials, c.tickets});
+        {p.logits, p.gradient, p.count, p.scale, p.sum, p.f, c.partials, c.tickets, copies});
 }
 
 /// @throws usage_error where the scratch is too small
 template <class OnA, class OnB>
 void launch(const context& c, ops::two_loss_terms<OnA, OnB>,
-            const params_of<ops::two_loss_terms<OnA, OnB>>& p) {
+            const params_of<ops::two_loss_terms<OnA, OnB>>& p, const output_copies& copies = {}) {
   const std::size_t count = p.count_a + p.count_b;
   if (count == 0) return;
   const auto share = [](std::size_t n) { return n > 0 ? 1.0f / static_cast<float>(n) : 0.0f; };
   start(c, two_loss_terms_kernel<loss_policy_selector, OnA, OnB>, detail::loss_size(c, count),
         {p.a, p.b, p.gradient_a, p.gradient_b, p.count_a, count, share(p.count_a), share(p.count_b),
-         p.sum, p.f, p.g, c.partials, c.tickets});
+         p.sum, p.f, p.g, c.partials, c.tickets, copies});
 }
 
 /// @throws usage_error where the scratch is too small
 template <class F>
-void launch(const context& c, ops::paired_term<F>, const params_of<ops::paired_term<F>>& p) {
+void launch(const context& c, ops::paired_term<F>, const params_of<ops::paired_term<F>>& p,
+            const output_copies& copies = {}) {
   if (p.count == 0) return;
-  start(
-      c, paired_term_kernel<loss_policy_selector, F>, detail::loss_size(c, p.count),
-      {p.a, p.b, p.gradient_a, p.gradient_b, p.count, p.scale, p.sum, p.f, c.partials, c.tickets});
+  start(c, paired_term_kernel<loss_policy_selector, F>, detail::loss_size(c, p.count),
+        {p.a, p.b, p.gradient_a, p.gradient_b, p.count, p.scale, p.sum, p.f, c.partials, c.tickets,
+         copies});
 }
 
 template <class OnA, class OnB>
 void launch(const context& c, ops::relativistic_average_terms<OnA, OnB>,
-            const params_of<ops::relativistic_average_terms<OnA, OnB>>& p) {
+            const params_of<ops::relativistic_average_terms<OnA, OnB>>& p,
+            const output_copies& copies = {}) {
   if (p.count == 0) return;
   start(c, relativistic_average_kernel<loss_policy_selector, OnA, OnB>,
         {dim3(1), static_cast<unsigned>(loss_policy_selector{}().threads)},
-        {p.a, p.b, p.gradient_a, p.gradient_b, p.count, p.sum, p.f, p.g});
+        {p.a, p.b, p.gradient_a, p.gradient_b, p.count, p.sum, p.f, p.g, copies});
 }
 
 }  // namespace gantry::kernels
