@@ -89,6 +89,7 @@ struct standalone {
           gan_.read(index);
           watch.lap(phase::data);
         }
+        if (s + 1 == steps(config_)) gan_.begin_generator();
         gan_.start_discriminator(iteration, static_cast<std::uint32_t>(s), for_learning);
         watch.lap(phase::discriminator);
       }

@@ -216,8 +216,8 @@ TEST_CASE("cuda: a run waits for its device only where its callback looks") {
   }
 }
 
-TEST_CASE("cuda: an mlp trains as on the CPU") { follows_cpu<mlp8>(38); }
+TEST_CASE("cuda: an mlp trains as on the CPU") { follows_cpu<mlp8>(33); }
 
-TEST_CASE("cuda: a DCGAN trains as on the CPU") { follows_cpu<dcgan8>(49); }
+TEST_CASE("cuda: a DCGAN trains as on the CPU") { follows_cpu<dcgan8>(48); }
 
-TEST_CASE("cuda: a WGAN-GP trains as on the CPU") { follows_cpu<wgan_gp8>(57); }
+TEST_CASE("cuda: a WGAN-GP trains as on the CPU") { follows_cpu<wgan_gp8>(56); }

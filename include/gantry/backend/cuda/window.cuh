@@ -26,6 +26,7 @@ using kernels::params_of;
 /// What an op that waits has become.
 struct fused_parts : kernels::product_fusion, kernels::output_copies {
   kernels::weight_average more{};  ///< of an update
+  params_of<ops::clear> zeros{};   ///< of a fill
 };
 
 /// What a loss reads and writes.
@@ -51,6 +52,7 @@ struct fusable {
   bool sums{};              ///< of results per channel
   const float* gradient{};  ///< of a weight gradient: its bias's is the sum of these numbers
   bool update{};            ///< an optimizer's step
+  bool zeros{};             ///< other zeros
   loss_arrays loss{};       ///< copies of its outputs and of its sum
 };
 
@@ -98,6 +100,12 @@ class launch_window {
     return true;
   }
 
+  bool take(ops::clear, const params_of<ops::clear>& p) {
+    if (!start_ || !what_.zeros) return false;
+    parts_.zeros = p;
+    flush();
+    return true;
+  }
   bool take(ops::copy, const params_of<ops::copy>& p) {
     const loss_arrays& loss = what_.loss;
     if (!start_ || !loss.sum || loss.touches(p.y, p.count)) return false;
@@ -127,7 +135,7 @@ class launch_window {
   bool activate(const float* result, std::size_t count, const kernels::any_activation& f,
                 const float* gate) {
     if (!start_ || !what_.activation || what_.result != result || what_.count != count ||
-        f.kind == kernels::activation_kind::none)
+        f.kind == kernels::activation_kind::none || gate == result)
       return false;
     parts_.f = f;
     parts_.gate = gate;

@@ -55,8 +55,10 @@ void launch(const context& c, ops::accumulate_scaled<Shape>,
                           allow_packs(p.x.data, p.y.data));
 }
 
-inline void launch(const context& c, ops::copy, const params_of<ops::copy>& p) {
-  detail::start_pointwise(c, copy_body{p.x, p.y, p.count}, allow_packs(p.x, p.y));
+inline void launch(const context& c, ops::copy, const params_of<ops::copy>& p,
+                   const activation_behind& behind = {}) {
+  detail::start_pointwise(c, copy_body{p.x, p.y, p.count, behind},
+                          allow_packs(p.x, p.y, behind.gate));
 }
 inline void launch(const context& c, ops::accumulate, const params_of<ops::accumulate>& p) {
   detail::start_pointwise(c, accumulate_body{p.x, p.y, p.count}, allow_packs(p.x, p.y));
@@ -64,11 +66,16 @@ inline void launch(const context& c, ops::accumulate, const params_of<ops::accum
 inline void launch(const context& c, ops::fill, const params_of<ops::fill>& p) {
   detail::start_pointwise(c, fill_body{p.y, p.count, p.value}, allow_packs(p.y));
 }
-/// @throws usage_error if `more` is longer
-inline void launch(const context& c, ops::clear, const params_of<ops::clear>& p) {
+/// And `others`, which may be longer than p.y. @throws usage_error if `more` is
+inline void launch(const context& c, ops::clear, const params_of<ops::clear>& p,
+                   const cleared& others = {}) {
   expects(p.more_count <= p.count,
           "The second array to clear must not be longer than the first; exchange them.");
-  detail::start_pointwise(c, clear_body{p.y, p.count, p.more, p.more_count}, allow_packs(p.y));
+  const cleared more{p.more, p.more_count}, first{p.y, p.count};
+  const bool swapped = others.count > p.count;
+  const cleared &longest = swapped ? others : first, &shorter = swapped ? first : others;
+  detail::start_pointwise(c, clear_body{longest.y, longest.count, more, shorter},
+                          allow_packs(p.y, others.y));
 }
 inline void launch(const context& c, ops::clamp, const params_of<ops::clamp>& p) {
   detail::start_pointwise(c, clamp_body{p.y, p.count, p.bound}, allow_packs(p.y));

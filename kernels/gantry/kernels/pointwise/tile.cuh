@@ -60,10 +60,11 @@ struct copy_body {
   const float* x;
   float* y;
   std::size_t count;
+  activation_behind behind;
 
   template <int Width>
   __device__ void apply(std::size_t i) const {
-    store(y + i, load<Width>(x + i));
+    store(y + i, behind.finish(i, load<Width>(x + i)));
   }
 };
 
@@ -105,16 +106,31 @@ struct fill_body {
   }
 };
 
+/// An array to clear.
+struct cleared {
+  float* y{};
+  std::size_t count{};
+};
+
 struct clear_body {
   float* y;
   std::size_t count;
-  float* more;
-  std::size_t more_count;  ///< at most `count`
+  cleared more, others;  ///< not longer than y
 
   template <int Width>
   __device__ void apply(std::size_t i) const {
     store(y + i, pack<Width>{});
-    for (std::size_t j = i; j < i + Width && j < more_count; ++j) more[j] = 0;
+    if (i + Width <= others.count)
+      store(others.y + i, pack<Width>{});
+    else
+      clear_rest<Width>(others, i);
+    clear_rest<Width>(more, i);
+  }
+
+ private:
+  template <int Width>
+  __device__ static void clear_rest(const cleared& a, std::size_t i) {
+    for (std::size_t j = i; j < i + Width && j < a.count; ++j) a.y[j] = 0;
   }
 };
 
