@@ -247,6 +247,7 @@ int run(program_options o, transport& nodes) {
       .iterations = o.iterations,
       .on_start = [&](const train::round_view& v) { record->on_start(v); },
       .on_round = [&](const train::round_view& v) { record->on_round(v); },
+      .looks = [&](std::uint32_t i, auto waiting) { return record->looks(i, waiting); },
       .stop_requested = [&] { return caught_signal.load() != 0 || ends_with_loss(o.health); },
       .checkpoints = o.outdir,
       .save_every = o.save_every,

@@ -307,14 +307,33 @@ void recorder::log(std::uint32_t iteration) {
   maintenance_ = 0;
 }
 
-bool recorder::grid_is_due(const train::round_view& view) const {
-  if (!options_.grid_by_epoch) return view.iteration % options_.grid_every == 0;
+bool recorder::grid_is_due(std::uint32_t iteration, std::int64_t seen, std::int64_t images) const {
+  if (iteration == options_.iterations) return true;
+  if (!options_.grid_by_epoch) return iteration % options_.grid_every == 0;
   // Counted over all workers, so that it holds for shards of all sizes and workers that sit out.
-  const std::int64_t seen = total_.images;
-  return seen / epoch_ > (seen - view.report.images) / epoch_;
+  return seen / epoch_ > (seen - images) / epoch_;
+}
+
+bool recorder::saves(std::uint32_t iteration) const {
+  return options_.save_every > 0 && iteration % options_.save_every == 0;
+}
+
+/// A line at each checkpoint too, so that no sum is lost between the last line and a resume.
+bool recorder::line_is_due(std::uint32_t iteration) const {
+  return iteration % options_.log_every == 0 || saves(iteration) ||
+         iteration == options_.iterations;
+}
+
+bool recorder::looks(std::uint32_t iteration, std::span<const round_report> waiting) const {
+  std::int64_t seen = total_.images;
+  for (const round_report& r : waiting) seen += r.images;
+  const bool grid = grid_is_due(iteration, seen, waiting.back().images);
+  return line_is_due(iteration) || grid || score_is_due(iteration, grid);
 }
 
 bool recorder::score_is_due(std::uint32_t iteration, bool with_grid) const {
+  if (!scorer_) return false;
+  if (iteration == options_.iterations || (saves(iteration) && options_.keep_best)) return true;
   return options_.metric_every > 0 ? iteration % options_.metric_every == 0 : with_grid;
 }
 
@@ -324,14 +343,10 @@ void recorder::on_round(const train::round_view& view) {
   add(total_, view.report);
   ++interval_rounds_;
   ++total_rounds_;
-  const bool last = view.iteration == options_.iterations;
-  // A line at each checkpoint too, so that no sum is lost between the last line and a resume.
-  const bool saves = options_.save_every > 0 && view.iteration % options_.save_every == 0;
-  if (view.iteration % options_.log_every == 0 || saves || last) log(view.iteration);
+  if (line_is_due(view.iteration)) log(view.iteration);
   const double before = seconds();
-  const bool grid = last || grid_is_due(view);
-  const bool scores =
-      scorer_ && (score_is_due(view.iteration, grid) || last || (saves && options_.keep_best));
+  const bool grid = grid_is_due(view.iteration, total_.images, view.report.images);
+  const bool scores = score_is_due(view.iteration, grid);
   if (grid) {
     char name[32];
     std::snprintf(name, sizeof name, "fakes%06u.png", view.iteration);

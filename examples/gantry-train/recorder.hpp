@@ -38,6 +38,9 @@ class recorder {
 
   void on_start(const gantry::train::round_view& view);
   void on_round(const gantry::train::round_view& view);
+  /// Whether a line, pictures or scores are due after a round, see train::run_options.
+  [[nodiscard]] bool looks(std::uint32_t iteration,
+                           std::span<const gantry::round_report> waiting) const;
   /// The FID of this iteration, if it is the last that was scored.
   [[nodiscard]] std::optional<double> score_of(std::uint32_t iteration) const;
   /// Writes the last report and prints where things are.
@@ -49,8 +52,11 @@ class recorder {
   void write_grid(const gantry::train::round_view& view, const std::string& name);
   void write_reals();
   void score(const gantry::train::round_view& view);
-  /// After a round whose images are counted in total_.
-  [[nodiscard]] bool grid_is_due(const gantry::train::round_view& view) const;
+  /// `seen` images so far, `images` of them in the last round.
+  [[nodiscard]] bool grid_is_due(std::uint32_t iteration, std::int64_t seen,
+                                 std::int64_t images) const;
+  [[nodiscard]] bool line_is_due(std::uint32_t iteration) const;
+  [[nodiscard]] bool saves(std::uint32_t iteration) const;
   [[nodiscard]] bool score_is_due(std::uint32_t iteration, bool with_grid) const;
   void log(std::uint32_t iteration);
   void add_signals(gantry::io::json::object& line) const;

@@ -195,6 +195,7 @@ TEST_CASE_TEMPLATE("averaging after one update is averaging gradients with SGD, 
     nodes[w]->generate(0);
     nodes[w]->read(0);
     nodes[w]->feedback(0);
+    nodes[w]->begin_generator();
     nodes[w]->learn_generator();
     const auto g = nodes[w]->generator().state().gradients();
     gradients.emplace_back(g.begin(), g.end());

@@ -159,6 +159,40 @@ TEST_CASE("a requested stop saves what is done, and callbacks see every round") 
   CHECK(fs::exists(root.path / "network-snapshot-000004" / "MANIFEST.json"));
 }
 
+TEST_CASE("a callback that looks at some rounds has seen all before a checkpoint and at the end") {
+  const scratch_folder root;
+  struct seen {
+    std::uint32_t iteration;
+    double d, g, score;
+    bool operator==(const seen&) const = default;
+  };
+  const auto watch = [&](const char* folder, std::uint32_t every, std::vector<std::size_t>& calls) {
+    std::vector<seen> all;
+    train_toy<standalone>(
+        {.iterations = 100,
+         .on_round =
+             [&](const train::round_view& v) {
+               all.push_back({v.iteration, v.report.discriminator_loss, v.report.generator_loss,
+                              v.report.signals[signal::score_fake]});
+             },
+         .looks = [every](std::uint32_t i,
+                          std::span<const round_report>) { return i % every == 0; },
+         .stop_requested = [&] { return calls.push_back(all.size()), calls.size() == 10; },
+         .checkpoints = root.path / folder,
+         .save_every = 7},
+        1);
+    return all;
+  };
+  std::vector<std::size_t> calls, late_calls;
+  fs::create_directories(root.path / "a"), fs::create_directories(root.path / "b");
+  const auto expected = watch("a", 1, calls), found = watch("b", 5, late_calls);
+  CHECK(found == expected);
+  CHECK(found.size() == 9);
+  CHECK(found[0].d != found[1].d);
+  CHECK(late_calls == std::vector<std::size_t>{0, 0, 0, 0, 0, 5, 5, 7, 7, 7});
+  CHECK(train::latest_checkpoint(root.path / "b")->filename() == "network-snapshot-000009");
+}
+
 TEST_CASE("the best checkpoint outlives a resume without scores, and stays in its own folder") {
   const scratch_folder root;
   const fs::path here = root.path / "here", there = root.path / "there";

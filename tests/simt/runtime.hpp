@@ -229,7 +229,7 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   auto& r = simt::runtime_state::instance();
   const simt::runtime_guard guard(r.mutex);
   if (const auto e = r.refuse_in_capture()) return e;
-  r.drain(r.of(stream));
+  r.wait_for(r.of(stream));
   return r.note(r.sticky);
 }
 inline cudaError_t cudaDeviceSynchronize() {

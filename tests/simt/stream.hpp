@@ -79,6 +79,7 @@ struct runtime_state {
   cudaError_t last_error = cudaSuccess;
   cudaError_t sticky = cudaSuccess;  ///< a failed kernel spoils all that follows
   std::string message;               ///< what the engine said
+  std::size_t waits{};               ///< of the host for a stream
 
   cudaError_t note(cudaError_t e) {
     if (e != cudaSuccess) last_error = e;
@@ -101,6 +102,10 @@ struct runtime_state {
     }
   }
   void drain(CUstream_st& s) { drain(s, s.queued); }
+  void wait_for(CUstream_st& s) {
+    ++waits;
+    drain(s);
+  }
   void drain_all() {
     drain(legacy);
     for (CUstream_st* s : streams) drain(*s);

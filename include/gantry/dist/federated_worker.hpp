@@ -128,6 +128,7 @@ class federated_average::worker {
     gan_.read(index);
     watch.lap(phase::data);
     if (config_.updates == update_order::simultaneous) feedback();
+    gan_.begin_generator();
     d_loss = gan_.learn_discriminator(index);
     watch.lap(phase::discriminator);
     if (config_.updates == update_order::alternating) feedback();

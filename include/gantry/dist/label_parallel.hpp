@@ -268,6 +268,7 @@ class label_parallel::worker {
       watch.lap(phase::generate);
       gan_.read(step * critic + s);
       watch.lap(phase::data);
+      if (s + 1 == critic) gan_.begin_generator();
       loss = gan_.learn_discriminator(step, s);
       watch.lap(phase::discriminator);
     }

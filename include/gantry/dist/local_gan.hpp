@@ -68,7 +68,7 @@ class local_gan {
     return discriminator_.feedback(
         real(), fake(j), generator_.image_gradient(static_cast<std::size_t>(j)), iteration);
   }
-  /// Both without waiting for the loss, which stays on the backend until read_losses: a
+  /// Both without waiting for the loss, which stays on the backend (step_records): a
   /// discriminator step, and then the feedback of the same iteration.
   void start_discriminator(std::uint32_t iteration, std::uint32_t step = 0, int j = 0) {
     discriminator_.start_learning(real(), fake(j), iteration, step);
@@ -77,9 +77,10 @@ class local_gan {
     discriminator_.start_feedback(
         real(), fake(j), generator_.image_gradient(static_cast<std::size_t>(j)), iteration);
   }
-  /// One generator step on the feedback of batch j.
+  /// Clears the generator's gradients; before a discriminator step a device does it on the way.
+  void begin_generator() { generator_.begin_update(); }
+  /// One generator step on the feedback of batch j; after begin_generator.
   void learn_generator(int j = 0) {
-    generator_.begin_update();
     generator_.learn(static_cast<std::size_t>(j));
     generator_.update();
   }

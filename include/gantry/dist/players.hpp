@@ -5,9 +5,6 @@
 // written in terms of these.
 #pragma once
 
-#include <array>
-#include <cmath>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -21,6 +18,7 @@
 #include "gantry/dist/augmentation_control.hpp"
 #include "gantry/dist/network_state.hpp"
 #include "gantry/dist/penalty_passes.hpp"
+#include "gantry/dist/step_records.hpp"
 #include "gantry/ops/draw.hpp"
 #include "gantry/ops/labels.hpp"
 
@@ -205,8 +203,7 @@ class discriminator_player {
         state_(b, common.topology.discriminator, common.topology.discriminator_optimizer),
         real_(b, common.batch),
         fake_(b, common.batch),
-        losses_(b.allocate(2 * rounds_kept)),
-        kept_(b.allocate(kept_elements(common.batch, loss_))),
+        records_(b, common.batch),
         heads_(b.allocate(head_elements(common.batch))),
         penalties_(b, common.batch, loss_),
         augmentation_(state_.network) {
@@ -220,9 +217,8 @@ class discriminator_player {
   static constexpr std::size_t bytes(int batch, const loss_type& loss = {}) {
     using scalar = typename B::scalar;
     return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) +
-           allocation_bytes<scalar>(2 * rounds_kept) +
-           allocation_bytes<scalar>(kept_elements(batch, loss)) +
-           allocation_bytes<scalar>(head_elements(batch)) + penalties_type::bytes(batch, loss);
+           step_records<B>::bytes(batch) + allocation_bytes<scalar>(head_elements(batch)) +
+           penalties_type::bytes(batch, loss);
   }
 
   /// One learning step on a real and a fake batch; local_step numbers the steps of one iteration.
@@ -238,13 +234,12 @@ class discriminator_player {
     start_learning(real, fake, iteration, local_step, update_now);
     return read(loss_at(iteration));
   }
-  /// The same without waiting for the loss, see read_losses.
+  /// The same without waiting for the loss, see records.
   template <class Update>
   void start_learning(const network_input<B>& real, const network_input<B>& fake,
                       std::uint32_t iteration, std::uint32_t local_step, Update&& update_now) {
     B& b = *backend_;
     auto* const sum = loss_at(iteration);
-    learned_ = iteration;
     if (begun_ == progress::none)
       begin_forward(real, iteration, local_step);
     else
@@ -253,13 +248,15 @@ class discriminator_player {
     forward(fake, fake_, iteration, 2 * local_step + 1);
     const logits<B> on_real = logits_of(real_, 0), on_fake = logits_of(fake_, 1);
     loss_.discriminator(b, on_real, on_fake, sum);
+    records_.keep_real(on_real, iteration);
+    records_.keep_fake(on_fake, iteration);
     if constexpr (has_classifier) {
       classify(real_, on_real, real.labels, loss_.discriminator_weight, sum);
       classify(fake_, on_fake, fake.labels, loss_.discriminator_weight, sum);
     }
     augmentation_.observe(b, on_real);
     if constexpr (HasPenalties<loss_type>) {
-      keep(on_real, sum);
+      if (penalties_type::active(loss_)) records_.keep_plain_loss(iteration);
       const typename penalties_type::step step{
           state_.network,     state_.values(),
           state_.gradients(), sum,
@@ -273,6 +270,7 @@ class discriminator_player {
     }
     update_now();
     augmentation_.step(state_.network);
+    records_.note_augmentation(augment_probability(state_.network), iteration);
   }
   void start_learning(const network_input<B>& real, const network_input<B>& fake,
                       std::uint32_t iteration, std::uint32_t local_step) {
@@ -331,30 +329,22 @@ class discriminator_player {
     if (loss_.generator_needs_real()) forward(real, real_, iteration, feedback_real_pass);
     const logits<B> on_fake = logits_of(fake_, 1);
     loss_.generator(b, logits_of(real_, 0), on_fake, sum);
+    records_.keep_fake(on_fake, iteration);
     if constexpr (has_classifier)
       classify(fake_, on_fake, fake.labels, loss_.generator_weight, sum);
     state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
   }
 
-  /// Iterations whose losses wait on the backend until they are read.
-  static constexpr std::uint32_t rounds_kept = 8;
-  /// Waits for the backend and calls f(i, D's loss, G's loss) for iterations first + i of
-  /// start_learning and start_feedback, i below `count`, at most the last rounds_kept.
-  template <class F>
-  void read_losses(std::uint32_t first, std::uint32_t count, F&& f) {
-    std::array<float, 2 * rounds_kept> all{};
-    backend_->download(losses_.data(), all);
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const std::size_t slot = 2 * ((first + i) % rounds_kept);
-      f(i, static_cast<double>(all[slot]), static_cast<double>(all[slot + 1]));
-    }
-  }
+  /// What start_learning and start_feedback leave on the backend.
+  [[nodiscard]] step_records<B>& records() { return records_; }
 
   /// The outputs on generated images, one for each, as `feedback` sees them: for strategies that
   /// combine those of several discriminators. `image_gradient` is the way back.
   void judge(const network_input<B>& fake, std::uint32_t iteration, std::span<float> outputs) {
     forward(fake, fake_, iteration, feedback_pass);
-    backend_->download(logits_of(fake_, 1).value, outputs);
+    const logits<B> on_fake = logits_of(fake_, 1);
+    records_.keep_fake(on_fake, iteration);
+    backend_->download(on_fake.value, outputs);
   }
 
   /// From the derivative of a loss by the outputs of judge(), which came last, to that by each
@@ -375,32 +365,7 @@ class discriminator_player {
   [[nodiscard]] state_type& state() { return state_; }
   /// What was seen last: D(x) of real samples and penalties in the last learning step, D(x) of
   /// generated ones, which may have come later. Waits for the backend.
-  [[nodiscard]] learning_signals signals() {
-    constexpr double none = std::numeric_limits<double>::quiet_NaN();
-    learning_signals seen;
-    seen[signal::penalty] = none;
-    const auto* on_real = logits_of(real_, 0).value;
-    if (penalised(loss_)) {
-      std::array<float, 1> without{}, with{};
-      backend_->download(kept_.data(), without);
-      backend_->download(loss_at(learned_), with);
-      seen[signal::penalty] = static_cast<double>(with[0]) - static_cast<double>(without[0]);
-      on_real = kept_.data() + slice(1);
-    }
-    const auto look = [&](const typename B::scalar* values, int n, signal score, signal sign) {
-      outputs_.resize(static_cast<std::size_t>(n));
-      backend_->download(values, outputs_);
-      double sum = 0;
-      for (const float v : outputs_) sum += static_cast<double>(v);
-      seen[score] = n > 0 ? sum / n : none;
-      seen[sign] = n > 0 ? mean_sign(std::span<const float>(outputs_)) : none;
-    };
-    look(on_real, real_.output().n, signal::score_real, signal::sign_real);
-    look(logits_of(fake_, 1).value, fake_.output().n, signal::score_fake, signal::sign_fake);
-    const auto probability = augment_probability(state_.network);
-    seen[signal::augment] = probability ? static_cast<double>(*probability) : none;
-    return seen;
-  }
+  [[nodiscard]] learning_signals signals() { return records_.last_signals(); }
   /// The probability of adaptive augmentations, empty where it is fixed.
   [[nodiscard]] const std::optional<adaptive_probability>& augmentation() const {
     return augmentation_.now();
@@ -434,21 +399,6 @@ class discriminator_player {
     forward(real, real_, iteration, 2 * local_step);
     begun_ = progress::forward;
   }
-  static constexpr bool penalised(const loss_type& loss) {
-    if constexpr (HasPenalties<loss_type>)
-      return penalties_type::active(loss);
-    else
-      return false;
-  }
-  /// Penalties add to the sum of the loss and pass other samples through the tapes.
-  static constexpr std::size_t kept_elements(int n, const loss_type& loss) {
-    return penalised(loss) ? slice(1) + slice(static_cast<std::size_t>(n)) : 0;
-  }
-  void keep(const logits<B>& real, const typename B::scalar* sum) {
-    if (!penalised(loss_)) return;
-    launch(*backend_, ops::copy{}, {sum, kept_.data(), 1});
-    launch(*backend_, ops::copy{}, {real.value, kept_.data() + slice(1), real.count});
-  }
   void learn_real(const network_input<B>& real) {
     state_.network.backward(*backend_, state_.values(), real.samples, real_, state_.gradients(),
                             {});
@@ -475,9 +425,7 @@ class discriminator_player {
              {tape.output(), labels, on.gradient, weight, tape.output_gradient(), sum});
   }
   /// Losses of an iteration: D's, then G's.
-  typename B::scalar* loss_at(std::uint32_t iteration) {
-    return losses_.data() + 2 * (iteration % rounds_kept);
-  }
+  typename B::scalar* loss_at(std::uint32_t iteration) { return records_.losses(iteration); }
   typename B::scalar* generator_loss_at(std::uint32_t iteration) { return loss_at(iteration) + 1; }
   void clear(typename B::scalar* sum) { launch(*backend_, ops::fill{}, {sum, 1, 0.0f}); }
   double read(const typename B::scalar* sum) {
@@ -492,9 +440,8 @@ class discriminator_player {
   typename T::loss_type loss_;
   state_type state_;
   tape_type real_, fake_;
-  typename B::buffer_type losses_, kept_, heads_;
-  std::uint32_t learned_{};     // iteration of the last learning step
-  std::vector<float> outputs_;  // for signals()
+  step_records<B> records_;
+  typename B::buffer_type heads_;
   penalties_type penalties_;
   augmentation_control augmentation_;
   enum class progress { none, forward, backward } begun_{progress::none};  // of the next step

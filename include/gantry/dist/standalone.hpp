@@ -66,16 +66,13 @@ struct standalone {
     template <Communicator C>
     round_report round(C& comm, std::uint32_t iteration) {
       round_report report = start_round(comm, iteration);
-      stopwatch watch(report.lead);
-      read_losses(iteration, {&report, 1});
-      report.signals = discriminator().signals();
-      watch.lap(phase::generator);
+      complete(iteration, {&report, 1});
       return report;
     }
 
-    /// A round whose losses stay on the backend, which may still be at work: the report lacks them
-    /// until read_losses. A backend that runs behind the host has its work under the phase in which
-    /// the host waits.
+    /// A round whose losses and signals stay on the backend, which may still be at work: the report
+    /// lacks them until it is completed. A backend that runs behind the host has its work under the
+    /// phase in which the host waits.
     template <Communicator C>
     round_report start_round(C& comm, std::uint32_t iteration) {
       round_report report;
@@ -92,6 +89,7 @@ struct standalone {
           gan_.read(index);
           watch.lap(phase::data);
         }
+        if (s + 1 == steps(config_)) gan_.begin_generator();
         gan_.start_discriminator(iteration, static_cast<std::uint32_t>(s), for_learning);
         watch.lap(phase::discriminator);
       }
@@ -106,17 +104,20 @@ struct standalone {
       return report;
     }
 
-    /// Rounds whose losses can wait for read_losses.
-    static constexpr std::uint32_t rounds_kept = discriminator_player<T, B>::rounds_kept;
-    /// Completes the reports of the last start_rounds, at most rounds_kept; the first of them was
-    /// that of iteration `first`.
-    void read_losses(std::uint32_t first, std::span<round_report> reports) {
-      discriminator().read_losses(
-          first, static_cast<std::uint32_t>(reports.size()),
-          [&](std::uint32_t i, double of_discriminator, double of_generator) {
-            reports[i].discriminator_loss = of_discriminator;
-            reports[i].generator_loss = of_generator;
-          });
+    /// Rounds whose reports can wait to be completed.
+    static constexpr std::uint32_t rounds_kept = step_records<B>::kept;
+    /// Waits for the backend and fills in what the reports of the last start_rounds lack, of at
+    /// most rounds_kept; the first of them was that of iteration `first`.
+    void complete(std::uint32_t first, std::span<round_report> reports) {
+      if (reports.empty()) return;
+      stopwatch watch(reports.back().lead);
+      discriminator().records().read(first, static_cast<std::uint32_t>(reports.size()),
+                                     [&](std::uint32_t i, const auto& r) {
+                                       reports[i].discriminator_loss = r.discriminator_loss;
+                                       reports[i].generator_loss = r.generator_loss;
+                                       reports[i].signals = r.signals;
+                                     });
+      watch.lap(phase::generator);
     }
 
     template <Communicator C>

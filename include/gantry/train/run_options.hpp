@@ -50,6 +50,11 @@ struct run_options {
   std::function<void(const round_view&)>
       on_start{};  ///< before the first round, with an empty report
   std::function<void(const round_view&)> on_round{};  ///< after each round
+  /// Whether on_round must follow a round at once, with the networks as they are then; if not, it
+  /// may be called for several rounds one after the other, so that a device need not be waited for.
+  /// `waiting`: reports of the rounds it has not been called for, this one last, without losses and
+  /// signals. Empty: after each round at once.
+  std::function<bool(std::uint32_t iteration, std::span<const round_report> waiting)> looks{};
   std::function<bool()> stop_requested{};  ///< asked before each round; true saves and ends
   std::filesystem::path checkpoints{};     ///< folder for checkpoints; empty: none are written
   std::uint32_t save_every{0};             ///< rounds between checkpoints; 0: only at the end

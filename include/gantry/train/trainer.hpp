@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -124,26 +125,35 @@ class session {
     if (options_->on_start) options_->on_start({progress_.first, round_report{}, sample, weights});
     phase_recorder phases(options_->phases, comm.rank());
     std::uint32_t done = progress_.first, saved = progress_.first;
+    std::vector<round_report> waiting;  // to be completed and shown
+    const auto show = [&] {
+      std::uint32_t shown = done - static_cast<std::uint32_t>(waiting.size());
+      for (const round_report& report : waiting) {
+        run_progress::check_finite(report, ++shown);
+        if (options_->on_round) options_->on_round({shown, report, sample, weights});
+      }
+      waiting.clear();
+    };
     bool early = false;
-    while (done < options_->iterations && !early) {
-      if (options_->stop_requested && options_->stop_requested()) {
-        early = true;
-        break;
-      }
+    while (done < options_->iterations) {
+      early = options_->stop_requested && options_->stop_requested();
+      if (early) break;
       enter_iteration(comm, done);
-      round_report report;
-      take(b, [&] { report = role.round(comm, done); });
+      take(b, [&] { waiting.push_back(start_round(role, comm, done)); });
       ++done;
-      progress_.images += static_cast<std::int64_t>(report.images);
+      progress_.images += static_cast<std::int64_t>(waiting.back().images);
+      const bool saves = options_->save_every > 0 && done % options_->save_every == 0;
+      const bool now = saves || !may_wait<std::remove_cvref_t<decltype(role)>>(done, waiting);
+      if (now) complete(role, done, waiting);
       phases.end_round(done, comm.statistics());
-      run_progress::check_finite(report, done);
-      if (options_->on_round) options_->on_round({done, report, sample, weights});
-      if (options_->save_every > 0 && done % options_->save_every == 0) {
-        phases.flush();
-        save(comm, b, role, done);
-        saved = done;
-      }
+      if (now) show();
+      if (!saves) continue;
+      phases.flush();
+      save(comm, b, role, done);
+      saved = done;
     }
+    complete(role, done, waiting);
+    show();
     if (!options_->checkpoints.empty() && (saved != done || result_.checkpoint_hash.empty()))
       save(comm, b, role, done);
     role.command(comm, order::stop);
@@ -267,6 +277,32 @@ class session {
       return S::fixes_workers(settings_);
     else
       return !S::has_server;
+  }
+  /// The lead's part of a round; where its strategy can, what has to be read from the backend is
+  /// left for complete().
+  template <class Role, class C>
+  static round_report start_round(Role& role, C& comm, std::uint32_t done) {
+    if constexpr (requires { role.start_round(comm, done); })
+      return role.start_round(comm, done);
+    else
+      return role.round(comm, done);
+  }
+  template <class Role>
+  static void complete([[maybe_unused]] Role& role, [[maybe_unused]] std::uint32_t done,
+                       [[maybe_unused]] std::span<round_report> reports) {
+    if constexpr (requires { role.complete(done, reports); })
+      role.complete(done - static_cast<std::uint32_t>(reports.size()), reports);
+  }
+  /// Whether the reports can be completed after later rounds.
+  template <class Role>
+  [[nodiscard]] bool may_wait([[maybe_unused]] std::uint32_t done,
+                              [[maybe_unused]] std::span<const round_report> waiting) const {
+    if constexpr (requires { Role::rounds_kept; }) {
+      if (options_->on_round && (!options_->looks || options_->looks(done, waiting))) return false;
+      return waiting.size() < Role::rounds_kept;
+    } else {
+      return false;
+    }
   }
   /// A round, on a device as CUDA graphs if the backend makes such.
   template <class Round>

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string_view>
@@ -107,6 +108,74 @@ TEST_CASE("cuda: an activation is part of the product before it, with the same b
   CHECK(same_bits(read, expected));
   CHECK(std::tanh(seen[0]) == doctest::Approx(expected[0]));  // the host saw the product's result
   CHECK(again == 2);
+}
+
+namespace {
+
+/// The gradient of a layer f(first(x)), where `first` is a mask or a copy, and its launches.
+template <class First>
+std::pair<std::vector<float>, std::size_t> masked(backend::cuda& b, const First& first) {
+  static constexpr hwc shape{3, 5, 7};
+  const run_options o{.n = 3};
+  const auto x = runs::clean_batch<shape>(b, o, 1), gate = runs::clean_batch<shape>(b, o, 2);
+  const device_batch<backend::cuda, shape> dx(b, o.n);
+  b.synchronize();
+  const std::size_t before = b.launches(), count = nhwc::elements(shape, o.n);
+  first(x.view(), dx.view(), count);
+  launch(b, ops::activation_backward<function::leaky_relu>{},
+         {gate.view().data, dx.view().data, dx.view().data, count, {0.2f}});
+  auto found = dx.read();
+  return {found, b.launches() - before};
+}
+
+/// What three arrays hold that are cleared one after the other, and the launches.
+std::pair<std::vector<float>, std::size_t> clear_three(backend::cuda& b, std::size_t first,
+                                                       std::size_t second, float value) {
+  const auto x = runs::numbers(b, first, 1), y = runs::numbers(b, second, 2);
+  const auto losses = runs::numbers(b, 2, 3);
+  b.synchronize();
+  const std::size_t before = b.launches();
+  launch(b, ops::fill{}, {x.data(), first, value});
+  launch(b, ops::clear{}, {y.data(), second, losses.data(), 2});
+  auto found = joined({x.read(), y.read(), losses.read()});
+  return {found, b.launches() - before};
+}
+
+}  // namespace
+
+TEST_CASE("cuda: a mask or a copy takes in the derivative behind it, with the same bits") {
+  backend::cuda fused, apart(backend::cuda_options{.fuse = false});
+  const auto check_both = [&](const auto& first) {
+    const auto in = [&](backend::cuda& b) {
+      return masked(b, [&](auto from, auto to, std::size_t n) { first(b, from, to, n); });
+    };
+    const auto [expected, two] = in(apart);
+    const auto [found, one] = in(fused);
+    CHECK(same_bits(found, expected));
+    CHECK(two == 2);
+    CHECK(one == 1);
+  };
+  check_both([](backend::cuda& b, auto from, auto to, std::size_t) {
+    launch(b, ops::dropout<hwc{3, 5, 7}>{}, {from, to, 0.4f, {.seed = 3, .use = purpose::dropout}});
+  });
+  check_both([](backend::cuda& b, auto from, auto to, std::size_t n) {
+    launch(b, ops::copy{}, {from.data, to.data, n});
+  });
+}
+
+TEST_CASE("cuda: arrays of two networks are cleared in one kernel") {
+  backend::cuda b;
+  for (const auto& [first, second] :
+       {std::pair<std::size_t, std::size_t>{1003, 510}, {510, 1003}, {1, 7}}) {
+    const auto [found, one] = clear_three(b, first, second, 0);
+    CHECK(same_bits(found, std::vector<float>(first + second + 2, 0.0f)));
+    CHECK(one == 1);
+  }
+  const auto [ones, two] = clear_three(b, 5, 7, 1);
+  std::vector<float> expected(5 + 7 + 2, 0.0f);
+  std::fill_n(expected.begin(), 5, 1.0f);
+  CHECK(same_bits(ones, expected));
+  CHECK(two == 2);
 }
 
 TEST_CASE("cuda: batch norm") {

@@ -5,6 +5,7 @@
 // copies in this layout.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <type_traits>
 
@@ -61,6 +62,38 @@ void start_or_hold(const Context& c, basic_cuda<Math>& b, Op op, const kernels::
   } else {
     named(op, p, [&] { launch(c, op, p); });
   }
+}
+/// Copies and masks wait for an activation in place.
+template <class Context, gemm_math Math, class Op, class Params>
+void hold_for_activation(const Context& c, basic_cuda<Math>& b, Op op, const Params& p,
+                         const float* result, std::size_t count) {
+  b.window().hold({result, count, true}, [c, op, p](const fused_parts& parts) {
+    named(op, p, [&] { launch(c, op, p, kernels::activation_behind{parts.f, parts.gate}); });
+  });
+}
+template <class Context, gemm_math Math>
+void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::copy op,
+                   const kernels::params_of<ops::copy>& p) {
+  hold_for_activation(c, b, op, p, p.y, p.count);
+}
+template <class Context, gemm_math Math, hwc Shape>
+void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::dropout<Shape> op,
+                   const kernels::params_of<ops::dropout<Shape>>& p) {
+  hold_for_activation(c, b, op, p, p.y.data, nhwc::elements(Shape, p.y.n));
+}
+/// Gradients of one network wait for those of another.
+template <class Context, gemm_math Math>
+void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::fill op,
+                   const kernels::params_of<ops::fill>& p) {
+  const bool zeros = p.value == 0 && !std::signbit(p.value);
+  b.window().hold({.zeros = zeros}, [c, op, p](const fused_parts& parts) {
+    named(op, p, [&] {
+      if (parts.zeros.y)
+        launch(c, ops::clear{}, parts.zeros, kernels::cleared{p.y, p.count});
+      else
+        launch(c, op, p);
+    });
+  });
 }
 /// The statistics come from the product before where it can add them up; the rest waits for an
 /// activation.

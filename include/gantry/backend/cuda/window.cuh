@@ -15,6 +15,8 @@
 #include "gantry/kernels/conv2d/launch.cuh"
 #include "gantry/kernels/gemm/launch.cuh"
 #include "gantry/kernels/optimizer/launch.cuh"
+#include "gantry/kernels/pointwise/launch.cuh"
+#include "gantry/ops/loss.hpp"
 #include "gantry/ops/pointwise.hpp"
 
 namespace gantry::inline v0::backend::detail {
@@ -22,8 +24,24 @@ namespace gantry::inline v0::backend::detail {
 using kernels::params_of;
 
 /// What an op that waits has become.
-struct fused_parts : kernels::product_fusion {
+struct fused_parts : kernels::product_fusion, kernels::output_copies {
   kernels::weight_average more{};  ///< of an update
+  params_of<ops::clear> zeros{};   ///< of a fill
+};
+
+/// What a loss reads and writes.
+struct loss_arrays {
+  const float *a{}, *b{};  ///< outputs, `count_a` and `count_b` of them
+  std::size_t count_a{}, count_b{};
+  const float *gradient_a{}, *gradient_b{}, *sum{};
+
+  [[nodiscard]] bool touches(const float* y, std::size_t count) const {
+    const auto overlaps = [&](const float* x, std::size_t n) {
+      return x && y < x + n && x < y + count;
+    };
+    return overlaps(a, count_a) || overlaps(b, count_b) || overlaps(gradient_a, count_a) ||
+           overlaps(gradient_b, count_b) || overlaps(sum, 1);
+  }
 };
 
 /// What the ops behind may be.
@@ -34,6 +52,8 @@ struct fusable {
   bool sums{};              ///< of results per channel
   const float* gradient{};  ///< of a weight gradient: its bias's is the sum of these numbers
   bool update{};            ///< an optimizer's step
+  bool zeros{};             ///< other zeros
+  loss_arrays loss{};       ///< copies of its outputs and of its sum
 };
 
 class launch_window {
@@ -80,6 +100,25 @@ class launch_window {
     return true;
   }
 
+  bool take(ops::clear, const params_of<ops::clear>& p) {
+    if (!start_ || !what_.zeros) return false;
+    parts_.zeros = p;
+    flush();
+    return true;
+  }
+  bool take(ops::copy, const params_of<ops::copy>& p) {
+    const loss_arrays& loss = what_.loss;
+    if (!start_ || !loss.sum || loss.touches(p.y, p.count)) return false;
+    const auto copies = [&p](const float* from, std::size_t count, float*& to) {
+      if (p.x != from || p.count != count || to) return false;
+      to = p.y;
+      return true;
+    };
+    kernels::output_copies& to = parts_;
+    return copies(loss.a, loss.count_a, to.a) || copies(loss.b, loss.count_b, to.b) ||
+           copies(loss.sum, 1, to.sum);
+  }
+
   /// True if what is held adds up its results, which lie at x, and has started.
   bool sum_results(const float* x, std::size_t count, const kernels::result_sums& sums) {
     if (!start_ || !what_.sums || what_.result != x || what_.count != count) return false;
@@ -96,7 +135,7 @@ class launch_window {
   bool activate(const float* result, std::size_t count, const kernels::any_activation& f,
                 const float* gate) {
     if (!start_ || !what_.activation || what_.result != result || what_.count != count ||
-        f.kind == kernels::activation_kind::none)
+        f.kind == kernels::activation_kind::none || gate == result)
       return false;
     parts_.f = f;
     parts_.gate = gate;
@@ -142,6 +181,27 @@ fusable fusable_of(ops::linear_backward_weights<G>,
 }
 inline fusable fusable_of(ops::adam_step, const params_of<ops::adam_step>& p) {
   return {.update = p.count > 0};
+}
+/// Without outputs a loss starts nothing, so that it cannot copy either.
+inline fusable fusable_loss(const loss_arrays& arrays) {
+  return arrays.count_a + arrays.count_b > 0 ? fusable{.loss = arrays} : fusable{};
+}
+template <class F>
+fusable fusable_of(ops::loss_term<F>, const params_of<ops::loss_term<F>>& p) {
+  return fusable_loss({.a = p.logits, .count_a = p.count, .gradient_a = p.gradient, .sum = p.sum});
+}
+template <class F, class G>
+fusable fusable_of(ops::two_loss_terms<F, G>, const params_of<ops::two_loss_terms<F, G>>& p) {
+  return fusable_loss({p.a, p.b, p.count_a, p.count_b, p.gradient_a, p.gradient_b, p.sum});
+}
+template <class F>
+fusable fusable_of(ops::paired_term<F>, const params_of<ops::paired_term<F>>& p) {
+  return fusable_loss({p.a, p.b, p.count, p.count, p.gradient_a, p.gradient_b, p.sum});
+}
+template <class F, class G>
+fusable fusable_of(ops::relativistic_average_terms<F, G>,
+                   const params_of<ops::relativistic_average_terms<F, G>>& p) {
+  return fusable_loss({p.a, p.b, p.count, p.count, p.gradient_a, p.gradient_b, p.sum});
 }
 
 }  // namespace gantry::backend::detail

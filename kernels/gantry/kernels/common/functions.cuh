@@ -5,10 +5,12 @@
 // (nvcc calls them with --expt-relaxed-constexpr), else by an overload here.
 #pragma once
 
+#include <cstddef>
 #include <type_traits>
 
 #include <cuda_runtime.h>
 
+#include "gantry/kernels/common/pack.cuh"
 #include "gantry/ops/pointwise.hpp"
 
 namespace gantry::inline v0::kernels {
@@ -79,5 +81,20 @@ __device__ inline float derivative(const any_activation& f, float y) {
       return 1.0f;
   }
 }
+
+/// What happens to results on their way to memory: f, or with a gate their product with f' at its
+/// numbers.
+struct activation_behind {
+  any_activation f{};
+  const float* gate{};
+
+  /// Of results whose first has number i among all.
+  template <int Width>
+  __device__ pack<Width> finish(std::size_t i, const pack<Width>& v) const {
+    if (!gate) return generate<Width>([&](int j) { return value(f, v.v[j]); });
+    const auto y = load<Width>(gate + i);
+    return generate<Width>([&](int j) { return v.v[j] * derivative(f, y.v[j]); });
+  }
+};
 
 }  // namespace gantry::kernels

@@ -28,16 +28,14 @@ struct result_sums {
 
 struct product_fusion {
   any_activation f{};
-  const float* gate{};  ///< not null: results times f' at these instead of f
+  const float* gate{};  ///< see activation_behind
   result_sums sums{};
   float* line_sums{};  ///< of a weight gradient: the bias's gradient, which is added to
 
   /// What goes to memory of results whose first has number i among all.
   template <int Width>
   __device__ pack<Width> finish(std::size_t i, const pack<Width>& v) const {
-    if (!gate) return generate<Width>([&](int j) { return value(f, v.v[j]); });
-    const auto y = load<Width>(gate + i);
-    return generate<Width>([&](int j) { return v.v[j] * derivative(f, y.v[j]); });
+    return activation_behind{f, gate}.finish(i, v);
   }
 };
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "gantry/base/rng.hpp"
+#include "gantry/kernels/common/functions.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
 namespace gantry::inline v0::kernels {
@@ -74,14 +75,15 @@ struct dropout_body {
   std::size_t count;
   device_stream stream;
   float rate, scale;  ///< scale = 1 / (1 - rate)
+  activation_behind behind;
 
   template <int Width>
   __device__ void apply(std::size_t i) const {
     const philox::block words = stream.block(i / 4);
     const auto in = load<Width>(x + i);
-    store(y + i, generate<Width>([&](int j) {
-            return philox::to_unit(words[i % 4 + j]) > rate ? in.v[j] * scale : 0.0f;
-          }));
+    const auto out = generate<Width>(
+        [&](int j) { return philox::to_unit(words[i % 4 + j]) > rate ? in.v[j] * scale : 0.0f; });
+    store(y + i, behind.finish(i, out));
   }
 };
 

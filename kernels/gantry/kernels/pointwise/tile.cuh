@@ -60,10 +60,11 @@ struct copy_body {
   const float* x;
   float* y;
   std::size_t count;
+  activation_behind behind;
 
   template <int Width>
   __device__ void apply(std::size_t i) const {
-    store(y + i, load<Width>(x + i));
+    store(y + i, behind.finish(i, load<Width>(x + i)));
   }
 };
 
@@ -105,16 +106,31 @@ struct fill_body {
   }
 };
 
+/// An array to clear.
+struct cleared {
+  float* y{};
+  std::size_t count{};
+};
+
 struct clear_body {
   float* y;
   std::size_t count;
-  float* more;
-  std::size_t more_count;  ///< at most `count`
+  cleared more, others;  ///< not longer than y
 
   template <int Width>
   __device__ void apply(std::size_t i) const {
     store(y + i, pack<Width>{});
-    for (std::size_t j = i; j < i + Width && j < more_count; ++j) more[j] = 0;
+    if (i + Width <= others.count)
+      store(others.y + i, pack<Width>{});
+    else
+      clear_rest<Width>(others, i);
+    clear_rest<Width>(more, i);
+  }
+
+ private:
+  template <int Width>
+  __device__ static void clear_rest(const cleared& a, std::size_t i) {
+    for (std::size_t j = i; j < i + Width && j < a.count; ++j) a.y[j] = 0;
   }
 };
 
@@ -133,6 +149,18 @@ struct clamp_body {
   }
 };
 
+/// Where a loss leaves copies of the outputs that it reads, and of the sum behind it; null:
+/// nowhere.
+struct output_copies {
+  float *a{}, *b{}, *sum{};
+
+  /// x, which goes to a copy too.
+  __device__ static float pass(float x, float* copy, std::size_t i) {
+    if (copy) copy[i] = x;
+    return x;
+  }
+};
+
 /// gradient = scale f'(logits), the per-sample seeds of the backward pass; *sum += scale sum f.
 template <class Function>
 struct loss_args {
@@ -144,9 +172,10 @@ struct loss_args {
   Function f;
   float* partials;  ///< [blocks]
   unsigned* ticket;
+  output_copies copies;
 
   __device__ float term(std::size_t i) const {
-    const float x = logits[i];
+    const float x = output_copies::pass(logits[i], copies.a, i);
     gradient[i] = scale * f.derivative(x);
     return f.value(x);
   }
@@ -164,19 +193,21 @@ struct two_terms_args {
   OnB g;
   float* partials;  ///< [blocks]
   unsigned* ticket;
+  output_copies copies;
   static constexpr float scale = 1.0f;  // each half has its own
 
   __device__ double term(std::size_t i) const {
-    return i < count_a ? half(f, a, gradient_a, scale_a, i)
-                       : half(g, b, gradient_b, scale_b, i - count_a);
+    return i < count_a ? half(f, a, gradient_a, scale_a, copies.a, i)
+                       : half(g, b, gradient_b, scale_b, copies.b, i - count_a);
   }
 
  private:
   template <class Function>
-  __device__ static double half(const Function& f, const float* x, float* gradient, float scale,
-                                std::size_t i) {
-    gradient[i] = scale * f.derivative(x[i]);
-    return static_cast<double>(scale) * f.value(x[i]);
+  __device__ static double half(const Function& f, const float* outputs, float* gradient,
+                                float scale, float* copy, std::size_t i) {
+    const float x = output_copies::pass(outputs[i], copy, i);
+    gradient[i] = scale * f.derivative(x);
+    return static_cast<double>(scale) * f.value(x);
   }
 };
 
@@ -191,9 +222,11 @@ struct paired_args {
   Function f;
   float* partials;  ///< [blocks]
   unsigned* ticket;
+  output_copies copies;
 
   __device__ float term(std::size_t i) const {
-    const float x = a[i] - b[i], slope = scale * f.derivative(x);
+    const float x = output_copies::pass(a[i], copies.a, i) - output_copies::pass(b[i], copies.b, i);
+    const float slope = scale * f.derivative(x);
     if (gradient_a) gradient_a[i] = slope;
     if (gradient_b) gradient_b[i] = -slope;
     return f.value(x);
@@ -220,7 +253,9 @@ struct loss_tile {
     if (threadIdx.x == 0) {
       double sum = 0;
       for (unsigned b = 0; b < gridDim.x; ++b) sum += a.partials[b];
-      *a.sum += static_cast<float>(a.scale * sum);
+      const float loss = *a.sum + static_cast<float>(a.scale * sum);
+      *a.sum = loss;
+      if (a.copies.sum) *a.copies.sum = loss;
     }
   }
 };
@@ -234,6 +269,7 @@ struct average_args {
   float* sum;
   OnA f;
   OnB g;
+  output_copies copies;
 };
 
 /// One block: the means, then the sums of values and slopes, then the gradients.
@@ -266,11 +302,17 @@ struct average_tile {
         static_cast<float>(mean([&](std::size_t i) { return p.f.derivative(at_a(i)); }));
     const auto slope_b =
         static_cast<float>(mean([&](std::size_t i) { return p.g.derivative(at_b(i)); }));
-    if (threadIdx.x == 0) *p.sum += static_cast<float>(loss);
+    if (threadIdx.x == 0) {
+      const float all = *p.sum + static_cast<float>(loss);
+      *p.sum = all;
+      if (p.copies.sum) *p.copies.sum = all;
+    }
     const float share = 1.0f / static_cast<float>(p.count);
     for (std::size_t i = threadIdx.x; i < p.count; i += Threads) {
       if (p.gradient_a) p.gradient_a[i] = share * (p.f.derivative(at_a(i)) - slope_b);
       if (p.gradient_b) p.gradient_b[i] = share * (p.g.derivative(at_b(i)) - slope_a);
+      output_copies::pass(p.a[i], p.copies.a, i);
+      output_copies::pass(p.b[i], p.copies.b, i);
     }
   }
 };
