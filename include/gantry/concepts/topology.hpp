@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 
 #include "gantry/concepts/loss.hpp"
 #include "gantry/concepts/network.hpp"

@@ -4,7 +4,10 @@
 // The part of a discriminator's step that penalties on its input gradient add.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <tuple>
 
 #include "gantry/concepts/loss.hpp"

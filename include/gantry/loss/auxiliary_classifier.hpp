@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+#include <string_view>
+
 #include "gantry/concepts/loss.hpp"
 #include "gantry/ops/labels.hpp"
 

@@ -6,6 +6,9 @@
 // quarter of the work.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
+
 #include "gantry/nn/layers.hpp"
 
 namespace gantry::inline v0::models::resnet {

@@ -9,6 +9,9 @@
 // time. In evaluation they do nothing.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>

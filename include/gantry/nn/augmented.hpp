@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+
 #include "gantry/nn/augment.hpp"
 #include "gantry/nn/sequential.hpp"
 

@@ -5,6 +5,12 @@
 // data must have labels.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
+
 #include "gantry/nn/linear.hpp"
 #include "gantry/nn/residual.hpp"
 #include "gantry/ops/labels.hpp"

@@ -6,6 +6,10 @@
 // that costs about as much as packing the weights, and nothing has to be kept in step.
 #pragma once
 
+#include <cstddef>
+#include <span>
+#include <vector>
+
 #include "gantry/nn/conv2d.hpp"
 #include "gantry/nn/plan.hpp"
 #include "gantry/ops/kernel_fold.hpp"

@@ -2,6 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
+
 #include "gantry/nn/linear.hpp"
 #include "gantry/ops/grouped_conv2d.hpp"
 

@@ -2,6 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
+
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/learned_basis.hpp"
 

@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "gantry/concepts/layer.hpp"

@@ -4,6 +4,8 @@
 // Layers that change the number of pixels and treat all channels alike. All are linear.
 #pragma once
 
+#include <string_view>
+
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/resample.hpp"
 

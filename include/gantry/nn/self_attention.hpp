@@ -3,7 +3,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
+#include <span>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "gantry/nn/parts.hpp"
 #include "gantry/ops/attention.hpp"

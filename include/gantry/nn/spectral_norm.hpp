@@ -4,6 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "gantry/nn/parts.hpp"
 #include "gantry/nn/plan.hpp"

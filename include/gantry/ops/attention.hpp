@@ -7,6 +7,9 @@
 // kept: its rows follow from `normaliser`, the logarithms of their sums.
 #pragma once
 
+#include <cstddef>
+#include <string_view>
+
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::inline v0 {

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string_view>
 
 #include "gantry/base/rng.hpp"
 #include "gantry/ops/operation.hpp"

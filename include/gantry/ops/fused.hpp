@@ -7,6 +7,8 @@
 // (nn/chain.hpp). Both ways agree up to rounding.
 #pragma once
 
+#include <string_view>
+
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::inline v0::ops {

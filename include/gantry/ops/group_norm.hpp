@@ -9,6 +9,8 @@
 // Statistics are saved as [sample][group].
 #pragma once
 
+#include <string_view>
+
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::inline v0::ops {

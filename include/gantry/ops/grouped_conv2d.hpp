@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string_view>
+
 #include "gantry/ops/conv2d.hpp"
 
 namespace gantry::inline v0 {

@@ -10,6 +10,8 @@
 // Zero padding agrees: a pixel outside of the small (large) image is outside of the other one.
 #pragma once
 
+#include <string_view>
+
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::inline v0 {

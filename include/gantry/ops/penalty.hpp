@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <string_view>
 
 #include "gantry/base/rng.hpp"
 #include "gantry/ops/operation.hpp"

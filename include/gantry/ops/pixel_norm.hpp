@@ -7,6 +7,8 @@
 // The derivative is symmetric, so the gradient and the tangent are one op.
 #pragma once
 
+#include <string_view>
+
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::inline v0::ops {

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <string_view>
 
 #include "gantry/base/rng.hpp"
 #include "gantry/ops/operation.hpp"

@@ -5,6 +5,8 @@
 // is the forward of the other.
 #pragma once
 
+#include <string_view>
+
 #include "gantry/ops/operation.hpp"
 
 namespace gantry::inline v0 {

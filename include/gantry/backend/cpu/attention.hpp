@@ -5,6 +5,9 @@
 // time, which stay in the second-level cache; every product runs on the register tiles.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+
 #include "gantry/backend/cpu/attention_panels.hpp"
 
 namespace gantry::inline v0::backend {

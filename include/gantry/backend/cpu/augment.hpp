@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/transfer.hpp"

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <tuple>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/epilogue.hpp"

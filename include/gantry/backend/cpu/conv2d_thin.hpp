@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/conv2d.hpp"

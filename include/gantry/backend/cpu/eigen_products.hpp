@@ -6,6 +6,8 @@
 // path, and the one for extents that no kernel of our own covers.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include <Eigen/Core>

@@ -6,8 +6,10 @@
 // batch with a few coefficients per sample and channel.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 
 #include "gantry/backend/cpu/slots.hpp"
 #include "gantry/ops/group_norm.hpp"

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <tuple>
 
 #include "gantry/backend/cpu/conv2d.hpp"
 #include "gantry/backend/cpu/eigen_products.hpp"

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "gantry/backend/cpu/norm.hpp"
 #include "gantry/backend/cpu/pointwise.hpp"

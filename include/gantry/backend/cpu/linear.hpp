@@ -8,6 +8,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/tile.hpp"

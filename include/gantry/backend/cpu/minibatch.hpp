@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 
 #include "gantry/backend/cpu/transfer.hpp"
 #include "gantry/ops/minibatch.hpp"

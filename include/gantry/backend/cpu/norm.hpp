@@ -6,8 +6,11 @@
 // in float over 64 rows, in double over those.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/backend/cpu/epilogue.hpp"

@@ -5,8 +5,11 @@
 // scalars, one run per sample.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
 #include <vector>
 
 #include "gantry/backend/cpu/norm.hpp"

@@ -5,8 +5,10 @@
 // summed, and read again to write the result.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <type_traits>
 
 #include "gantry/backend/cpu/backend.hpp"

@@ -4,6 +4,8 @@
 // Which kernel computes a convolution, by its geometry at compile time.
 #pragma once
 
+#include <cstddef>
+
 #include "gantry/backend/cpu/conv2d.hpp"
 #include "gantry/backend/cpu/conv2d_thin.hpp"
 #include "gantry/backend/cpu/eigen_products.hpp"

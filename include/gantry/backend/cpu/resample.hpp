@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <type_traits>
 
 #include "gantry/backend/cpu/slots.hpp"
 #include "gantry/ops/resample.hpp"

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/spectral_norm.hpp"

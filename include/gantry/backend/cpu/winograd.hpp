@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "gantry/backend/cpu/conv2d.hpp"
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/backend/reference/pointwise.hpp"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/penalty.hpp"

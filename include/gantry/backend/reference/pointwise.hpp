@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 
 #include "gantry/backend/reference/backend.hpp"
 #include "gantry/ops/loss.hpp"
