@@ -6,16 +6,16 @@
 
 set(GANTRY_SIMT_DIR "${PROJECT_SOURCE_DIR}/tests/simt")
 
-# gantry_add_simt_test(NAME <name> SOURCES <files>... MODES <variable>=<value>...)
+# gantry_add_simt_test(NAME <name> SOURCES <files>... MODES <variable>=<value>... LABELS <labels>...)
 # One program and its tests: <name>, which the sanitizers' stages run too (ThreadSanitizer takes
 # every CUDA thread for a thread, so that it finds missing barriers), and one test per mode of the
 # emulator (tests/simt/options.hpp).
 function(gantry_add_simt_test)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "SOURCES;MODES")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME" "SOURCES;MODES;LABELS")
   if(NOT arg_SOURCES)
     return()
   endif()
-  gantry_add_test(NAME ${arg_NAME} SOURCES ${arg_SOURCES} LABELS fast threads kernels)
+  gantry_add_test(NAME ${arg_NAME} SOURCES ${arg_SOURCES} TOGETHER 4 LABELS ${arg_LABELS})
   if(NOT TARGET ${arg_NAME})
     return()
   endif()
