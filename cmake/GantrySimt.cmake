@@ -28,7 +28,7 @@ function(gantry_add_simt_test)
     string(REPLACE ":" "" suffix "${suffix}")
     add_test(NAME ${arg_NAME}_${suffix} COMMAND ${arg_NAME})
     set_tests_properties(
-      ${arg_NAME}_${suffix} PROPERTIES LABELS "fast;kernels" TIMEOUT ${GANTRY_TIMEOUT_kernels}
+      ${arg_NAME}_${suffix} PROPERTIES LABELS kernels TIMEOUT ${GANTRY_TIMEOUT_kernels}
                                        ENVIRONMENT "${GANTRY_TEST_ENVIRONMENT};${mode}")
   endforeach()
 endfunction()
