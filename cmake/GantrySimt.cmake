@@ -6,7 +6,8 @@
 
 set(GANTRY_SIMT_DIR "${PROJECT_SOURCE_DIR}/tests/simt")
 
-# gantry_add_simt_test(NAME <name> SOURCES <files>... MODES <variable>=<value>... LABELS <labels>...)
+# gantry_add_simt_test(NAME <name> SOURCES <files>... MODES <variable>=<value>...
+#                      LABELS <labels>...)
 # One program and its tests: <name>, which the sanitizers' stages run too (ThreadSanitizer takes
 # every CUDA thread for a thread, so that it finds missing barriers), and one test per mode of the
 # emulator (tests/simt/options.hpp).
