@@ -6,7 +6,7 @@ option(GANTRY_FAST_TESTS
 
 # Labels, and the seconds after which a hanging test of that label is stopped; a sanitizer makes a
 # test up to ten times slower.
-set(GANTRY_TIMEOUT_fast 300)
+set(GANTRY_TIMEOUT_fast 600)
 set(GANTRY_TIMEOUT_threads 600)
 set(GANTRY_TIMEOUT_golden 600)
 set(GANTRY_TIMEOUT_presets 600)
