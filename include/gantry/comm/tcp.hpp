@@ -219,7 +219,7 @@ class tcp_world {
     tcp_communicator comm(*lines_, boxes, permit, rank_);
     const detail::rank_end own = detail::end_of([&] { f(comm); });
     const std::exception_ptr of_another = boxes.failure();
-    comm.say_farewell(of_another ? std::string() : own.reason);
+    comm.say_farewell(of_another ? heard(of_another) : own.reason);
     permit.release();
     for (std::thread& t : listeners) t.join();
     permit.acquire();
@@ -229,6 +229,16 @@ class tcp_world {
   }
 
  private:
+  /// The failure of another rank, for those who hear of this one's end before they hear of that.
+  static std::string heard(const std::exception_ptr& failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const rank_failed& e) {
+      return e.what();
+    } catch (...) {
+      return {};
+    }
+  }
   /// Takes in what a rank sends, until it says farewell or its line ends.
   void listen(mailboxes& boxes, rank_t from) {
     const tcp_socket& line = lines_->sockets[static_cast<std::size_t>(from)];
