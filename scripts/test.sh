@@ -48,7 +48,7 @@ stage() {
   if cmake -S "$root" -B "$build" -G Ninja -Wno-dev "$@" &&
     cmake --build "$build" --parallel "$jobs" --target $targets &&
     "${fixed_map[@]}" ctest --test-dir "$build" --output-on-failure --no-tests=error \
-      --parallel "$jobs" $selection; then
+      --parallel $((jobs + 1)) $selection; then
     note "$name" passed "$begin"
   else
     note "$name" FAILED "$begin"
@@ -121,9 +121,10 @@ if [ $quick = no ]; then
     headers="" selection="-E headers_(build|link)"
   fi
 fi
+# -O2 compiles in two thirds of the time of -O3, which is CMake's own.
 # Wide and narrow presets are one template; the narrow ones of some would only add minutes.
 stage release "all $headers" "$selection" -DCMAKE_BUILD_TYPE=Release \
-  -DGANTRY_FAST_TESTS=$fast_tests \
+  -DGANTRY_FAST_TESTS=$fast_tests "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG" \
   -DGANTRY_PRESETS=mlp28,dcgan28,dcgan32,acgan28,wgan_gp32_narrow
 grep -h "^gantry/gantry.hpp alone" "$root/build/test-release/Testing/Temporary/LastTest.log" \
   2> /dev/null
