@@ -80,5 +80,5 @@ if(GANTRY_SANITIZE)
   gantry_house_options(-fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer
                        -O1 -g1)
   target_link_options(gantry_house INTERFACE -fsanitize=${sanitizers})
-  target_compile_definitions(gantry_house INTERFACE _GLIBCXX_ASSERTIONS GANTRY_SANITIZED)
+  target_compile_definitions(gantry_house INTERFACE _GLIBCXX_ASSERTIONS)
 endif()

@@ -69,8 +69,7 @@ STANDARD = {
     ("variant",): "variant|visit|monostate|get_if|holds_alternative",
     ("vector",): "vector",
 }
-STANDARD_NAMES = {of: re.compile(rf"\bstd::({names})\b(?!::)" if "chrono" not in names else
-                                 rf"\bstd::({names})\b") for of, names in STANDARD.items()}
+STANDARD_NAMES = {of: re.compile(rf"\bstd::({names})\b") for of, names in STANDARD.items()}
 EIGEN = re.compile(r"\bEigen::")
 FIRST_DIRECTIVE = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 

@@ -68,14 +68,10 @@ outcome spreads_nan(const Run& run, std::size_t least) {
   return outcome::pass();
 }
 
-/// Calls f with n = 1, 2, 3, 5, 17; without optimisation and with a sanitizer with 1 and 5.
+/// Calls f with n = 1, 2, 3, 5, 17.
 template <class F>
 void for_each_batch_size(F&& f) {
-#if defined(GANTRY_SANITIZED)
-  for (const int n : {1, 5}) f(n);
-#else
   for (const int n : {1, 2, 3, 5, 17}) f(n);
-#endif
 }
 
 /// Calls f<Shape>(options) for every shape, batch size and value of the option.

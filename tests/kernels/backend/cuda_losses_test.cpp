@@ -13,6 +13,7 @@
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 
+#include "simt/sanitizers.hpp"
 #include "support/compare.hpp"
 #include "support/op_runs.hpp"
 
@@ -69,11 +70,7 @@ void check_copies() {
 }
 
 /// Outputs: of several blocks, and of two where each access costs much more.
-#if defined(GANTRY_SANITIZED)
-constexpr std::size_t most = 300;
-#else
-constexpr std::size_t most = 3000;
-#endif
+constexpr std::size_t most = simt::under_asan || simt::under_tsan ? 300 : 3000;
 
 /// Of an objective: the reference's numbers, the same bits again, a kernel for each player.
 template <class L>
