@@ -7,6 +7,7 @@
 // ranks, and after a resume.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -52,10 +53,12 @@ namespace philox {
 using block = std::array<std::uint32_t, 4>;
 using key = std::array<std::uint32_t, 2>;
 
+/// Multipliers of a round, and what it adds to the key.
+inline constexpr std::uint64_t m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
+inline constexpr std::uint32_t w0 = 0x9E3779B9u, w1 = 0xBB67AE85u;
+
 /// Ten rounds of Philox4x32 on one counter.
 constexpr block generate(block counter, key k) {
-  constexpr std::uint64_t m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
-  constexpr std::uint32_t w0 = 0x9E3779B9u, w1 = 0xBB67AE85u;
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = m0 * counter[0], p1 = m1 * counter[2];
     counter = {
@@ -72,6 +75,40 @@ constexpr block at(const stream_id& id, std::uint32_t index) {
   const std::uint32_t tag = static_cast<std::uint32_t>(id.use) | (id.salt << 8);
   return generate({index, id.step, id.worker, tag},
                   {static_cast<std::uint32_t>(id.seed), static_cast<std::uint32_t>(id.seed >> 32)});
+}
+
+/// The words of blocks `index`, `index` + 1 and so on of a stream, as `at` gives them; as many as
+/// `out`, a multiple of 4, has room for. 16 blocks at a time go through the rounds, so that each
+/// step of a round is a loop over a vector.
+inline void fill(const stream_id& id, std::uint32_t index, std::span<std::uint32_t> out) {
+  constexpr std::size_t lanes = 16;
+  const std::uint32_t tag = static_cast<std::uint32_t>(id.use) | (id.salt << 8);
+  std::size_t done = 0;
+  for (; done + 4 * lanes <= out.size(); done += 4 * lanes, index += lanes) {
+    std::uint32_t word[4][lanes];
+    for (std::uint32_t i = 0; i < lanes; ++i) {
+      word[0][i] = index + i;
+      word[1][i] = id.step;
+      word[2][i] = id.worker;
+      word[3][i] = tag;
+    }
+    key k{static_cast<std::uint32_t>(id.seed), static_cast<std::uint32_t>(id.seed >> 32)};
+    for (int round = 0; round < 10; ++round) {
+      for (std::size_t i = 0; i < lanes; ++i) {
+        const std::uint64_t p0 = m0 * word[0][i], p1 = m1 * word[2][i];
+        word[0][i] = static_cast<std::uint32_t>(p1 >> 32) ^ word[1][i] ^ k[0];
+        word[1][i] = static_cast<std::uint32_t>(p1);
+        word[2][i] = static_cast<std::uint32_t>(p0 >> 32) ^ word[3][i] ^ k[1];
+        word[3][i] = static_cast<std::uint32_t>(p0);
+      }
+      k[0] += w0;
+      k[1] += w1;
+    }
+    for (std::size_t i = 0; i < lanes; ++i)
+      for (std::size_t j = 0; j < 4; ++j) out[done + 4 * i + j] = word[j][i];
+  }
+  for (; done + 4 <= out.size(); done += 4)
+    std::ranges::copy(at(id, index++), out.begin() + static_cast<std::ptrdiff_t>(done));
 }
 
 /// Maps a word to (0, 1]: never 0, so its logarithm is finite.

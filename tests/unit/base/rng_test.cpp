@@ -53,6 +53,18 @@ TEST_CASE("philox: a block is the counter (index, step, worker, purpose and salt
         philox::block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
+TEST_CASE("philox: many blocks at once are those one by one") {
+  // Fewer than go through the rounds together, exactly as many, more, and an index that wraps.
+  for (const std::size_t blocks : {0, 1, 15, 16, 17, 40})
+    for (const std::uint32_t index : {0u, 5u, 0xfffffff8u}) {
+      std::vector<std::uint32_t> words(4 * blocks);
+      philox::fill(base_stream, index, words);
+      for (std::size_t i = 0; i < words.size(); ++i)
+        CHECK(words[i] ==
+              philox::at(base_stream, index + static_cast<std::uint32_t>(i / 4))[i % 4]);
+    }
+}
+
 TEST_CASE("streams differ by each field, and by nothing else") {
   std::vector<stream_id> ids(9, base_stream);
   ids[1].seed = 12;

@@ -1,27 +1,24 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+//
+// Mini-batch discrimination. A kernel is a piece of work. Its M lie as rows over the samples, so
+// that all pairs of a sample j are a few loops over the samples i; each adds to sums of their own,
+// in the order of j.
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 
+#include <Eigen/Core>
+
 #include "gantry/backend/cpu/transfer.hpp"
+#include "gantry/base/math.hpp"
 #include "gantry/ops/minibatch.hpp"
 
 namespace gantry::inline v0::backend {
 
 namespace detail {
-
-template <minibatch_geometry G>
-float similarity(const float* m, int i, int j, int kernel) {
-  float distance = 0;
-  for (int d = 0; d < G.dims; ++d)
-    distance += std::abs(m[(i * G.kernels + kernel) * G.dims + d] -
-                         m[(j * G.kernels + kernel) * G.dims + d]);
-  return std::exp(-distance);
-}
 
 /// Copies the first G.in features of sample i between batches of G.in and of G.in + G.kernels.
 template <minibatch_geometry G, class Layout, bool Back>
@@ -37,6 +34,83 @@ void copy_features(const float* from, int n, int i, float* to) {
     }
   });
 }
+template <minibatch_geometry G, bool Back, kernel_set K>
+void copy_features(basic_cpu<K>& b, const float* from, int n, float* to) {
+  split_samples<hwc{1, 1, G.in}>(b, n, [=](int i) {
+    copy_features<G, typename basic_cpu<K>::storage::layout, Back>(from, n, i, to);
+  });
+}
+
+/// One number per sample in each row, rows begin at whole vectors; what is behind the last sample
+/// is finite and nobody's.
+struct sample_rows {
+  float* data;
+  std::size_t stride;
+  [[nodiscard]] float* row(int k) const { return data + static_cast<std::size_t>(k) * stride; }
+};
+
+/// Calls work(kernel, rows), rows being `Rows` of a kernel's own, all 0, for every kernel.
+template <minibatch_geometry G, int Rows, kernel_set K, class F>
+void for_each_similarity_kernel(basic_cpu<K>& b, int n, F&& work) {
+  b.for_each(G.kernels, [&](int kernel) {
+    const auto stride = static_cast<std::size_t>(round_up(n, 16));
+    const sample_rows rows{scratch(scratch_use::piece, stride * Rows), stride};
+    std::fill_n(rows.data, stride * Rows, 0.0f);
+    work(kernel, rows);
+  });
+}
+
+/// `count` values of all samples from `first` on as rows, and back; a null batch is left alone.
+template <hwc Shape, class Layout>
+void gather_rows(const float* x, int n, int first, int count, const sample_rows& rows) {
+  if (!x) return;
+  for (int k = 0; k < count; ++k)
+    for (int i = 0; i < n; ++i) rows.row(k)[i] = x[Layout::offset(Shape, n, i, first + k)];
+}
+template <hwc Shape, class Layout>
+void scatter_rows(const sample_rows& rows, int n, int first, int count, float* y) {
+  for (int k = 0; k < count; ++k)
+    for (int i = 0; i < n; ++i) y[Layout::offset(Shape, n, i, first + k)] = rows.row(k)[i];
+}
+
+/// c_i = exp(-|m_i - m_j|_1) for all samples i, 0 for j itself; of as many rows m as `dims` says.
+inline void similarities(const sample_rows& m, int dims, int j, float* c) {
+  const std::size_t count = m.stride;
+  std::fill_n(c, count, 0.0f);
+  for (int d = 0; d < dims; ++d) {
+    const float *row = m.row(d), own = row[j];
+    for (std::size_t i = 0; i < count; ++i) c[i] -= std::abs(row[i] - own);
+  }
+  Eigen::Map<Eigen::ArrayXf, Eigen::Aligned64> all(c, static_cast<std::ptrdiff_t>(count));
+  all = all.exp();
+  c[j] = 0;
+}
+
+/// slope_i = the derivative of |m_i - m_j|_1 along tm.
+inline void distance_slopes(const sample_rows& m, const sample_rows& tm, int dims, int j,
+                            float* slope) {
+  std::fill_n(slope, m.stride, 0.0f);
+  for (int d = 0; d < dims; ++d) {
+    const float *row = m.row(d), *tangents = tm.row(d), own = row[j], tangent = tangents[j];
+    for (std::size_t i = 0; i < m.stride; ++i) {
+      const float apart = row[i] - own, along = tangents[i] - tangent;
+      slope[i] += (apart > 0 ? along : 0.0f) - (apart < 0 ? along : 0.0f);
+    }
+  }
+}
+
+/// sum_d,i -= weight_i sign(m_d,i - m_d,j)
+inline void subtract_signs(const sample_rows& m, int dims, int j, const float* weight,
+                           const sample_rows& sum) {
+  for (int d = 0; d < dims; ++d) {
+    const float *row = m.row(d), own = row[j];
+    float* to = sum.row(d);
+    for (std::size_t i = 0; i < m.stride; ++i) {
+      const float up = row[i] > own ? weight[i] : 0.0f, down = row[i] < own ? weight[i] : 0.0f;
+      to[i] -= up - down;
+    }
+  }
+}
 
 }  // namespace detail
 
@@ -47,19 +121,18 @@ void launch(basic_cpu<K>& b, ops::minibatch_similarity_forward<G>,
   using layout = typename basic_cpu<K>::storage::layout;
   constexpr hwc projected{1, 1, G.kernels * G.dims}, wide{1, 1, G.in + G.kernels};
   const int n = p.x.n;
-  float* m = scratch(scratch_use::op, nhwc::elements(projected, n));
-  detail::to_canonical<projected>(b, p.m.data, n, m);
-  b.split(static_cast<std::size_t>(n), 4, [&](std::size_t begin, std::size_t end) {
-    for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i) {
-      detail::copy_features<G, layout, false>(p.x.data, n, i, p.y.data);
-      for (int kernel = 0; kernel < G.kernels; ++kernel) {
-        float sum = 0;
-        for (int j = 0; j < n; ++j)
-          if (j != i) sum += detail::similarity<G>(m, i, j, kernel);
-        p.y.data[layout::offset(wide, n, i, G.in + kernel)] = sum;
-      }
-    }
-  });
+  detail::copy_features<G, false>(b, p.x.data, n, p.y.data);
+  detail::for_each_similarity_kernel<G, G.dims + 2>(
+      b, n, [&](int kernel, const detail::sample_rows& rows) {
+        const detail::sample_rows sum{rows.row(G.dims), rows.stride};
+        float* c = rows.row(G.dims + 1);
+        detail::gather_rows<projected, layout>(p.m.data, n, kernel * G.dims, G.dims, rows);
+        for (int j = 0; j < n; ++j) {
+          detail::similarities(rows, G.dims, j, c);
+          for (std::size_t i = 0; i < rows.stride; ++i) sum.data[i] += c[i];
+        }
+        detail::scatter_rows<wide, layout>(sum, n, G.in + kernel, 1, p.y.data);
+      });
 }
 
 template <kernel_set K, minibatch_geometry G>
@@ -69,53 +142,22 @@ void launch(basic_cpu<K>& b, ops::minibatch_similarity_backward<G>,
   using layout = typename basic_cpu<K>::storage::layout;
   constexpr hwc projected{1, 1, G.kernels * G.dims}, wide{1, 1, G.in + G.kernels};
   const int n = p.m.n;
-  float* m = scratch(scratch_use::op, nhwc::elements(projected, n));
-  detail::to_canonical<projected>(b, p.m.data, n, m);
-  const auto slope = [&](int i, int kernel) {
-    return p.dy.data[layout::offset(wide, n, i, G.in + kernel)];
-  };
-  b.split(static_cast<std::size_t>(n), 4, [&](std::size_t begin, std::size_t end) {
-    for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i) {
-      if (p.dx.data) detail::copy_features<G, layout, true>(p.dy.data, n, i, p.dx.data);
-      for (int kernel = 0; kernel < G.kernels; ++kernel) {
-        const float* own = m + (i * G.kernels + kernel) * G.dims;
-        std::array<float, G.dims> sum{};
+  if (p.dx.data) detail::copy_features<G, true>(b, p.dy.data, n, p.dx.data);
+  detail::for_each_similarity_kernel<G, 2 * G.dims + 2>(
+      b, n, [&](int kernel, const detail::sample_rows& rows) {
+        const detail::sample_rows sum{rows.row(G.dims), rows.stride},
+            dy{rows.row(2 * G.dims), rows.stride};
+        float* c = rows.row(2 * G.dims + 1);
+        detail::gather_rows<projected, layout>(p.m.data, n, kernel * G.dims, G.dims, rows);
+        detail::gather_rows<wide, layout>(p.dy.data, n, G.in + kernel, 1, dy);
         for (int j = 0; j < n; ++j) {
-          if (j == i) continue;
-          const float* other = m + (j * G.kernels + kernel) * G.dims;
-          const float weight =
-              (slope(i, kernel) + slope(j, kernel)) * detail::similarity<G>(m, i, j, kernel);
-          for (std::size_t d = 0; d < G.dims; ++d)
-            sum[d] -= weight * static_cast<float>((own[d] > other[d]) - (own[d] < other[d]));
+          detail::similarities(rows, G.dims, j, c);
+          for (std::size_t i = 0; i < rows.stride; ++i) c[i] *= dy.data[i] + dy.data[j];
+          detail::subtract_signs(rows, G.dims, j, c, sum);
         }
-        for (int d = 0; d < G.dims; ++d)
-          p.dm.data[layout::offset(projected, n, i, kernel * G.dims + d)] =
-              sum[static_cast<std::size_t>(d)];
-      }
-    }
-  });
+        detail::scatter_rows<projected, layout>(sum, n, kernel * G.dims, G.dims, p.dm.data);
+      });
 }
-
-namespace detail {
-
-/// One pair of samples in one kernel of mini-batch discrimination: its similarity and the
-/// derivative of its distance along tm.
-struct similarity_slope {
-  float similarity, distance;
-};
-template <minibatch_geometry G>
-similarity_slope slope_of_pair(const float* m, const float* tm, int i, int j, int kernel) {
-  const int own = (i * G.kernels + kernel) * G.dims, other = (j * G.kernels + kernel) * G.dims;
-  float distance = 0, slope = 0;
-  for (int d = 0; d < G.dims; ++d) {
-    const float apart = m[own + d] - m[other + d], along = tm[own + d] - tm[other + d];
-    distance += std::abs(apart);
-    slope += apart > 0 ? along : apart < 0 ? -along : 0 * along;
-  }
-  return {std::exp(-distance), slope};
-}
-
-}  // namespace detail
 
 template <kernel_set K, minibatch_geometry G>
 void launch(basic_cpu<K>& b, ops::minibatch_similarity_tangent<G>,
@@ -124,24 +166,21 @@ void launch(basic_cpu<K>& b, ops::minibatch_similarity_tangent<G>,
   using layout = typename basic_cpu<K>::storage::layout;
   constexpr hwc projected{1, 1, G.kernels * G.dims}, wide{1, 1, G.in + G.kernels};
   const int n = p.tx.n;
-  float* m = scratch(scratch_use::op, 2 * nhwc::elements(projected, n));
-  float* tm = m + nhwc::elements(projected, n);
-  detail::to_canonical<projected>(b, p.m.data, n, m);
-  detail::to_canonical<projected>(b, p.tm.data, n, tm);
-  b.split(static_cast<std::size_t>(n), 4, [&](std::size_t begin, std::size_t end) {
-    for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i) {
-      detail::copy_features<G, layout, false>(p.tx.data, n, i, p.ty.data);
-      for (int kernel = 0; kernel < G.kernels; ++kernel) {
-        float sum = 0;
+  detail::copy_features<G, false>(b, p.tx.data, n, p.ty.data);
+  detail::for_each_similarity_kernel<G, 2 * G.dims + 3>(
+      b, n, [&](int kernel, const detail::sample_rows& rows) {
+        const detail::sample_rows tm{rows.row(G.dims), rows.stride},
+            sum{rows.row(2 * G.dims), rows.stride};
+        float *c = rows.row(2 * G.dims + 1), *slope = rows.row(2 * G.dims + 2);
+        detail::gather_rows<projected, layout>(p.m.data, n, kernel * G.dims, G.dims, rows);
+        detail::gather_rows<projected, layout>(p.tm.data, n, kernel * G.dims, G.dims, tm);
         for (int j = 0; j < n; ++j) {
-          if (j == i) continue;
-          const auto pair = detail::slope_of_pair<G>(m, tm, i, j, kernel);
-          sum -= pair.similarity * pair.distance;
+          detail::similarities(rows, G.dims, j, c);
+          detail::distance_slopes(rows, tm, G.dims, j, slope);
+          for (std::size_t i = 0; i < rows.stride; ++i) sum.data[i] -= c[i] * slope[i];
         }
-        p.ty.data[layout::offset(wide, n, i, G.in + kernel)] = sum;
-      }
-    }
-  });
+        detail::scatter_rows<wide, layout>(sum, n, G.in + kernel, 1, p.ty.data);
+      });
 }
 
 template <kernel_set K, minibatch_geometry G>
@@ -151,44 +190,32 @@ void launch(basic_cpu<K>& b, ops::minibatch_similarity_second_order<G>,
   using layout = typename basic_cpu<K>::storage::layout;
   constexpr hwc projected{1, 1, G.kernels * G.dims}, wide{1, 1, G.in + G.kernels};
   const int n = p.m.n;
-  float* m = scratch(scratch_use::op, 2 * nhwc::elements(projected, n));
-  float* tm = m + nhwc::elements(projected, n);
-  detail::to_canonical<projected>(b, p.m.data, n, m);
-  detail::to_canonical<projected>(b, p.tm.data, n, tm);
-  const auto of_pair = [&](const float* y, int i, int j, int kernel) {
-    if (!y) return 0.0f;
-    return y[layout::offset(wide, n, i, G.in + kernel)] +
-           y[layout::offset(wide, n, j, G.in + kernel)];
-  };
-  b.split(static_cast<std::size_t>(n), 4, [&](std::size_t begin, std::size_t end) {
-    for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i) {
-      if (p.ex.data && p.ey.data)
-        detail::copy_features<G, layout, true>(p.ey.data, n, i, p.ex.data);
-      for (int kernel = 0; kernel < G.kernels; ++kernel) {
-        std::array<float, G.dims> by_m{}, by_tm{};
+  if (p.ex.data && p.ey.data) detail::copy_features<G, true>(b, p.ey.data, n, p.ex.data);
+  detail::for_each_similarity_kernel<G, 4 * G.dims + 5>(
+      b, n, [&](int kernel, const detail::sample_rows& rows) {
+        const auto at = [&](int row) { return detail::sample_rows{rows.row(row), rows.stride}; };
+        const auto tm = at(G.dims), by_m = at(2 * G.dims), by_tm = at(3 * G.dims),
+                   g = at(4 * G.dims), e = at(4 * G.dims + 1);
+        float *c = rows.row(4 * G.dims + 2), *slope = rows.row(4 * G.dims + 3),
+              *of_m = rows.row(4 * G.dims + 4);
+        detail::gather_rows<projected, layout>(p.m.data, n, kernel * G.dims, G.dims, rows);
+        detail::gather_rows<projected, layout>(p.tm.data, n, kernel * G.dims, G.dims, tm);
+        detail::gather_rows<wide, layout>(p.gy.data, n, G.in + kernel, 1, g);
+        detail::gather_rows<wide, layout>(p.ey.data, n, G.in + kernel, 1, e);
         for (int j = 0; j < n; ++j) {
-          if (j == i) continue;
-          const auto pair = detail::slope_of_pair<G>(m, tm, i, j, kernel);
-          const float g = of_pair(p.gy.data, i, j, kernel);
-          const float of_m =
-              pair.similarity * (of_pair(p.ey.data, i, j, kernel) - g * pair.distance);
-          const float of_tm = pair.similarity * g;
-          const float *own = m + (i * G.kernels + kernel) * G.dims,
-                      *other = m + (j * G.kernels + kernel) * G.dims;
-          for (std::size_t d = 0; d < G.dims; ++d) {
-            const auto sign = static_cast<float>((own[d] > other[d]) - (own[d] < other[d]));
-            by_m[d] -= of_m * sign;
-            by_tm[d] -= of_tm * sign;
+          detail::similarities(rows, G.dims, j, c);
+          detail::distance_slopes(rows, tm, G.dims, j, slope);
+          for (std::size_t i = 0; i < rows.stride; ++i) {
+            const float both = g.data[i] + g.data[j];
+            of_m[i] = c[i] * (e.data[i] + e.data[j] - both * slope[i]);
+            c[i] *= both;
           }
+          detail::subtract_signs(rows, G.dims, j, of_m, by_m);
+          detail::subtract_signs(rows, G.dims, j, c, by_tm);
         }
-        for (int d = 0; d < G.dims; ++d) {
-          const std::size_t at = layout::offset(projected, n, i, kernel * G.dims + d);
-          p.em.data[at] = by_m[static_cast<std::size_t>(d)];
-          p.etm.data[at] = by_tm[static_cast<std::size_t>(d)];
-        }
-      }
-    }
-  });
+        detail::scatter_rows<projected, layout>(by_m, n, kernel * G.dims, G.dims, p.em.data);
+        detail::scatter_rows<projected, layout>(by_tm, n, kernel * G.dims, G.dims, p.etm.data);
+      });
 }
 
 }  // namespace gantry::backend

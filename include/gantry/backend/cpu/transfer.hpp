@@ -6,8 +6,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "gantry/backend/cpu/backend.hpp"
 #include "gantry/ops/pointwise.hpp"
@@ -99,19 +102,28 @@ void launch(
     basic_cpu<K>& b, ops::dropout<Shape>,
     const typename ops::dropout<Shape>::template params<typename basic_cpu<K>::storage>& p) {
   using layout = typename basic_cpu<K>::storage::layout;
+  constexpr std::size_t stretch = 512;
   const float scale = 1.0f / (1.0f - p.rate);
   detail::split_samples<Shape>(b, p.x.n, [&](int i) {
     const std::size_t first = static_cast<std::size_t>(i) * Shape.size();
-    detail::for_each_run<layout, Shape>(p.x.n, i, [&](int k, std::size_t place, int length) {
-      philox::block words{};
-      for (int j = 0; j < length; ++j) {
-        const std::size_t element = first + static_cast<std::size_t>(k + j);
-        if (j == 0 || element % 4 == 0)
-          words = philox::at(p.stream, static_cast<std::uint32_t>(element / 4));
-        const std::size_t at = place + static_cast<std::size_t>(j);
-        p.y.data[at] = philox::to_unit(words[element % 4]) > p.rate ? p.x.data[at] * scale : 0.0f;
+    std::array<std::uint32_t, stretch + 4> words;  // a stretch may begin inside of a block
+    for (std::size_t from = 0; from < Shape.size(); from += stretch) {
+      const std::size_t end = std::min<std::size_t>(from + stretch, Shape.size());
+      const std::size_t block = (first + from) / 4;
+      philox::fill(p.stream, static_cast<std::uint32_t>(block),
+                   std::span(words).first(4 * (ceil_div(first + end, std::size_t{4}) - block)));
+      const std::uint32_t* word = words.data() + (first + from - 4 * block);
+      for (std::size_t k = from; k < end;) {
+        const std::size_t place = layout::offset(Shape, p.x.n, i, static_cast<int>(k)),
+                          length = std::min<std::size_t>(layout::run(Shape, static_cast<int>(k)),
+                                                         end - k);
+        for (std::size_t j = 0; j < length; ++j) {
+          const float kept = p.x.data[place + j] * scale;
+          p.y.data[place + j] = philox::to_unit(word[k - from + j]) > p.rate ? kept : 0.0f;
+        }
+        k += length;
       }
-    });
+    }
   });
 }
 
