@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gantry/nn/parts.hpp"
+#include "gantry/ops/fused.hpp"
 #include "gantry/ops/linear.hpp"
 #include "gantry/ops/norm.hpp"
 
@@ -75,15 +76,30 @@ struct linear {
     launch(b, ops::linear_forward<geometry(In)>{}, {a.x, a.params.data(), offset, a.y});
   }
 
+  /// With the activation f behind it.
+  template <hwc In, Backend B, class F>
+  requires Implements<B, ops::activated<ops::linear_forward<geometry(In)>, F>>
+  void forward(B& b, const forward_args<B>& a, const F& f) const {
+    const auto* offset = has_bias ? a.params.data() + weight_count(In) : nullptr;
+    launch(b, ops::activated<ops::linear_forward<geometry(In)>, F>{},
+           {{a.x, a.params.data(), offset, a.y}, f});
+  }
+
   template <hwc In, Backend B>
   void backward(B& b, const backward_args<B>& a) const {
-    if (!a.dparams.empty()) {
-      launch(b, ops::linear_backward_weights<geometry(In)>{}, {a.x, a.dy, a.dparams.data()});
-      if constexpr (has_bias)
-        launch(b, ops::channel_sum<hwc{1, 1, Out}>{}, {a.dy, a.dparams.data() + weight_count(In)});
-    }
+    backward_weights<In>(b, a);
     if (a.dx.data)
       launch(b, ops::linear_backward_data<geometry(In)>{}, {a.dy, a.params.data(), a.dx, false});
+  }
+
+  /// With that of the activation f before it, whose output is a.x.
+  template <hwc In, Backend B, class F>
+  requires Implements<B, ops::gated<ops::linear_backward_data<geometry(In)>, F>>
+  void backward(B& b, const backward_args<B>& a, const F& f) const {
+    backward_weights<In>(b, a);
+    if (a.dx.data)
+      launch(b, ops::gated<ops::linear_backward_data<geometry(In)>, F>{},
+             {{a.dy, a.params.data(), a.dx, false}, a.x.data, f});
   }
 
   template <hwc In, Backend B>
@@ -98,6 +114,15 @@ struct linear {
       if (a.seeds)
         launch(b, ops::scaled_channel_sum<hwc{1, 1, Out}>{},
                {a.gy, a.seeds, a.dparams.data() + weight_count(In)});
+  }
+
+ private:
+  template <hwc In, Backend B>
+  static void backward_weights(B& b, const backward_args<B>& a) {
+    if (a.dparams.empty()) return;
+    launch(b, ops::linear_backward_weights<geometry(In)>{}, {a.x, a.dy, a.dparams.data()});
+    if constexpr (has_bias)
+      launch(b, ops::channel_sum<hwc{1, 1, Out}>{}, {a.dy, a.dparams.data() + weight_count(In)});
   }
 };
 

@@ -13,6 +13,7 @@
 #include "gantry/nn/activation.hpp"
 #include "gantry/nn/batch_norm.hpp"
 #include "gantry/nn/conv_transpose2d.hpp"
+#include "gantry/nn/linear.hpp"
 #include "gantry/nn/sequential.hpp"
 
 using namespace gantry;
@@ -31,15 +32,26 @@ using lrelu = function::leaky_relu;
 static_assert(Implements<backend::cpu, ops::activated<ops::conv2d_forward<thin>, lrelu>> &&
               Implements<backend::cpu, ops::gated<ops::conv2d_backward_data<block>, lrelu>>);
 static_assert(!Implements<backend::cpu, ops::activated<ops::copy, lrelu>>);
+// A logit has no activation behind it, but one before it; 20 inputs are no whole blocks.
+constexpr linear_geometry wide{{1, 1, 20}, 33}, logit{{3, 2, 32}, 1};
+constexpr conv_geometry conv_logit{{4, 4, 32}, 1, 4, 1, 0};
+static_assert(Implements<backend::cpu, ops::activated<ops::linear_forward<wide>, lrelu>> &&
+              Implements<backend::cpu, ops::gated<ops::linear_backward_data<logit>, lrelu>> &&
+              Implements<backend::cpu, ops::gated<ops::conv2d_backward_data<conv_logit>, lrelu>>);
+static_assert(!Implements<backend::cpu, ops::activated<ops::linear_forward<logit>, lrelu>> &&
+              !Implements<backend::cpu, ops::gated<ops::linear_backward_data<wide>, lrelu>>);
 
-/// Thin, minimal and direct convolutions both ways, with and without bias and norm.
+/// Thin, minimal and direct convolutions both ways, with and without bias and norm; dense layers
+/// with whole blocks of inputs and without, and a logit.
 template <template <class> class A>
 using network =
     sequential<image<20, 20, 3>, conv2d<64, 4, 2, 1>, typename A<leaky_relu>::type,
                conv2d<64, 4, 2, 1>, typename A<leaky_relu>::type, conv2d<64, 3, 1, 1>,
                typename A<relu>::type, conv2d<20, 3, 1, 1, bias::no>, batch_norm,
                typename A<relu>::type, conv_transpose2d<48, 4, 2, 1>, typename A<leaky_relu>::type,
-               conv_transpose2d<2, 4, 2, 1>, typename A<tanh_>::type>;
+               conv_transpose2d<2, 4, 2, 1>, typename A<tanh_>::type, linear<48>,
+               typename A<leaky_relu>::type, linear<20>, typename A<relu>::type, linear<32>,
+               typename A<leaky_relu>::type, linear<1>>;
 template <class L>
 struct as_it_is {
   using type = L;

@@ -12,8 +12,10 @@
 #include <cstddef>
 
 #include "gantry/backend/cpu/backend.hpp"
+#include "gantry/backend/cpu/epilogue.hpp"
 #include "gantry/backend/cpu/tile.hpp"
 #include "gantry/backend/cpu/transpose.hpp"
+#include "gantry/ops/fused.hpp"
 #include "gantry/ops/linear.hpp"
 
 namespace gantry::inline v0::backend {
@@ -92,10 +94,10 @@ void columns_to_batch(const columns& c, int n, int begin, float* y, bool accumul
   });
 }
 
-/// y = x W^T (+ bias).
+/// y = x W^T (+ bias), and what `then`, an activation, makes of it.
 template <linear_geometry G>
-void dense_forward(cpu& b, const float* x, int n, const float* weight, const float* bias,
-                   float* y) {
+void dense_forward(cpu& b, const float* x, int n, const float* weight, const float* bias, float* y,
+                   const epilogue& then) {
   constexpr int inputs = G.in.size();
   const columns source = batch_to_columns<G.in>(b, x, n);
   b.split(G.out, value_grain, [&](std::size_t first, std::size_t last) {
@@ -117,14 +119,26 @@ void dense_forward(cpu& b, const float* x, int n, const float* weight, const flo
       for (int i = 0; i < n; i += 16)
         for (int r = 0; r < rows; ++r)
           for (int s = 0; s < 16; ++s) sums.at(i, r)[s] += bias[begin + r];
+    then(sums.data, 0, static_cast<std::size_t>(round_up(n, 16)) * static_cast<std::size_t>(rows));
     columns_to_batch<hwc{1, 1, G.out}>(sums, n, begin, y, false);
   });
 }
 
-/// dx (+)= dy W.
+/// Whether a piece of work has whole blocks of an input gradient: they take an epilogue.
+constexpr bool has_whole_blocks(hwc input) { return input.c % blocked::block == 0; }
+
+/// What `then` makes of the values begin .. end of a batch of vectors in blocks of 16.
+template <hwc Shape>
+void finish_blocks(const epilogue& then, int n, int begin, int end, float* y) {
+  for_each_value_block<Shape>(n, begin, end, [&](const value_block& v) {
+    then(y + v.offset, v.offset, std::size_t{16} * static_cast<std::size_t>(n));
+  });
+}
+
+/// dx (+)= dy W, and what `then` makes of it, if G.in has whole blocks.
 template <linear_geometry G>
 void dense_backward_data(cpu& b, const float* dy, int n, const float* weight, float* dx,
-                         bool accumulate) {
+                         bool accumulate, const epilogue& then) {
   constexpr int inputs = G.in.size();
   const columns source = batch_to_columns<hwc{1, 1, G.out}>(b, dy, n);
   b.split(inputs, value_grain, [&](std::size_t first, std::size_t last) {
@@ -143,6 +157,7 @@ void dense_backward_data(cpu& b, const float* dy, int n, const float* weight, fl
                             rows, blocks, target.from_column(j), k > 0);
       });
     columns_to_batch<G.in>(sums, n, begin, dx, accumulate);
+    if constexpr (has_whole_blocks(G.in)) finish_blocks<G.in>(then, n, begin, begin + rows, dx);
   });
 }
 
@@ -229,7 +244,7 @@ void few_forward(cpu& b, const float* x, int n, const float* weight, const float
 
 template <linear_geometry G>
 void few_backward_data(cpu& b, const float* dy, int n, const float* weight, float* dx,
-                       bool accumulate) {
+                       bool accumulate, const epilogue& then) {
   b.split(G.in.size(), 256, [&](std::size_t first, std::size_t last) {
     for_each_value_block<G.in>(
         n, static_cast<int>(first), static_cast<int>(last), [&](const value_block& v) {
@@ -244,6 +259,8 @@ void few_backward_data(cpu& b, const float* dy, int n, const float* weight, floa
             }
           }
         });
+    if constexpr (has_whole_blocks(G.in))
+      finish_blocks<G.in>(then, n, static_cast<int>(first), static_cast<int>(last), dx);
   });
 }
 
@@ -273,16 +290,40 @@ void launch(cpu& b, ops::linear_forward<G>,
   if constexpr (G.out < blocked::block)
     detail::few_forward<G>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data);
   else
-    detail::dense_forward<G>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data);
+    detail::dense_forward<G>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data, {});
 }
+template <linear_geometry G, class F>
+requires(G.out >= blocked::block) void launch(
+    cpu& b, ops::activated<ops::linear_forward<G>, F>,
+    const typename ops::activated<ops::linear_forward<G>, F>::template params<cpu::storage>& p) {
+  detail::dense_forward<G>(b, p.op.x.data, p.op.x.n, p.op.weight, p.op.bias, p.op.y.data,
+                           detail::epilogue_of(p));
+}
+
+namespace detail {
+
+template <linear_geometry G>
+void linear_backward_data(
+    cpu& b, const typename ops::linear_backward_data<G>::template params<cpu::storage>& p,
+    const epilogue& then) {
+  if constexpr (G.out < blocked::block)
+    few_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate, then);
+  else
+    dense_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate, then);
+}
+
+}  // namespace detail
 
 template <linear_geometry G>
 void launch(cpu& b, ops::linear_backward_data<G>,
             const typename ops::linear_backward_data<G>::template params<cpu::storage>& p) {
-  if constexpr (G.out < blocked::block)
-    detail::few_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate);
-  else
-    detail::dense_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate);
+  detail::linear_backward_data<G>(b, p, {});
+}
+template <linear_geometry G, class F>
+requires(detail::has_whole_blocks(G.in)) void launch(
+    cpu& b, ops::gated<ops::linear_backward_data<G>, F>,
+    const typename ops::gated<ops::linear_backward_data<G>, F>::template params<cpu::storage>& p) {
+  detail::linear_backward_data<G>(b, p.op, detail::epilogue_of(p));
 }
 
 template <linear_geometry G>

@@ -124,6 +124,17 @@ requires(detail::sums_blocks(G)) void launch(
       b, {p.op.dy.data, p.op.dy.n, p.op.weight, p.op.bias, p.op.dx.data, detail::epilogue_of(p)});
 }
 
+/// Of an input gradient, which has no bias.
+template <conv_geometry G, class F>
+requires(detail::is_dense(G) && !detail::sums_blocks(G) &&
+         detail::has_whole_blocks(
+             G.in)) void launch(cpu& b, ops::gated<ops::conv2d_backward_data<G>, F>,
+                                const typename ops::gated<ops::conv2d_backward_data<G>,
+                                                          F>::template params<cpu::storage>& p) {
+  launch(b, ops::gated<ops::linear_backward_data<detail::dense<G>>, F>{},
+         {{p.op.dy, p.op.weight, p.op.dx, false}, p.y, p.f});
+}
+
 template <conv_geometry G>
 void launch(cpu& b, ops::conv2d_backward_weights<G>,
             const typename ops::conv2d_backward_weights<G>::template params<cpu::storage>& p) {
