@@ -166,16 +166,6 @@ struct thin_sums {
 /// Target pixels of one piece of work: enough rows to use the packed weights more than once.
 inline int pixels_per_piece(int n) { return std::clamp(64 / n, 1, 16); }
 
-/// What a product of a layer reads and writes.
-struct layer_product {
-  const float* x;
-  int n;
-  const float* weight;
-  const float* bias;  ///< per channel of y; may be null
-  float* y;
-  epilogue end{};  ///< for finished pixels of y
-};
-
 /// y = the sums (+ bias per target channel).
 template <class Sums>
 void gather(cpu& b, const layer_product& p) {

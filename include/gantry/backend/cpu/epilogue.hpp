@@ -92,4 +92,14 @@ epilogue epilogue_of(const Params& p) {
     return activating(p.f);
 }
 
+/// What a product of a layer reads and writes.
+struct layer_product {
+  const float* x;
+  int n;
+  const float* weight;
+  const float* bias;  ///< per channel of y; may be null
+  float* y;
+  epilogue end{};  ///< for finished stretches of y
+};
+
 }  // namespace gantry::backend::detail

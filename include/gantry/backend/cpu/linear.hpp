@@ -94,19 +94,19 @@ void columns_to_batch(const columns& c, int n, int begin, float* y, bool accumul
   });
 }
 
-/// y = x W^T (+ bias), and what `then`, an activation, makes of it.
+/// y = x W^T (+ bias).
 template <linear_geometry G>
-void dense_forward(cpu& b, const float* x, int n, const float* weight, const float* bias, float* y,
-                   const epilogue& then) {
+void dense_forward(cpu& b, const layer_product& p) {
+  const int n = p.n;
   constexpr int inputs = G.in.size();
-  const columns source = batch_to_columns<G.in>(b, x, n);
+  const columns source = batch_to_columns<G.in>(b, p.x, n);
   b.split(G.out, value_grain, [&](std::size_t first, std::size_t last) {
     const int begin = static_cast<int>(first), rows = static_cast<int>(last - first);
     const columns sums = make_columns(scratch_use::piece, n, rows);
     const product_target target{sums.data, 16, sums.block_stride()};
     for (int k = 0; k < inputs; k += reduction_chunk)
       for_each_column_group(0, ceil_div(n, 16), [&](int j, int blocks) {
-        const reduction_run run{weight + static_cast<std::size_t>(begin) * inputs + k,
+        const reduction_run run{p.weight + static_cast<std::size_t>(begin) * inputs + k,
                                 source.at(16 * j, k)};
         multiply({&run, 1},
                  {.length = std::min(reduction_chunk, inputs - k),
@@ -115,39 +115,39 @@ void dense_forward(cpu& b, const float* x, int n, const float* weight, const flo
                   .a_group = 16},
                  rows, blocks, target.from_column(j), k > 0);
       });
-    if (bias)
+    if (p.bias)
       for (int i = 0; i < n; i += 16)
         for (int r = 0; r < rows; ++r)
-          for (int s = 0; s < 16; ++s) sums.at(i, r)[s] += bias[begin + r];
-    then(sums.data, 0, static_cast<std::size_t>(round_up(n, 16)) * static_cast<std::size_t>(rows));
-    columns_to_batch<hwc{1, 1, G.out}>(sums, n, begin, y, false);
+          for (int s = 0; s < 16; ++s) sums.at(i, r)[s] += p.bias[begin + r];
+    p.end(sums.data, 0, static_cast<std::size_t>(round_up(n, 16)) * static_cast<std::size_t>(rows));
+    columns_to_batch<hwc{1, 1, G.out}>(sums, n, begin, p.y, false);
   });
 }
 
 /// Whether a piece of work has whole blocks of an input gradient: they take an epilogue.
 constexpr bool has_whole_blocks(hwc input) { return input.c % blocked::block == 0; }
 
-/// What `then` makes of the values begin .. end of a batch of vectors in blocks of 16.
+/// What the end of a product makes of the values begin .. behind, all in blocks of 16.
 template <hwc Shape>
-void finish_blocks(const epilogue& then, int n, int begin, int end, float* y) {
-  for_each_value_block<Shape>(n, begin, end, [&](const value_block& v) {
-    then(y + v.offset, v.offset, std::size_t{16} * static_cast<std::size_t>(n));
+void finish_blocks(const layer_product& p, int begin, int behind) {
+  for_each_value_block<Shape>(p.n, begin, behind, [&](const value_block& v) {
+    p.end(p.y + v.offset, v.offset, std::size_t{16} * static_cast<std::size_t>(p.n));
   });
 }
 
-/// dx (+)= dy W, and what `then` makes of it, if G.in has whole blocks.
+/// y (+)= x W, the gradient by the inputs; its end, where there is one, needs whole blocks.
 template <linear_geometry G>
-void dense_backward_data(cpu& b, const float* dy, int n, const float* weight, float* dx,
-                         bool accumulate, const epilogue& then) {
+void dense_backward_data(cpu& b, const layer_product& p, bool accumulate) {
+  const int n = p.n;
   constexpr int inputs = G.in.size();
-  const columns source = batch_to_columns<hwc{1, 1, G.out}>(b, dy, n);
+  const columns source = batch_to_columns<hwc{1, 1, G.out}>(b, p.x, n);
   b.split(inputs, value_grain, [&](std::size_t first, std::size_t last) {
     const int begin = static_cast<int>(first), rows = static_cast<int>(last - first);
     const columns sums = make_columns(scratch_use::piece, n, rows);
     const product_target target{sums.data, 16, sums.block_stride()};
     for (int k = 0; k < G.out; k += reduction_chunk)
       for_each_column_group(0, ceil_div(n, 16), [&](int j, int blocks) {
-        const reduction_run run{weight + static_cast<std::size_t>(k) * inputs + begin,
+        const reduction_run run{p.weight + static_cast<std::size_t>(k) * inputs + begin,
                                 source.at(16 * j, k)};
         multiply_transposed({&run, 1},
                             {.length = std::min(reduction_chunk, G.out - k),
@@ -156,8 +156,8 @@ void dense_backward_data(cpu& b, const float* dy, int n, const float* weight, fl
                              .b_stride = 16},
                             rows, blocks, target.from_column(j), k > 0);
       });
-    columns_to_batch<G.in>(sums, n, begin, dx, accumulate);
-    if constexpr (has_whole_blocks(G.in)) finish_blocks<G.in>(then, n, begin, begin + rows, dx);
+    columns_to_batch<G.in>(sums, n, begin, p.y, accumulate);
+    if constexpr (has_whole_blocks(G.in)) finish_blocks<G.in>(p, begin, begin + rows);
   });
 }
 
@@ -243,24 +243,24 @@ void few_forward(cpu& b, const float* x, int n, const float* weight, const float
 }
 
 template <linear_geometry G>
-void few_backward_data(cpu& b, const float* dy, int n, const float* weight, float* dx,
-                       bool accumulate, const epilogue& then) {
+void few_backward_data(cpu& b, const layer_product& p, bool accumulate) {
+  const int n = p.n;
   b.split(G.in.size(), 256, [&](std::size_t first, std::size_t last) {
     for_each_value_block<G.in>(
         n, static_cast<int>(first), static_cast<int>(last), [&](const value_block& v) {
           for (int i = 0; i < n; ++i) {
-            float* to = dx + v.offset + i * v.stride;
+            float* to = p.y + v.offset + i * v.stride;
             for (int j = 0; j < v.width; ++j) {
               float sum = accumulate ? to[j] : 0.0f;
               for (int o = 0; o < G.out; ++o)
-                sum +=
-                    dy[i * G.out + o] * weight[static_cast<std::size_t>(o) * G.in.size() + v.k + j];
+                sum += p.x[i * G.out + o] *
+                       p.weight[static_cast<std::size_t>(o) * G.in.size() + v.k + j];
               to[j] = sum;
             }
           }
         });
     if constexpr (has_whole_blocks(G.in))
-      finish_blocks<G.in>(then, n, static_cast<int>(first), static_cast<int>(last), dx);
+      finish_blocks<G.in>(p, static_cast<int>(first), static_cast<int>(last));
   });
 }
 
@@ -290,26 +290,25 @@ void launch(cpu& b, ops::linear_forward<G>,
   if constexpr (G.out < blocked::block)
     detail::few_forward<G>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data);
   else
-    detail::dense_forward<G>(b, p.x.data, p.x.n, p.weight, p.bias, p.y.data, {});
+    detail::dense_forward<G>(b, {p.x.data, p.x.n, p.weight, p.bias, p.y.data});
 }
 template <linear_geometry G, class F>
 requires(G.out >= blocked::block) void launch(
     cpu& b, ops::activated<ops::linear_forward<G>, F>,
     const typename ops::activated<ops::linear_forward<G>, F>::template params<cpu::storage>& p) {
-  detail::dense_forward<G>(b, p.op.x.data, p.op.x.n, p.op.weight, p.op.bias, p.op.y.data,
-                           detail::epilogue_of(p));
+  detail::dense_forward<G>(
+      b, {p.op.x.data, p.op.x.n, p.op.weight, p.op.bias, p.op.y.data, detail::epilogue_of(p)});
 }
 
 namespace detail {
 
-template <linear_geometry G>
-void linear_backward_data(
-    cpu& b, const typename ops::linear_backward_data<G>::template params<cpu::storage>& p,
-    const epilogue& then) {
+template <linear_geometry G, class Params>
+void linear_backward_data(cpu& b, const Params& p, const epilogue& end) {
+  const layer_product product{p.dy.data, p.dy.n, p.weight, nullptr, p.dx.data, end};
   if constexpr (G.out < blocked::block)
-    few_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate, then);
+    few_backward_data<G>(b, product, p.accumulate);
   else
-    dense_backward_data<G>(b, p.dy.data, p.dy.n, p.weight, p.dx.data, p.accumulate, then);
+    dense_backward_data<G>(b, product, p.accumulate);
 }
 
 }  // namespace detail
