@@ -91,7 +91,7 @@ TEST_CASE("spectral norm kernels: power iteration and its gradient") {
     const tolerance t = iterate ? tolerance{1e-5, 1e-5} : tolerance{2e-4, 2e-4};
     CHECK(agrees_on_device(spectral_run<6, 5>{o}, t));
     CHECK(agrees_on_device(spectral_run<1, 70>{o}, t));
-    CHECK(agrees_on_device(spectral_run<67, 300>{o}, t));
+    CHECK(agrees_on_device(spectral_run<35, 300>{o}, t));
   }
 }
 
