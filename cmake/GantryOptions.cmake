@@ -21,7 +21,7 @@ set(GANTRY_ALL_PRESETS
 set(GANTRY_PRESETS "${GANTRY_ALL_PRESETS}" CACHE STRING "GAN presets built into gantry-train")
 set(GANTRY_CUDA_PRESETS
     mlp28 cnn28 dcgan28 dcgan32 dcgan64 acgan28 wgan_gp32 wgan_gp32_narrow sngan32 sngan32_narrow
-    wcgan32
+    wcgan32 r3gan32_narrow
     CACHE STRING "Those of them that gantry-train has for --device cuda, if GANTRY_CUDA is ON")
 
 string(REPLACE "," ";" GANTRY_SANITIZE "${GANTRY_SANITIZE}")

@@ -20,13 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 KERNELS = "kernels/gantry/kernels"
 # Which tests cover a file.
 TESTS = {"common/reduce.cuh": ("pointwise", "batch_norm"), "common/columns.cuh": ("batch_norm",),
-         "common/rows.cuh": ("sample_norms",), "attention/tile.cuh": ("attention",),
-         "gemm/fusion.cuh": ("fusion",), "gemm/tile.cuh": ("fusion",),
-         "penalty/tile.cuh": ("penalty",), "pointwise/tile.cuh": ("penalty",)}
+         "common/rows.cuh": ("sample_norms",), "common/turns.cuh": ("resample",),
+         "attention/tile.cuh": ("attention",), "gemm/fusion.cuh": ("fusion",),
+         "gemm/tile.cuh": ("fusion",), "penalty/tile.cuh": ("penalty",),
+         "pointwise/tile.cuh": ("penalty",)}
 MUTATIONS = (
     (re.compile(r"(__sync(?:threads|warp)|__threadfence)\(\);"),
      r"(keeps(NUMBER) ? \1() : void());"),
-    (re.compile(r"atomicAdd\((\w+), 1u\)"), r"(keeps(NUMBER) ? atomicAdd(\1, 1u) : (*\1)++)"),
+    (re.compile(r"atomicAdd\(([\w +]+), 1u\)"),
+     r"(keeps(NUMBER) ? atomicAdd(\1, 1u) : (*(\1))++)"),
     (re.compile(r"if \(shared_flag\) atomicExch\(ticket, 0u\);"),
      "if (shared_flag && keeps(NUMBER)) atomicExch(ticket, 0u);"),
 )

@@ -35,7 +35,41 @@ F sample() {
   return f;
 }
 
+/// Each thread writes a number; the last block adds them up.
+struct late_args {
+  float *numbers, *sum;
+  unsigned* tickets;  ///< blocks that have finished, and those that have left the function
+};
+
+/// Thread 0 of the first block is early, its last thread late: until the other blocks are through,
+/// or for a while where nothing else runs beside it.
+template <int Threads>
+__global__ void __launch_bounds__(Threads) late_kernel(const __grid_constant__ late_args a) {
+  __shared__ bool flag;
+  if (blockIdx.x == 0 && threadIdx.x == Threads - 1)
+    for (int i = 0; i < 4000 && atomicAdd(a.tickets + 1, 0u) < gridDim.x - 1; ++i)
+      __nanosleep(1000);
+  a.numbers[blockIdx.x * Threads + threadIdx.x] = 1;
+  if (kernels::is_last_block(a.tickets, gridDim.x, flag) && threadIdx.x == 0) {
+    float sum = 0;
+    for (unsigned i = 0; i < gridDim.x * Threads; ++i) sum += a.numbers[i];
+    *a.sum = sum;
+  }
+  if (threadIdx.x == 0) atomicAdd(a.tickets + 1, 1u);
+}
+
 }  // namespace
+
+TEST_CASE("sums over blocks: the last one sees what all threads of the others wrote") {
+  auto& b = aligned_device();
+  constexpr int threads = 1024;
+  constexpr unsigned blocks = 8;  // enough for the emulator to use more than one of its threads
+  const device_array<device_backend> numbers(b, std::size_t{blocks * threads}),
+      sum(b, std::size_t{1}), tickets(b, std::vector<float>{0, 0});
+  start(b.context(), late_kernel<threads>, {dim3(blocks), threads},
+        {numbers.data(), sum.data(), reinterpret_cast<unsigned*>(tickets.data())});
+  CHECK(sum.read()[0] == blocks * threads);
+}
 
 TEST_CASE_TEMPLATE("pointwise kernels: activations, apart and in place", f, function::relu,
                    function::leaky_relu, function::tanh, function::sigmoid) {

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "simt/worker.hpp"
 
@@ -120,6 +122,8 @@ inline void worker::yield(const location& at) {
     fail("livelock: every thread that can run spins at %s:%u", at.file_name(), at.line);
   current_->state = status::ready;
   ready_.insert(ready_.begin(), current_->id);
+  // Alone it waits for a block of another worker.
+  if (ready_.size() == 1) std::this_thread::sleep_for(std::chrono::microseconds(50));
   wait();
 }
 

@@ -20,6 +20,17 @@ struct logits {
   std::size_t count{};
 };
 
+/// All outputs of a discriminator that names classes, too: 1 x 1 x (1 + classes), where their
+/// gradient goes, and the samples' labels, which may be null where only the first outputs count.
+/// Those are logits::value once a loss has written them to `first`.
+template <Backend B>
+struct labelled_logits : logits<B> {
+  const_batch_of<typename B::storage> all{};
+  batch_of<typename B::storage> all_gradient{};
+  const std::uint8_t* labels{};
+  typename B::scalar* first{};
+};
+
 /// Numbers per sample in which a discriminator for this objective ends.
 template <class L>
 inline constexpr int outputs_of = [] {

@@ -91,12 +91,8 @@ class judge {
     network_.forward(
         b, values(), fake, tape_, mode::train,
         {.seed = seed_, .step = step, .worker = 0, .use = purpose::dropout, .salt = feedback_pass});
-    const logits<B> on_fake = logits_of_fake();
+    const auto on_fake = on_fakes(fake.labels);
     loss_.generator(b, on_fake, on_fake, loss_sum_.data());
-    if constexpr (has_classifier)
-      launch(b, ops::auxiliary_cross_entropy<loss_type::classes>{},
-             {tape_.output(), fake.labels, on_fake.gradient, loss_.generator_weight,
-              tape_.output_gradient(), loss_sum_.data()});
     network_.backward(b, values(), fake.samples, tape_, {}, gradient);
     float loss = 0;
     b.download(loss_sum_.data(), {&loss, 1});
@@ -111,14 +107,14 @@ class judge {
   static constexpr std::size_t head_elements(int n) {
     return has_classifier ? 2 * slice(static_cast<std::size_t>(n)) : 0;
   }
-  logits<B> logits_of_fake() {
+  auto on_fakes([[maybe_unused]] const std::uint8_t* labels) {
     const auto n = static_cast<std::size_t>(tape_.output().n);
     if constexpr (has_classifier) {
-      auto* value = heads_.data();
-      launch(*backend_, ops::take_logit<loss_type::classes>{}, {tape_.output(), value});
-      return {value, value + slice(n), n};
+      auto* const first = heads_.data();
+      return labelled_logits<B>{
+          {first, first + slice(n), n}, tape_.output(), tape_.output_gradient(), labels, first};
     } else {
-      return {tape_.output().data, tape_.output_gradient().data, n};
+      return logits<B>{tape_.output().data, tape_.output_gradient().data, n};
     }
   }
 

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -249,14 +250,10 @@ class discriminator_player {
       clear(sum);
     const bool has_learned_real = std::exchange(begun_, progress::none) == progress::backward;
     forward(fake, fake_, iteration, 2 * local_step + 1);
-    const logits<B> on_real = logits_of(real_, 0), on_fake = logits_of(fake_, 1);
+    const head on_real = head_of(real_, 0, real.labels), on_fake = head_of(fake_, 1, fake.labels);
     loss_.discriminator(b, on_real, on_fake, sum);
     records_.keep_real(on_real, iteration);
     records_.keep_fake(on_fake, iteration);
-    if constexpr (has_classifier) {
-      classify(real_, on_real, real.labels, loss_.discriminator_weight, sum);
-      classify(fake_, on_fake, fake.labels, loss_.discriminator_weight, sum);
-    }
     augmentation_.observe(b, on_real);
     if constexpr (HasPenalties<loss_type>) {
       if (penalties_type::active(loss_)) records_.keep_plain_loss(iteration);
@@ -289,7 +286,8 @@ class discriminator_player {
     begin_forward(real, iteration, local_step);
     if constexpr (scores_apart) {
       if (loss_.generator_needs_real()) return;  // neither does its discriminator score them apart
-      loss_.discriminator(*backend_, logits_of(real_, 0), logits_of(fake_, 1), loss_at(iteration));
+      loss_.discriminator(*backend_, head_of(real_, 0, nullptr), head_of(fake_, 1, nullptr),
+                          loss_at(iteration));
       learn_real(real);
       begun_ = progress::backward;
     }
@@ -330,11 +328,9 @@ class discriminator_player {
     auto* const sum = generator_loss_at(iteration);
     forward(fake, fake_, iteration, feedback_pass);
     if (loss_.generator_needs_real()) forward(real, real_, iteration, feedback_real_pass);
-    const logits<B> on_fake = logits_of(fake_, 1);
-    loss_.generator(b, logits_of(real_, 0), on_fake, sum);
+    const head on_fake = head_of(fake_, 1, fake.labels);
+    loss_.generator(b, head_of(real_, 0, nullptr), on_fake, sum);
     records_.keep_fake(on_fake, iteration);
-    if constexpr (has_classifier)
-      classify(fake_, on_fake, fake.labels, loss_.generator_weight, sum);
     state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
   }
 
@@ -345,7 +341,8 @@ class discriminator_player {
   /// combine those of several discriminators. `image_gradient` is the way back.
   void judge(const network_input<B>& fake, std::uint32_t iteration, std::span<float> outputs) {
     forward(fake, fake_, iteration, feedback_pass);
-    const logits<B> on_fake = logits_of(fake_, 1);
+    const head on_fake = head_of(fake_, 1, fake.labels);
+    if constexpr (has_classifier) loss_type::take_first(*backend_, on_fake);
     records_.keep_fake(on_fake, iteration);
     backend_->download(on_fake.value, outputs);
   }
@@ -357,10 +354,10 @@ class discriminator_player {
     B& b = *backend_;
     auto* const sum = generator_loss_at(0);
     clear(sum);
-    const logits<B> on_fake = logits_of(fake_, 1);
+    const head on_fake = head_of(fake_, 1, fake.labels);
     b.upload(slopes, on_fake.gradient);
     if constexpr (has_classifier)
-      classify(fake_, on_fake, fake.labels, share * loss_.generator_weight, sum);
+      loss_type::classify(b, on_fake, share * loss_.generator_weight, sum);
     state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
     return has_classifier ? read(sum) : 0.0;
   }
@@ -406,26 +403,20 @@ class discriminator_player {
     state_.network.backward(*backend_, state_.values(), real.samples, real_, state_.gradients(),
                             {});
   }
-  /// The outputs of an auxiliary classifier lie between the logits, which are brought together.
+  /// The outputs of an auxiliary classifier lie between the logits, which the loss brings together.
   static constexpr bool has_classifier = outputs_of<loss_type> > 1;
   static constexpr std::size_t head_elements(int n) {
     return has_classifier ? 4 * slice(static_cast<std::size_t>(n)) : 0;
   }
-  logits<B> logits_of(tape_type& tape, std::size_t slot) {
+  using head = std::conditional_t<has_classifier, labelled_logits<B>, logits<B>>;
+  head head_of(tape_type& tape, std::size_t slot, const std::uint8_t* labels) {
     const auto n = static_cast<std::size_t>(tape.output().n);
     if constexpr (has_classifier) {
-      auto* value = heads_.data() + 2 * slot * slice(n);
-      if (n > 0) launch(*backend_, ops::take_logit<loss_type::classes>{}, {tape.output(), value});
-      return {value, value + slice(n), n};
+      auto* const first = heads_.data() + 2 * slot * slice(n);
+      return {{first, first + slice(n), n}, tape.output(), tape.output_gradient(), labels, first};
     } else {
       return {tape.output().data, tape.output_gradient().data, n};
     }
-  }
-  void classify(tape_type& tape, const logits<B>& on, const std::uint8_t* labels, float weight,
-                typename B::scalar* sum) {
-    if constexpr (has_classifier)
-      launch(*backend_, ops::auxiliary_cross_entropy<loss_type::classes>{},
-             {tape.output(), labels, on.gradient, weight, tape.output_gradient(), sum});
   }
   /// Losses of an iteration: D's, then G's.
   typename B::scalar* loss_at(std::uint32_t iteration) { return records_.losses(iteration); }

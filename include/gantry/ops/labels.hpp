@@ -130,4 +130,29 @@ struct auxiliary_cross_entropy {
   };
 };
 
+/// Two terms of an adversarial loss (two_loss_terms) on the first of 1 + Classes outputs a sample,
+/// with auxiliary_cross_entropy of the others: *sum += mean_i f(a_i0) + mean_j g(b_j0) + weight
+/// times the sum of both batches' mean cross-entropies. The derivatives by all outputs go to
+/// gradient_a and gradient_b, the first outputs to logits_a and logits_b. Either batch may be
+/// empty.
+template <class OnA, class OnB, int Classes>
+struct classified_loss_terms {
+  static constexpr std::string_view name = "classified_loss_terms";
+  template <class S>
+  struct params {
+    const_batch_of<S> a;
+    const_batch_of<S> b;
+    const std::uint8_t* labels_a;
+    const std::uint8_t* labels_b;
+    batch_of<S> gradient_a;
+    batch_of<S> gradient_b;
+    typename S::scalar* logits_a;
+    typename S::scalar* logits_b;
+    float weight;
+    typename S::scalar* sum;
+    OnA f;
+    OnB g;
+  };
+};
+
 }  // namespace gantry::ops

@@ -16,6 +16,7 @@
 #include "simt/sanitizers.hpp"
 #include "support/compare.hpp"
 #include "support/op_runs.hpp"
+#include "support/op_runs_labels.hpp"
 
 using namespace gantry;
 using namespace gantry::test;
@@ -87,7 +88,65 @@ void check() {
   }
 }
 
+/// Of both players of a classifier: all outputs' gradients, their first ones, losses.
+template <class L, Backend B>
+std::vector<float> run_labelled(B& b, const L& loss, int n, std::vector<std::size_t>& launches) {
+  constexpr hwc row{1, 1, L::outputs};
+  const auto labels = runs::labels_below(L::classes, n);
+  const device_array<B> firsts(b, 6 * static_cast<std::size_t>(n));
+  const device_array<B> sums(b, std::vector<float>{3, 5});
+  const device_batch<B, row> real(b, n, outputs(nhwc::elements(row, n), 1)),
+      fake(b, n, outputs(nhwc::elements(row, n), 2)), of_real(b, n), of_fake(b, n), of_g(b, n);
+  const auto on = [&](const auto& x, const auto& gradient, int slot) {
+    auto* const first = firsts.data() + 2 * slot * n;
+    return labelled_logits<B>{{first, first + n, static_cast<std::size_t>(n)},
+                              x.view(),
+                              gradient.view(),
+                              labels.data(),
+                              first};
+  };
+  const auto count = [&] {
+    if constexpr (requires { b.launches(); }) launches.push_back(b.launches());
+  };
+  count();
+  loss.discriminator(b, on(real, of_real, 0), on(fake, of_fake, 1), sums.data());
+  b.synchronize();
+  count();
+  loss.generator(b, on(real, of_real, 0), on(fake, of_g, 2), sums.data() + 1);
+  b.synchronize();
+  count();
+  std::vector<float> first = firsts.read(), kept;
+  for (int slot = 0; slot < 3; ++slot)
+    kept.insert(kept.end(), first.begin() + 2 * slot * n, first.begin() + (2 * slot + 1) * n);
+  return joined({kept, of_real.read(), of_fake.read(), of_g.read(), sums.read()});
+}
+
+/// As check(), with class labels. kernels: of the discriminator and of the generator.
+template <class L>
+void check_labelled(const L& loss, std::size_t of_discriminator, std::size_t of_generator) {
+  CAPTURE(of_discriminator);
+  backend::reference<double> oracle;
+  for (const int n : {1, 65, 1100}) {
+    const std::size_t lists = n > kernels::label_list::most ? 2 : 1;
+    backend::cuda device;
+    std::vector<std::size_t> launches, of_oracle;
+    const auto found = run_labelled(device, loss, n, launches);
+    CHECK(compare(found, run_labelled(oracle, loss, n, of_oracle), {1e-5, 1e-5}));
+    if (lists == 1) {
+      CHECK(launches[1] - launches[0] == of_discriminator);
+      CHECK(launches[2] - launches[1] == of_generator);
+    }
+    CHECK(same_bits(run_labelled(device, loss, n, launches), found));
+  }
+}
+
 }  // namespace
+
+TEST_CASE("cuda: an auxiliary classifier's losses, in a kernel for each player") {
+  using two = loss::auxiliary_classifier<loss::hinge, 10>;
+  check_labelled(two{.discriminator_weight = 0.5f, .generator_weight = 2.0f}, 1, 1);
+  check_labelled(loss::auxiliary_classifier<loss::relativistic, 10>{}, 5, 4);
+}
 
 TEST_CASE("cuda: objectives are computed on the device, in a kernel for each player") {
   check<loss::saturating>();

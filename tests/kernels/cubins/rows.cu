@@ -6,6 +6,7 @@
 #include "gantry/kernels/labels/launch.cuh"
 #include "gantry/kernels/minibatch/launch.cuh"
 #include "gantry/kernels/pixel_norm/launch.cuh"
+#include "gantry/loss/functions.hpp"
 
 using namespace gantry;
 using namespace gantry::kernels;
@@ -29,6 +30,8 @@ void instantiate(const context& c) {
   launch(c, ops::class_affine_backward<shape, 10>{}, {});
   launch(c, ops::take_logit<10>{}, {});
   launch(c, ops::auxiliary_cross_entropy<10>{}, {});
+  launch(c, ops::classified_loss_terms<loss::cross_entropy_real, loss::cross_entropy_fake, 10>{},
+         {});
   launch(c, ops::softmax_cross_entropy<10>{}, {});
   launch(c, ops::minibatch_similarity_forward<similarity>{}, {});
   launch(c, ops::minibatch_similarity_backward<similarity>{}, {});

@@ -7,7 +7,10 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "gantry/backend/cuda/backend.cuh"
 #include "gantry/backend/cuda/describe.hpp"
@@ -62,6 +65,20 @@ void start_or_hold(const Context& c, basic_cuda<Math>& b, Op op, const kernels::
   } else {
     named(op, p, [&] { launch(c, op, p); });
   }
+}
+/// Labels may change before the kernel starts, so they are kept.
+template <class Context, gemm_math Math, class F, class G, int Classes>
+void start_or_hold(const Context& c, basic_cuda<Math>& b,
+                   ops::classified_loss_terms<F, G, Classes> op,
+                   const kernels::params_of<ops::classified_loss_terms<F, G, Classes>>& p) {
+  std::vector<std::uint8_t> labels(p.labels_a, p.labels_a + p.a.n);
+  labels.insert(labels.end(), p.labels_b, p.labels_b + p.b.n);
+  b.window().hold(fusable_of(op, p),
+                  [c, op, now = p, labels = std::move(labels)](const fused_parts& parts) mutable {
+                    now.labels_a = labels.data();
+                    now.labels_b = labels.data() + now.a.n;
+                    named(op, now, [&] { launch(c, op, now, parts); });
+                  });
 }
 /// Copies and masks wait for an activation in place.
 template <class Context, gemm_math Math, class Op, class Params>

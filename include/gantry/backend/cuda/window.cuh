@@ -14,6 +14,7 @@
 #include "gantry/kernels/batch_norm/launch.cuh"
 #include "gantry/kernels/conv2d/launch.cuh"
 #include "gantry/kernels/gemm/launch.cuh"
+#include "gantry/kernels/labels/launch.cuh"
 #include "gantry/kernels/optimizer/launch.cuh"
 #include "gantry/kernels/pointwise/launch.cuh"
 #include "gantry/ops/loss.hpp"
@@ -34,13 +35,18 @@ struct loss_arrays {
   const float *a{}, *b{};  ///< outputs, `count_a` and `count_b` of them
   std::size_t count_a{}, count_b{};
   const float *gradient_a{}, *gradient_b{}, *sum{};
+  /// Where the outputs are some of `width` numbers a sample that the loss reads: those, and the
+  /// gradients' width.
+  const float *all_a{}, *all_b{};
+  std::size_t width{1};
 
   [[nodiscard]] bool touches(const float* y, std::size_t count) const {
     const auto overlaps = [&](const float* x, std::size_t n) {
       return x && y < x + n && x < y + count;
     };
-    return overlaps(a, count_a) || overlaps(b, count_b) || overlaps(gradient_a, count_a) ||
-           overlaps(gradient_b, count_b) || overlaps(sum, 1);
+    return overlaps(a, count_a) || overlaps(b, count_b) || overlaps(sum, 1) ||
+           overlaps(gradient_a, width * count_a) || overlaps(gradient_b, width * count_b) ||
+           overlaps(all_a, width * count_a) || overlaps(all_b, width * count_b);
   }
 };
 
@@ -202,6 +208,14 @@ template <class F, class G>
 fusable fusable_of(ops::relativistic_average_terms<F, G>,
                    const params_of<ops::relativistic_average_terms<F, G>>& p) {
   return fusable_loss({p.a, p.b, p.count, p.count, p.gradient_a, p.gradient_b, p.sum});
+}
+
+template <class F, class G, int Classes>
+fusable fusable_of(ops::classified_loss_terms<F, G, Classes>,
+                   const params_of<ops::classified_loss_terms<F, G, Classes>>& p) {
+  return fusable_loss({p.logits_a, p.logits_b, static_cast<std::size_t>(p.a.n),
+                       static_cast<std::size_t>(p.b.n), p.gradient_a.data, p.gradient_b.data, p.sum,
+                       p.a.data, p.b.data, 1 + Classes});
 }
 
 }  // namespace gantry::backend::detail

@@ -37,4 +37,12 @@ __global__ void __launch_bounds__(Selector{}().threads)
   tile{}(args, shared);
 }
 
+template <class Selector, class OnA, class OnB, int Classes>
+__global__ void __launch_bounds__(Selector{}().threads)
+    classified_loss_kernel(const __grid_constant__ classified_args<OnA, OnB, Classes> args) {
+  using tile = loss_tile<Selector{}().threads>;
+  __shared__ typename tile::shared_storage shared;
+  tile{}(args, shared);
+}
+
 }  // namespace gantry::kernels

@@ -152,6 +152,45 @@ void launch(const context& c, ops::auxiliary_cross_entropy<Classes>,
   });
 }
 
+/// One launch for up to label_list::most samples of each batch.
+/// @throws usage_error where the scratch is too small
+template <class OnA, class OnB, int Classes>
+void launch(const context& c, ops::classified_loss_terms<OnA, OnB, Classes>,
+            const params_of<ops::classified_loss_terms<OnA, OnB, Classes>>& p,
+            const output_copies& copies = {}) {
+  const auto part = [](const auto& x, const auto& gradient, float* logits,
+                       const std::uint8_t* labels, int first, int some) {
+    if (some == 0) return classified_batch{};
+    const std::size_t at = nhwc::elements({1, 1, 1 + Classes}, first);
+    classified_batch batch{x.data + at,
+                           gradient.data + at,
+                           logits + first,
+                           x.n > 0 ? 1.0f / static_cast<float>(x.n) : 0.0f,
+                           {}};
+    std::copy_n(labels + first, some, batch.labels.v);
+    return batch;
+  };
+  for (int first = 0; first < std::max(p.a.n, p.b.n); first += label_list::most) {
+    const int in_a = std::clamp(p.a.n - first, 0, label_list::most),
+              in_b = std::clamp(p.b.n - first, 0, label_list::most);
+    const auto count_a = static_cast<std::size_t>(in_a), count = count_a + in_b;
+    start(c, classified_loss_kernel<loss_policy_selector, OnA, OnB, Classes>,
+          detail::loss_size(c, count),
+          {part(p.a, p.gradient_a, p.logits_a, p.labels_a, first, in_a),
+           part(p.b, p.gradient_b, p.logits_b, p.labels_b, first, in_b),
+           count_a,
+           count,
+           p.weight,
+           p.sum,
+           p.f,
+           p.g,
+           c.partials,
+           c.tickets,
+           {copies.a ? copies.a + first : nullptr, copies.b ? copies.b + first : nullptr,
+            copies.sum}});
+  }
+}
+
 template <int Classes>
 void launch(const context& c, ops::softmax_cross_entropy<Classes>,
             const params_of<ops::softmax_cross_entropy<Classes>>& p) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "gantry/kernels/common/columns.cuh"
+#include "gantry/kernels/common/loss.cuh"
 #include "gantry/kernels/common/reduce.cuh"
 #include "gantry/kernels/common/rows.cuh"
 #include "gantry/kernels/common/stream.cuh"
@@ -192,6 +193,27 @@ struct class_affine_table_body {
   }
 };
 
+/// One sample's outputs that name a class, and where their gradient goes.
+template <int Classes>
+struct class_logits {
+  const float* row;
+  float* gradient;
+
+  /// The cross-entropy; the gradient is `share` times its derivative.
+  __device__ float differentiate(int label, float share, float& hits) const {
+    int best = 0;
+    for (int k = 1; k < Classes; ++k)
+      if (row[best] < row[k]) best = k;
+    const float top = row[best];
+    float total = 0;
+    for (int k = 0; k < Classes; ++k) total += expf(row[k] - top);
+    for (int k = 0; k < Classes; ++k)
+      gradient[k] = share * (expf(row[k] - top) / total - (k == label ? 1.0f : 0.0f));
+    hits += best == label ? 1.0f : 0.0f;
+    return logf(total) - (row[label] - top);
+  }
+};
+
 /// Mean cross-entropy of the softmax of Classes numbers behind `First` others per sample.
 template <int Classes, int First>
 struct cross_entropy_args {
@@ -203,21 +225,10 @@ struct cross_entropy_args {
 
   /// The cross-entropy of a sample; writes its gradient.
   __device__ float of_sample(int i, float& hits) const {
-    constexpr int size = First + Classes;
-    const std::size_t first = static_cast<std::size_t>(i) * size + First;
-    const float* row = x + first;
-    const int label = labels.v[i];
-    int best = 0;
-    for (int k = 1; k < Classes; ++k)
-      if (row[best] < row[k]) best = k;
-    const float top = row[best];
-    float total = 0;
-    for (int k = 0; k < Classes; ++k) total += expf(row[k] - top);
-    for (int k = 0; k < Classes; ++k)
-      gradient[first + k] = share * (expf(row[k] - top) / total - (k == label ? 1.0f : 0.0f));
-    if (First > 0) gradient[first - First] = logit_gradient[i];
-    hits += best == label ? 1.0f : 0.0f;
-    return logf(total) - (row[label] - top);
+    const std::size_t first = static_cast<std::size_t>(i) * (First + Classes);
+    const class_logits<Classes> row{x + first + First, gradient + first + First};
+    if (First > 0) gradient[first] = logit_gradient[i];
+    return row.differentiate(labels.v[i], share, hits);
   }
 };
 
@@ -239,6 +250,48 @@ struct cross_entropy_tile {
     if (threadIdx.x != 0) return;
     *a.sum += static_cast<float>(a.share * loss);
     if (a.correct) *a.correct += static_cast<float>(all_hits);
+  }
+};
+
+/// One batch of a loss with class labels: 1 + Classes outputs a sample.
+struct classified_batch {
+  const float* x;
+  float *gradient, *logits;
+  float scale;  ///< one over the samples of the whole batch
+  label_list labels;
+};
+
+/// Terms for loss_tile: f of the first outputs of one batch, g of those of the other, and the
+/// cross-entropies.
+template <class OnA, class OnB, int Classes>
+struct classified_args {
+  classified_batch a, b;
+  std::size_t count_a, count;  ///< count: of both
+  float weight;
+  float* sum;
+  OnA f;
+  OnB g;
+  float* partials;  ///< [blocks]
+  unsigned* ticket;
+  output_copies copies;
+  static constexpr float scale = 1.0f;  // each batch has its own
+
+  __device__ double term(std::size_t i) const {
+    return i < count_a ? half(f, a, copies.a, i) : half(g, b, copies.b, i - count_a);
+  }
+
+ private:
+  template <class Function>
+  __device__ double half(const Function& objective, const classified_batch& batch, float* copy,
+                         std::size_t i) const {
+    const std::size_t first = i * (1 + Classes);
+    const class_logits<Classes> row{batch.x + first + 1, batch.gradient + first + 1};
+    const float x = output_copies::pass(batch.x[first], copy, i);
+    batch.logits[i] = x;
+    batch.gradient[first] = batch.scale * objective.derivative(x);
+    float hits = 0;
+    const double named = row.differentiate(batch.labels.v[i], weight * batch.scale, hits);
+    return batch.scale * (static_cast<double>(objective.value(x)) + weight * named);
   }
 };
 

@@ -81,23 +81,6 @@ inline void launch(const context& c, ops::clamp, const params_of<ops::clamp>& p)
   detail::start_pointwise(c, clamp_body{p.y, p.count, p.bound}, allow_packs(p.y));
 }
 
-namespace detail {
-
-/// Blocks of a loss over `count` numbers: at most loss_policy::most_blocks, with a partial each,
-/// and one ticket. @throws usage_error
-inline launch_size loss_size(const context& c, std::size_t count) {
-  constexpr loss_policy policy = loss_policy_selector{}();
-  const auto most = static_cast<std::size_t>(policy.most_blocks);
-  expects(c.partial_count >= most && c.ticket_count >= 1,
-          "A loss needs scratch for 64 partial sums and a ticket, found less; make the context's "
-          "scratch larger.");
-  const auto per_block = static_cast<std::size_t>(policy.threads * policy.terms);
-  return {dim3(static_cast<unsigned>(std::min(ceil_div(count, per_block), most))),
-          static_cast<unsigned>(policy.threads)};
-}
-
-}  // namespace detail
-
 /// @throws usage_error where the scratch is too small
 template <class F>
 void launch(const context& c, ops::loss_term<F>, const params_of<ops::loss_term<F>>& p,

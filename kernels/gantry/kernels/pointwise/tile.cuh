@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gantry/kernels/common/functions.cuh"
+#include "gantry/kernels/common/loss.cuh"
 #include "gantry/kernels/common/reduce.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
@@ -149,18 +150,6 @@ struct clamp_body {
   }
 };
 
-/// Where a loss leaves copies of the outputs that it reads, and of the sum behind it; null:
-/// nowhere.
-struct output_copies {
-  float *a{}, *b{}, *sum{};
-
-  /// x, which goes to a copy too.
-  __device__ static float pass(float x, float* copy, std::size_t i) {
-    if (copy) copy[i] = x;
-    return x;
-  }
-};
-
 /// gradient = scale f'(logits), the per-sample seeds of the backward pass; *sum += scale sum f.
 template <class Function>
 struct loss_args {
@@ -230,33 +219,6 @@ struct paired_args {
     if (gradient_a) gradient_a[i] = slope;
     if (gradient_b) gradient_b[i] = -slope;
     return f.value(x);
-  }
-};
-
-/// Every block adds up its share, the last one the blocks' sums in their order.
-template <int Threads>
-struct loss_tile {
-  struct shared_storage {
-    double warps[Threads / 32];
-    bool flag;
-  };
-
-  template <class Args>
-  __device__ void operator()(const Args& a, shared_storage& shared) const {
-    double mine = 0;
-    for (std::size_t i = std::size_t{blockIdx.x} * Threads + threadIdx.x; i < a.count;
-         i += std::size_t{gridDim.x} * Threads)
-      mine += a.term(i);
-    const double total = block_sum<Threads>(mine, shared.warps);
-    if (threadIdx.x == 0) a.partials[blockIdx.x] = static_cast<float>(total);
-    if (!is_last_block(a.ticket, gridDim.x, shared.flag)) return;
-    if (threadIdx.x == 0) {
-      double sum = 0;
-      for (unsigned b = 0; b < gridDim.x; ++b) sum += a.partials[b];
-      const float loss = *a.sum + static_cast<float>(a.scale * sum);
-      *a.sum = loss;
-      if (a.copies.sum) *a.copies.sum = loss;
-    }
   }
 };
 

@@ -27,13 +27,15 @@ void start_spectral(const context& c, unsigned blocks, const Args& args) {
 
 }  // namespace detail
 
-/// Three launches, two without iteration. Needs a partial per row and column. @throws usage_error
+/// One launch. Needs a partial per row and column and two tickets. @throws usage_error
 template <int Rows, int Columns>
 void launch(const context& c, ops::spectral_normalise<Rows, Columns>,
             const params_of<ops::spectral_normalise<Rows, Columns>>& p) {
-  expects(c.partial_count >= Rows + Columns,
-          "Spectral normalisation needs scratch for a number per row and column, found less; make "
-          "the context's scratch larger.");
+  expects(c.partial_count >= Rows + Columns && c.ticket_count >= 2,
+          "Spectral normalisation needs scratch for a number per row and column and two tickets, "
+          "found less; make the context's scratch larger.");
+  const unsigned columns = p.iterate ? static_cast<unsigned>(ceil_div(Columns, 32)) : 0;
+  const unsigned scale = detail::spectral_size(static_cast<std::size_t>(Rows) * Columns).grid.x;
   const spectral_args a{p.weight,
                         Rows,
                         Columns,
@@ -46,13 +48,11 @@ void launch(const context& c, ops::spectral_normalise<Rows, Columns>,
                         p.epsilon,
                         p.iterate,
                         c.partials,
-                        c.partials + Columns};
-  if (p.iterate)
-    detail::start_spectral<spectral_columns_tile>(c, static_cast<unsigned>(ceil_div(Columns, 32)),
-                                                  a);
-  detail::start_spectral<spectral_rows_tile>(c, Rows, a);
-  detail::start_spectral<spectral_scale_tile>(
-      c, detail::spectral_size(static_cast<std::size_t>(Rows) * Columns).grid.x, a);
+                        c.partials + Columns,
+                        columns,
+                        scale,
+                        c.tickets};
+  detail::start_spectral<spectral_normalise_tile>(c, columns + Rows + scale, a);
 }
 
 /// Two launches. Needs a partial per block, at most spectral_policy::most_blocks, and one ticket.

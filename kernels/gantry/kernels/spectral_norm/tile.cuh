@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Power iteration of a weight matrix [rows][columns] and what follows from it. A block that needs
-// the norm of a vector adds it up itself: that costs reads of a few kilobytes and saves a launch;
-// all blocks add in the same order, so that they agree to the bit.
+// Power iteration of a weight matrix [rows][columns] and what follows from it, in one launch of
+// three phases. A block that needs the norm of a vector adds it up itself: that costs reads of a
+// few kilobytes and saves a phase; all blocks add in the same order, so that they agree to the bit.
 #pragma once
 
 #include "gantry/kernels/common/reduce.cuh"
 #include "gantry/kernels/common/stream.cuh"
+#include "gantry/kernels/common/turns.cuh"
 #include "gantry/kernels/spectral_norm/policy.hpp"
 
 namespace gantry::inline v0::kernels {
@@ -18,7 +19,10 @@ struct spectral_args {
   float *u, *v, *scaled, *saved_u, *saved_v, *sigma;
   float epsilon;
   bool iterate;
-  float *raw_v, *raw_u;  ///< W^T u and W v, scratch
+  float *raw_v, *raw_u;    ///< W^T u and W v, scratch
+  unsigned column_blocks;  ///< none without iteration
+  unsigned scale_blocks;
+  unsigned* turns;  ///< two
 };
 
 template <int Threads>
@@ -45,83 +49,99 @@ __device__ inline double at_least(double norm, double epsilon) {
   return norm < epsilon ? epsilon : norm;  // NaN stays
 }
 
+template <int Threads>
+struct spectral_phases_shared : spectral_shared<Threads> {
+  double sums[Threads / 32][32];
+  unsigned turn;
+};
+
 /// raw_v = W^T u: a warp reads 32 columns of a row, eight warps take every eighth row.
 template <int Threads>
-struct spectral_columns_tile {
-  struct shared_storage {
-    double sums[Threads / 32][32];
-  };
-  __device__ void operator()(const spectral_args& a, shared_storage& shared) const {
-    const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-    const int column = static_cast<int>(blockIdx.x) * 32 + lane;
-    double sum = 0;
-    if (column < a.columns)
-      for (int row = warp; row < a.rows; row += Threads / 32)
-        sum += static_cast<double>(a.weight[static_cast<std::size_t>(row) * a.columns + column]) *
-               a.u[row];
-    shared.sums[warp][lane] = sum;
-    __syncthreads();
-    if (warp != 0 || column >= a.columns) return;
+__device__ void multiply_columns(const spectral_args& a, spectral_phases_shared<Threads>& shared,
+                                 unsigned block) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int column = static_cast<int>(block) * 32 + lane;
+  double sum = 0;
+  if (column < a.columns)
+    for (int row = warp; row < a.rows; row += Threads / 32)
+      sum += static_cast<double>(a.weight[static_cast<std::size_t>(row) * a.columns + column]) *
+             a.u[row];
+  shared.sums[warp][lane] = sum;
+  __syncthreads();
+  if (warp == 0 && column < a.columns) {
     for (int w = 1; w < Threads / 32; ++w) sum += shared.sums[w][lane];
     a.raw_v[column] = static_cast<float>(sum);
   }
-};
+}
 
 /// raw_u = W v, a block per row; the first one also writes v.
 template <int Threads>
-struct spectral_rows_tile {
-  using shared_storage = spectral_shared<Threads>;
-  __device__ void operator()(const spectral_args& a, shared_storage& shared) const {
-    const float* raw = a.iterate ? a.raw_v : a.v;
-    double norm = 1;
-    if (a.iterate) {
-      const double square = sum_in_all<Threads>(
-          a.columns, shared, [&](int i) { return static_cast<double>(raw[i]) * raw[i]; });
-      norm = at_least(sqrt(square), a.epsilon);
-    }
-    const float* row = a.weight + std::size_t{blockIdx.x} * a.columns;
-    const double dot = sum_in_all<Threads>(a.columns, shared, [&](int i) {
-      return static_cast<double>(row[i]) * static_cast<float>(raw[i] / norm);
-    });
-    if (threadIdx.x == 0) a.raw_u[blockIdx.x] = static_cast<float>(dot);
-    if (blockIdx.x != 0) return;
-    for (int i = static_cast<int>(threadIdx.x); i < a.columns; i += Threads) {
-      const auto one = static_cast<float>(raw[i] / norm);
-      if (a.iterate) a.v[i] = one;
-      a.saved_v[i] = one;
-    }
+__device__ void multiply_row(const spectral_args& a, spectral_shared<Threads>& shared,
+                             unsigned block) {
+  const float* raw = a.iterate ? a.raw_v : a.v;
+  double norm = 1;
+  if (a.iterate) {
+    const double square = sum_in_all<Threads>(
+        a.columns, shared, [&](int i) { return static_cast<double>(raw[i]) * raw[i]; });
+    norm = at_least(sqrt(square), a.epsilon);
   }
-};
+  const float* row = a.weight + std::size_t{block} * a.columns;
+  const double dot = sum_in_all<Threads>(a.columns, shared, [&](int i) {
+    return static_cast<double>(row[i]) * static_cast<float>(raw[i] / norm);
+  });
+  if (threadIdx.x == 0) a.raw_u[block] = static_cast<float>(dot);
+  if (block != 0) return;
+  for (int i = static_cast<int>(threadIdx.x); i < a.columns; i += Threads) {
+    const auto one = static_cast<float>(raw[i] / norm);
+    if (a.iterate) a.v[i] = one;
+    a.saved_v[i] = one;
+  }
+}
 
 /// scaled = W / sigma; the first block also writes u and sigma.
 template <int Threads>
-struct spectral_scale_tile {
-  using shared_storage = spectral_shared<Threads>;
+__device__ void scale_by_sigma(const spectral_args& a, spectral_shared<Threads>& shared,
+                               unsigned block) {
+  double norm = 1;
+  if (a.iterate) {
+    const double square = sum_in_all<Threads>(
+        a.rows, shared, [&](int i) { return static_cast<double>(a.raw_u[i]) * a.raw_u[i]; });
+    norm = at_least(sqrt(square), a.epsilon);
+  }
+  // Without iteration the u that is there counts; with it, nobody reads u in this phase.
+  const auto u = [&](int i) { return a.iterate ? static_cast<float>(a.raw_u[i] / norm) : a.u[i]; };
+  const double sigma = sum_in_all<Threads>(
+      a.rows, shared, [&](int i) { return static_cast<double>(u(i)) * a.raw_u[i]; });
+  const std::size_t count = static_cast<std::size_t>(a.rows) * a.columns;
+  const std::size_t threads = std::size_t{a.scale_blocks} * Threads;
+  for (std::size_t i = std::size_t{block} * Threads + threadIdx.x; i < count; i += threads)
+    a.scaled[i] = static_cast<float>(a.weight[i] / sigma);
+  if (block != 0) return;
+  for (int i = static_cast<int>(threadIdx.x); i < a.rows; i += Threads) {
+    const float one = u(i);
+    if (a.iterate) a.u[i] = one;
+    a.saved_u[i] = one;
+  }
+  if (threadIdx.x == 0) *a.sigma = static_cast<float>(sigma);
+}
+
+/// The three phases; a block works in one of them, as its turn says.
+template <int Threads>
+struct spectral_normalise_tile {
+  using shared_storage = spectral_phases_shared<Threads>;
   __device__ void operator()(const spectral_args& a, shared_storage& shared) const {
-    double norm = 1;
-    if (a.iterate) {
-      const double square = sum_in_all<Threads>(
-          a.rows, shared, [&](int i) { return static_cast<double>(a.raw_u[i]) * a.raw_u[i]; });
-      norm = at_least(sqrt(square), a.epsilon);
+    const auto rows = static_cast<unsigned>(a.rows);
+    const unsigned turn = take_turn(a.turns, shared.turn), before_scale = a.column_blocks + rows;
+    if (turn < a.column_blocks) {
+      multiply_columns<Threads>(a, shared, turn);
+    } else if (turn < before_scale) {
+      wait_for_turns(a.turns, a.column_blocks);
+      multiply_row<Threads>(a, shared, turn - a.column_blocks);
+    } else {
+      wait_for_turns(a.turns, before_scale);
+      scale_by_sigma<Threads>(a, shared, turn - before_scale);
     }
-    // With a null iteration the u that is there counts. The first block writes u only after all
-    // of its threads have read it, and the others read raw_u.
-    const auto u = [&](int i) {
-      return a.iterate ? static_cast<float>(a.raw_u[i] / norm) : a.u[i];
-    };
-    const double sigma = sum_in_all<Threads>(
-        a.rows, shared, [&](int i) { return static_cast<double>(u(i)) * a.raw_u[i]; });
-    const std::size_t count = static_cast<std::size_t>(a.rows) * a.columns;
-    const std::size_t threads = std::size_t{gridDim.x} * Threads;
-    for (std::size_t i = std::size_t{blockIdx.x} * Threads + threadIdx.x; i < count; i += threads)
-      a.scaled[i] = static_cast<float>(a.weight[i] / sigma);
-    if (blockIdx.x != 0) return;
-    for (int i = static_cast<int>(threadIdx.x); i < a.rows; i += Threads) {
-      const float one = u(i);
-      if (a.iterate) a.u[i] = one;
-      a.saved_u[i] = one;
-    }
-    if (threadIdx.x == 0) *a.sigma = static_cast<float>(sigma);
+    finish_turn(a.turns, before_scale + a.scale_blocks);
   }
 };
 
