@@ -22,6 +22,7 @@
 #include "gantry/nn/layers.hpp"
 #include "gantry/optim/optimizers.hpp"
 
+#include "distributed/conformance_device.hpp"
 #include "nccl/worlds.hpp"
 
 using namespace gantry;
@@ -33,18 +34,7 @@ using discriminator = sequential<latent<8>, linear<6>, batch_norm, leaky_relu, l
 using topology = gan<generator, discriminator, loss::non_saturating, optim::adam>;
 constexpr int rounds = 5;
 
-/// Counts what is copied to the host.
-struct device : backend::reference<float> {
-  static constexpr bool on_device = true;
-  struct message_memory : std::vector<float> {
-    using std::vector<float>::vector;
-  };
-  std::size_t downloaded = 0;
-  void download(const float* from, std::span<float> to) {
-    downloaded += to.size();
-    backend::reference<float>::download(from, to);
-  }
-};
+using device = conformance::counting_device;
 static_assert(std::same_as<dist::message_memory<device>, device::message_memory> &&
               std::same_as<dist::message_memory<backend::reference<float>>, std::vector<float>>);
 static_assert(HasDeviceMemory<device> && !HasDeviceMemory<backend::reference<float>>);

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The transport's contract over NCCL, whose part tests/nccl/emulated plays.
-#include <array>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -14,6 +12,7 @@
 #include "gantry/comm/nccl.hpp"
 
 #include "distributed/conformance.hpp"
+#include "distributed/conformance_device.hpp"
 #include "nccl/worlds.hpp"
 
 using namespace gantry;
@@ -108,49 +107,8 @@ TEST_CASE("nccl: what is never received does not keep a run from its end") {
 }
 
 TEST_CASE("nccl: values on the device are messages like others") {
-  for (const std::size_t least : {std::size_t{0}, std::size_t{8}}) {
-    auto world = test::nccl_world(3, 2, least);
-    world.run([](auto& comm) {
-      const auto value = [](rank_t r, int i) { return static_cast<float>(100 * r + i); };
-      values_type a(3), b(4);
-      const std::array<std::span<float>, 2> parts{a, b};
-      const auto fill = [&] {
-        for (int i = 0; i < 7; ++i)
-          (i < 3 ? a[static_cast<std::size_t>(i)] : b[static_cast<std::size_t>(i - 3)]) =
-              value(comm.rank(), i);
-      };
-      const auto is_of = [&](rank_t r) {
-        bool is = true;
-        for (int i = 0; i < 7; ++i)
-          is = is && (i < 3 ? a[static_cast<std::size_t>(i)]
-                            : b[static_cast<std::size_t>(i - 3)]) == value(r, i);
-        return is;
-      };
-      fill();
-      const auto next = static_cast<rank_t>((comm.rank() + 1) % 3);
-      const auto before = static_cast<rank_t>((comm.rank() + 2) % 3);
-      CHECK(comm.exchange_device(message::discriminator, parts, next, parts, before));
-      CHECK(is_of(before));
-      CHECK(comm.exchange_device(message::discriminator, parts, comm.rank(), parts, comm.rank()));
-      CHECK(is_of(before));
-      CHECK(comm.statistics().sent[message::discriminator] == tally{1, 28});
-      CHECK(comm.statistics().received == comm.statistics().sent);
-      // From a device to the host and back.
-      if (comm.rank() == 1) {
-        fill();
-        comm.send_device(message::model, parts, 0);
-        CHECK(comm.receive_device(message::model, parts, 0));
-        CHECK(is_of(0));
-      } else if (comm.rank() == 0) {
-        values_type all(7);
-        CHECK(comm.receive(message::model, all, 1));
-        CHECK(all[0] == value(1, 0));
-        CHECK(all[6] == value(1, 6));
-        for (int i = 0; i < 7; ++i) all[static_cast<std::size_t>(i)] = value(0, i);
-        comm.send(message::model, all, 1);
-      }
-    });
-  }
+  conformance::device_messages(make, 3);
+  conformance::device_messages([](int size) { return test::nccl_world(size, 2, 8); }, 3);
 }
 
 TEST_CASE("nccl: sums in NCCL's order go on without a rank that has left") {

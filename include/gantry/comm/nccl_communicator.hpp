@@ -21,6 +21,7 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/collectives.hpp"
 #include "gantry/comm/health.hpp"
+#include "gantry/comm/message_values.hpp"
 #include "gantry/comm/nccl_lane.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
@@ -89,8 +90,8 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
       send_device(kind, out, to);
       return take(kind, {.parts = in}, from, "exchange");
     }
-    const std::size_t count = nccl_values{.parts = out}.size();
-    detail::require_same_length(rank(), kind, count, nccl_values{.parts = in}.size());
+    const std::size_t count = message_values{.parts = out}.size();
+    detail::require_same_length(rank(), kind, count, message_values{.parts = in}.size());
     if (std::ranges::equal(out, in, [](auto a, auto b) { return a.data() == b.data(); }))
       return true;
     staged_.resize(count);
@@ -129,7 +130,7 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
   [[nodiscard]] bool goes_by_lane(std::size_t count) const {
     return count > 0 && count >= lane_->options().least_values;
   }
-  void hand_over(message kind, const nccl_values& values, rank_t to) {
+  void hand_over(message kind, const message_values& values, rank_t to) {
     const std::size_t count = values.size();
     if (goes_by_lane(count)) {
       control_->send(kind, head_of(count, number(sent_, to)), to);
@@ -148,7 +149,7 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
     counters_.sent[kind] += {1, count * sizeof(float)};
   }
 
-  bool take(message kind, const nccl_values& values, rank_t from, std::string_view operation) {
+  bool take(message kind, const message_values& values, rank_t from, std::string_view operation) {
     const std::size_t count = values.size();
     if (goes_by_lane(count)) {
       if (!take_by_lane(kind, values, from, operation)) return false;
@@ -163,7 +164,7 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
     return true;
   }
 
-  bool take_by_lane(message kind, const nccl_values& values, rank_t from,
+  bool take_by_lane(message kind, const message_values& values, rank_t from,
                     std::string_view operation) {
     head found{};
     if (!control_->receive(kind, found, from)) return false;

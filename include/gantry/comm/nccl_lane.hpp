@@ -24,6 +24,7 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/comm/health.hpp"
+#include "gantry/comm/message_values.hpp"
 #include "gantry/comm/nccl_library.hpp"
 #include "gantry/concepts/communicator.hpp"
 
@@ -38,18 +39,6 @@ struct nccl_options {
   /// networks compute.
   int blocks_per_message{1};
   double start_within{120};  ///< seconds until all groups must stand
-};
-
-/// The values of one message: on the host, or in parts on the device.
-struct nccl_values {
-  std::span<float> host{};
-  device_parts parts{};
-
-  [[nodiscard]] std::size_t size() const {
-    std::size_t count = host.size();
-    for (const std::span<float>& part : parts) count += part.size();
-    return count;
-  }
 };
 
 /// One rank's end. Only the rank's thread uses it; it may outlive the run and end on another.
@@ -122,7 +111,7 @@ class nccl_lane {
   }
 
   /// Never waits for the receiver; the values may change as soon as this returns.
-  void send(const nccl_values& values, rank_t to) {
+  void send(const message_values& values, rank_t to) {
     path& p = *to_[index(to)];
     if (!p.group) return;
     const std::size_t count = values.size();
@@ -147,7 +136,7 @@ class nccl_lane {
 
   /// Of a message that its sender has handed over. `is_given_up(seconds)` is asked while it is
   /// under way; if it says so, the pair is given up, too. @returns whether it has arrived
-  bool receive(const nccl_values& values, rank_t from,
+  bool receive(const message_values& values, rank_t from,
                const std::function<bool(double)>& is_given_up) {
     path& p = *from_[index(from)];
     if (!p.group) return false;

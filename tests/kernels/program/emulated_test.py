@@ -11,6 +11,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "integration"))
+from gantry_train_mpi_support import MISSING, MpiTest  # noqa: E402
 from gantry_train_support import (LOG, ProgramTest, checkpoint, figures, lines,  # noqa: E402
                                   manifest_hash)
 
@@ -130,6 +131,29 @@ class Emulated(ProgramTest):
                 result = self.run_program(**{"device": "cuda", "model": "mlp28", "outdir": outdir,
                                              "quiet": True, **more})
                 self.assert_refused(result, 2, fragment)
+
+
+@unittest.skipIf(MISSING, MISSING)
+class EmulatedOverMpi(MpiTest):
+    def test_both_ways_have_the_bits_of_threads(self):
+        """Pointers of the emulated device are the host's, so that any MPI can take them."""
+        few = {"device": "cuda", "model": "mlp28", "batch": 2, "workers": 2, "k": 1,
+               "iterations": ITERATIONS, "save_every": ITERATIONS, "swap_every": "1it",
+               "tensorboard": "off", "grid_every": 100}
+        self.train(**few, outdir=self.folder / "threads", quiet=True)
+        expected = manifest_hash(self.folder / "threads", ITERATIONS)
+        for way, said in (("pointers", "pointers to their memory, as was asked for"),
+                          ("auto", "the MPI library ")):
+            with self.subTest(way):
+                job = self.start_job(3, **few, device_messages=way, quiet=False,
+                                     outdir=self.folder / way)
+                out, errors = self.end_of(job)
+                self.assertEqual(job.returncode, 0, errors)
+                self.assertRegex(out, f"messages between devices: MPI is handed .*{said}")
+                self.assertEqual(manifest_hash(self.folder / way, ITERATIONS), expected)
+                sent = [[line["sent"] for line in lines(self.folder / name / "phases-1.jsonl")]
+                        for name in (way, "threads")]
+                self.assertEqual(*sent)
 
 
 if __name__ == "__main__":
