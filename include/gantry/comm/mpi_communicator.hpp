@@ -34,6 +34,7 @@
 #include "gantry/comm/mpi_sends.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/device_queue.hpp"
 #include "gantry/concepts/device_room.hpp"
 
 namespace gantry::inline v0::comm {
@@ -91,8 +92,9 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   /// See HasDeviceMessages: where the world was given room on the device, MPI is handed pointers to
   /// the device's memory.
   [[nodiscard]] bool takes_device_memory() const { return room_ != nullptr; }
-  void send_device(message kind, device_parts values, rank_t to) {
+  void send_device(message kind, device_parts values, rank_t to, device_queue after = {}) {
     const std::size_t count = message_values{.parts = values}.size();
+    if (after) room_->follow(after);
     if (reaches(kind, to)) sends_.post(static_cast<int>(kind), values, count, to, data_);
     counters_.sent[kind] += {1, count * sizeof(float)};
   }

@@ -7,6 +7,8 @@
 #include <span>
 #include <utility>
 
+#include "gantry/concepts/device_queue.hpp"
+
 namespace gantry::inline v0 {
 
 /// Memory of a device for messages that are under way, as a transport takes it that knows pointers
@@ -19,6 +21,8 @@ class device_room {
   /// Memory for `count` floats.
   [[nodiscard]] virtual float* take(std::size_t count) = 0;
   virtual void give(float* memory, std::size_t count) noexcept = 0;
+  /// What is copied later comes behind the work that is in that queue now.
+  virtual void follow(device_queue work) = 0;
   /// Copies from one place of the device to another, and has ended when it returns.
   virtual void copy(std::span<const float> from, float* to) = 0;
 };

@@ -9,6 +9,7 @@
 
 #include "gantry/backend/cuda/memory.cuh"
 #include "gantry/backend/cuda/runtime.cuh"
+#include "gantry/concepts/device_queue.hpp"
 #include "gantry/concepts/device_room.hpp"
 
 namespace gantry::inline v0::backend {
@@ -26,6 +27,10 @@ class cuda_room final : public device_room {
   }
   void give(float* memory, std::size_t count) noexcept override {
     memory_.pool.give(memory, allocation_bytes<float>(count));
+  }
+  void follow(device_queue work) override {
+    kernels::check(cudaStreamSynchronize(static_cast<cudaStream_t>(work.handle)),
+                   "cudaStreamSynchronize");
   }
   void copy(std::span<const float> from, float* to) override {
     if (from.empty()) return;
