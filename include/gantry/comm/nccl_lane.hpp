@@ -153,8 +153,12 @@ class nccl_lane {
     if (!p.group) return false;
     const std::size_t count = values.size();
     if (!p.ahead.empty() && p.ahead.front().count != count) give_up_expected(p, count);
-    nccl_slot& slot = p.ahead.empty() ? post_arrival(p, count) : *p.ahead.front().slot;
-    if (!p.ahead.empty()) p.ahead.pop_front();
+    const bool is_expected = !p.ahead.empty();
+    nccl_slot& slot = is_expected ? *p.ahead.front().slot : take_for_arrival(p, count);
+    if (is_expected)
+      p.ahead.pop_front();
+    else
+      post_arrival(p, slot, count);
     const auto has_come = [&] {
       static_cast<void>(is_ready(p));
       return slot.done.is_done();
@@ -245,11 +249,11 @@ class nccl_lane {
   [[nodiscard]] const nccl_options& options() const { return options_; }
 
  private:
-  /// Destroyed from the last member to the first: nothing is freed that the stream may still use.
   struct arrival {
     nccl_slot* slot;
     std::size_t count;
   };
+  /// Destroyed from the last member to the first: nothing is freed that the stream may still use.
   struct path {
     nccl_group group;
     std::list<nccl_slot> busy, spare;
@@ -303,25 +307,32 @@ class nccl_lane {
     check_nccl(ncclRecv(slot.device(), count, ncclFloat, 0, p.group.get(), p.stream.get()),
                "ncclRecv", p.group.get());
   }
-  /// A receive, with an event behind it.
-  nccl_slot& post_arrival(path& p, std::size_t count) {
+  /// Room for a message that comes; it is not given to another before this one has been read.
+  static nccl_slot& take_for_arrival(path& p, std::size_t count) {
     nccl_slot& slot = take(p, count);
+    slot.waits_for_reader = true;
+    return slot;
+  }
+  /// A receive, with an event behind it.
+  void post_arrival(path& p, nccl_slot& slot, std::size_t count) const {
     post_receive(p, slot, count);
     finish_call(p, "ncclRecv");
     mark(p, slot);
-    slot.waits_for_reader = true;
-    return slot;
   }
   /// Posts receives of what is expected while there is room for it.
   void take_in(path& p) {
     std::size_t room = options_.values_ahead;
     for (const arrival& a : p.ahead) room -= std::min(room, a.count);
+    const std::size_t posted = p.ahead.size();
     while (p.group && !p.expected.empty() && (p.ahead.empty() || p.expected.front() <= room)) {
       const std::size_t count = p.expected.front();
       p.expected.pop_front();
-      p.ahead.push_back({&post_arrival(p, count), count});
+      p.ahead.push_back({&take_for_arrival(p, count), count});
       room -= std::min(room, count);
     }
+    // After all memory is there, for to allocate may wait for what is posted.
+    for (std::size_t i = posted; i < p.ahead.size(); ++i)
+      post_arrival(p, *p.ahead[i].slot, p.ahead[i].count);
   }
   [[noreturn]] void give_up_expected(path& p, std::size_t count) const {
     const std::size_t announced = p.ahead.front().count;
