@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 
+#include "gantry/backend/cuda/device_room.cuh"
 #include "gantry/backend/cuda/memory.cuh"
 #include "gantry/backend/cuda/runtime.cuh"
 
@@ -18,6 +20,10 @@ inline cuda_machine count_devices() {
     found.memory = device == 0 ? bytes : std::min(found.memory, bytes);
   }
   return found;
+}
+
+inline std::shared_ptr<gantry::device_room> room_on_device(int local_rank) {
+  return std::make_shared<gantry::backend::cuda_room>(gantry::backend::device_of(local_rank));
 }
 
 inline device_peaks take_peaks_of_pools() {

@@ -5,6 +5,9 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
+
+#include "gantry/concepts/device_room.hpp"
 
 struct cuda_machine {
   bool built{false};     ///< the program has been compiled for it
@@ -14,6 +17,9 @@ struct cuda_machine {
 
 /// @throws gantry::device_error for a driver that fails
 cuda_machine find_cuda_machine();
+
+/// Room for messages on the device of this process; null in a build without CUDA.
+std::shared_ptr<gantry::device_room> make_device_room(int local_rank);
 
 /// The most bytes that the ranks of this process have had of their devices since the last call.
 struct device_peaks {

@@ -34,6 +34,11 @@ void add_device_flags(CLI::App& app, program_options& o) {
   app.add_option("--precision", o.precision,
                  "arithmetic of products with --device cuda; sums and weights are fp32")
       ->check(one_of({"fp32", "tf32", "bf16"}));
+  app.add_option(
+         "--device-messages", o.device_messages,
+         "what --transport mpi does with values on a device: hands MPI pointers to them, or "
+         "copies in the host's memory; auto: pointers where the library reports CUDA")
+      ->check(one_of({"auto", "pointers", "staged"}));
 }
 
 void resolve_device(const model_info& model, program_options& o) {
@@ -44,6 +49,11 @@ void resolve_device(const model_info& model, program_options& o) {
       throw gantry::usage_error("--device cuda was expected with " + complaint);
     o.device = complaint.empty() ? "cuda" : "cpu";
   }
+  if (o.device_messages != "auto" && (o.device == "cpu" || o.transport != "mpi"))
+    throw gantry::usage_error(
+        "--device-messages " + o.device_messages +
+        " was expected with --device cuda and --transport mpi and came with " + o.device + " and " +
+        o.transport + "; leave it out");
   if (o.device == "cpu" && o.precision != "fp32")
     throw gantry::usage_error("--precision " + o.precision +
                               " was expected with --device cuda and came with cpu; leave it out");

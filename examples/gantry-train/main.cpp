@@ -154,13 +154,14 @@ void require_no_loss(const program_options& o, const train::run_result& result) 
 }
 
 /// What the leading process prints and keeps, and nobody else.
-void announce(const program_options& o) {
+void announce(const program_options& o, const std::string& facts) {
   std::printf("gantry-train: %s of %s on %s, %d worker%s, batch %d, %u iterations, results in %s\n",
               o.strategy.name.c_str(), o.model.c_str(), o.data.c_str(), o.strategy.workers,
               o.strategy.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
   if (o.device == "cuda")
     std::printf("device: cuda, %d of them, products in %s\n", find_cuda_machine().devices,
                 o.precision.c_str());
+  if (!facts.empty()) std::printf("%s\n", facts.c_str());
   if (const auto privacy = privacy_of(o.messages, o.iterations, o.batch))
     std::printf("privacy: a worker's feedbacks of the whole run: %s; %s\n", privacy->text().c_str(),
                 "losses and swapped discriminators are not covered (docs/06_filters.md)");
@@ -226,7 +227,7 @@ int run(program_options o, transport& nodes) {
   o.local_rank = nodes.local_rank();
   require_memory(o, plan, nodes.nodes_here(o));
   if (leads) require_no_checkpoints(o);
-  if (!o.quiet) announce(o);
+  if (!o.quiet) announce(o, nodes.facts());
   o.resume_from = resolve_resume(o);
   if (!o.resume_from.empty()) take_seats(o);
   data_sets sets = load_here(o, networks, nodes);

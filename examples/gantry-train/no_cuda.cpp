@@ -4,6 +4,7 @@
 #include "preset.hpp"
 
 cuda_machine find_cuda_machine() { return {}; }
+std::shared_ptr<gantry::device_room> make_device_room(int) { return nullptr; }
 device_peaks take_device_peaks() { return {}; }
 
 const std::vector<preset>& cuda_presets() {

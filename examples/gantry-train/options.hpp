@@ -44,6 +44,7 @@ struct program_options {
   std::string metrics{"fid"}, features{"auto"};
   std::string device{"cpu"}, precision{"fp32"};
   std::string transport{"threads"};
+  std::string device_messages{"auto"};  ///< over MPI
   std::string launch;  ///< this process's place in its job, where no launcher says it
   std::string resume;
   std::string from;  ///< where --sample finds a checkpoint

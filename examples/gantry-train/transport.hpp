@@ -37,6 +37,8 @@ class transport {
   /// Does `work` in each process: first in the one that leads, then in one of each machine, then in
   /// the others, which find what those before them have left in a folder.
   virtual void in_turns(const std::function<void()>& work) { work(); }
+  /// What there is to say of the world that was made last, for its log; may be empty.
+  [[nodiscard]] virtual std::string facts() const { return {}; }
   /// Ends the whole job with that exit code, if there is more of it than this process.
   virtual void end_all(int) {}
 

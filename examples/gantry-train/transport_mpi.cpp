@@ -9,7 +9,9 @@
 
 #include "gantry/comm/launcher.hpp"
 #include "gantry/comm/mpi.hpp"
+#include "gantry/comm/mpi_device.hpp"
 
+#include "cuda_machine.hpp"
 #include "transport.hpp"
 #include "transport_mpi.hpp"
 
@@ -29,7 +31,7 @@ class mpi_transport final : public transport {
                         " processes, one for the server and one for each of --workers, found " +
                         std::to_string(mpi_.size()) + "; start mpirun with -n " +
                         std::to_string(ranks_of(o)));
-    return make_world(o.threads, patience_of(o.health));
+    return make_world(o.threads, patience_of(o.health), room_for(o));
   }
   comm::any_world world_of(int, int wanted) override {
     return make_world(wanted, comm::patience{});
@@ -44,19 +46,36 @@ class mpi_transport final : public transport {
       if (turn < 2) mpi_.barrier();
     }
   }
+  std::string facts() const override { return facts_; }
   void end_all(int code) override { comm::mpi_environment::abort(code); }
 
  private:
-  comm::any_world make_world(int wanted, comm::patience health) {
+  /// Memory of this process's device, if MPI is to be handed pointers to it.
+  std::shared_ptr<device_room> room_for(const program_options& o) {
+    if (o.device != "cuda") return nullptr;
+    using enum comm::mpi_device_wish;
+    const auto wish = o.device_messages == "auto"       ? automatic
+                      : o.device_messages == "pointers" ? pointers
+                                                        : staged;
+    const comm::mpi_device_choice choice = comm::choose_mpi_device_path(wish);
+    facts_ = std::string("messages between devices: MPI is handed ") +
+             (choice.by_pointer ? "pointers to their memory, " : "copies in the host's memory, ") +
+             choice.reason;
+    return choice.by_pointer ? make_device_room(mpi_.local_rank()) : nullptr;
+  }
+  comm::any_world make_world(int wanted, comm::patience health,
+                             std::shared_ptr<device_room> room = {}) {
     // The processes of a machine share its cores.
     const int cores = thread_pool(0).threads();
     const int threads = wanted > 0 ? wanted : std::max(1, cores / mpi_.local_size());
     // Workers wait while the server draws and scores; who waits for a worker is the server.
     if (!leads()) health.warn_after = std::max(300.0, 2 * health.act_after);
-    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), std::move(health));
+    return comm::mpi_world(mpi_, 0, std::make_shared<thread_pool>(threads), std::move(health),
+                           std::move(room));
   }
 
   comm::mpi_environment mpi_;
+  std::string facts_;
 };
 
 }  // namespace

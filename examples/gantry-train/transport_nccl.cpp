@@ -46,7 +46,9 @@ class nccl_transport final : public transport {
     if (o.device != "cuda")
       throw usage_error("--transport nccl was expected with --device cuda and came with " +
                         o.device + "; use --transport mpi or threads");
-    return with_nccl(beside_->world(o), patience_of(o.health), beside_->nodes_here(o));
+    program_options beside = o;
+    beside.device_messages = "staged";  // what lies on a device goes by NCCL
+    return with_nccl(beside_->world(beside), patience_of(o.health), beside_->nodes_here(o));
   }
   comm::any_world world_of(int nodes, int threads) override {
     comm::any_world inner = beside_->world_of(nodes, threads);

@@ -74,6 +74,38 @@ void machines_have_leaders(Make make) {
   });
 }
 
+/// The same bits directly and by leaders, with the messages of each way, and what is left where
+/// the root has stopped.
+template <class Make>
+void values_come_by_leaders(Make make) {
+  using enum comm::broadcast_way;
+  auto world = make(5);
+  world.run([](auto& comm) {
+    constexpr std::size_t n = 100;
+    const rank_t own = comm.rank();
+    auto levels = comm::node_leaders(comm, own < 2 ? 11u : 22u);
+    const std::vector<std::uint64_t> sent_directly{4, 0, 0, 0, 0}, sent_by_leaders{2, 0, 2, 0, 0};
+    for (const auto way : {direct, by_leaders}) {
+      const tally before = comm.statistics().sent[message::model];
+      values_type values = values_of(own, n);
+      CHECK(levels.broadcast(message::model, values, way));
+      CHECK(same_bits(values, values_of(0, n)));
+      tally expected = before;
+      const std::uint64_t messages =
+          (way == direct ? sent_directly : sent_by_leaders)[static_cast<std::size_t>(own)];
+      const std::uint64_t within = way == direct ? 0 : own == 0 ? 1 : messages;
+      expected += {messages, 4 * (n * messages + within)};
+      CHECK(comm.statistics().sent[message::model] == expected);
+    }
+    if (own == 0) return comm.leave();
+    for (const auto way : {direct, by_leaders}) {
+      values_type values = values_of(own, n);
+      CHECK_FALSE(levels.broadcast(message::model, values, way));
+      CHECK(same_bits(values, values_of(own, n)));
+    }
+  });
+}
+
 template <class Make>
 void handles_end_in_the_order_of_a_peer(Make make) {
   auto world = make(3);

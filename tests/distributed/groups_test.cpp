@@ -1,8 +1,13 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -37,6 +42,49 @@ const auto make_erased = [](int size) {
                      message_selection{.kinds = {message::model}}, dist::exact{}));
 };
 
+/// Seven ranks on machines of one, four and two.
+constexpr std::uint32_t machine_of(rank_t rank) { return rank == 0 ? 5 : rank < 5 ? 6 : 7; }
+struct two_level_links {
+  comm::level_costs costs;
+  [[nodiscard]] double transfer_seconds(rank_t from, rank_t to, double bytes) const {
+    const auto& link = machine_of(from) == machine_of(to) ? costs.within : costs.across;
+    return link.seconds(static_cast<std::size_t>(bytes));
+  }
+  static double latency(rank_t, rank_t) { return 0; }
+  static bool shares_uplink(rank_t) { return true; }
+  static double compute_seconds(rank_t, double, std::uint32_t) { return 0; }
+};
+
+/// Seconds of the last rank, which are those that were foretold.
+double broadcast_on_a_clock(const comm::level_costs& costs, std::size_t n,
+                            comm::broadcast_way way) {
+  auto world = comm::modelled(comm::in_process(7, 2), two_level_links{costs});
+  std::mutex mutex;
+  double last = 0;
+  world.run([&](auto& comm) {
+    auto levels = comm::node_leaders(comm, machine_of(comm.rank()));
+    comm.barrier();
+    const double begin = comm.time().seconds;
+    std::vector<float> values(n);
+    CHECK(levels.broadcast(message::model, values, way));
+    comm.barrier();
+    const double spent = comm.time().seconds - begin;
+    CHECK(spent == doctest::Approx(levels.broadcast_seconds(way, 4 * n, costs)));
+    const std::lock_guard lock(mutex);
+    last = std::max(last, spent);
+  });
+  return last;
+}
+comm::broadcast_way chosen_on_a_clock(const comm::level_costs& costs, std::size_t n) {
+  comm::broadcast_way chosen{};
+  comm::in_process(7, 2).run([&](auto& comm) {
+    const auto own =
+        comm::node_leaders(comm, machine_of(comm.rank())).faster_broadcast(4 * n, costs);
+    if (comm.rank() == 6) chosen = own;
+  });
+  return chosen;
+}
+
 void compute() {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
   for (std::atomic<int> i{0}; std::chrono::steady_clock::now() < end; ++i) continue;
@@ -46,6 +94,22 @@ void compute() {
 
 TEST_CASE("in process: groups are worlds") { conformance::groups_are_worlds(make); }
 TEST_CASE("in process: machines have leaders") { conformance::machines_have_leaders(make); }
+TEST_CASE("in process: values come by leaders") { conformance::values_come_by_leaders(make); }
+TEST_CASE("the faster broadcast is what the clock of a link model says") {
+  using enum comm::broadcast_way;
+  int by_leaders_won = 0, direct_won = 0;
+  for (const comm::level_costs& costs :
+       {comm::level_costs{{1e-6, 1e10}, {5e-5, 1e8}}, {{1e-3, 1e6}, {2e-3, 1e9}}})
+    for (const std::size_t n : {1, 1000, 200'000}) {
+      const double seconds[] = {broadcast_on_a_clock(costs, n, direct),
+                                broadcast_on_a_clock(costs, n, by_leaders)};
+      const auto chosen = chosen_on_a_clock(costs, n);
+      CHECK(chosen == (seconds[1] < seconds[0] ? by_leaders : direct));
+      ++(chosen == direct ? direct_won : by_leaders_won);
+    }
+  CHECK(by_leaders_won > 0);
+  CHECK(direct_won > 0);
+}
 TEST_CASE("in process: handles end in the order of a peer") {
   conformance::handles_end_in_the_order_of_a_peer(make);
 }

@@ -27,7 +27,7 @@ KERNEL_MAY_SEE = ("base", "tensor", "ops")
 
 # A third party's header: the only places of include/ and kernels/ that may include it.
 THIRD_PARTY = (
-    (re.compile(r"mpi\.h$"), ("include/gantry/comm/mpi",)),
+    (re.compile(r"mpi(-ext)?\.h$"), ("include/gantry/comm/mpi",)),
     (re.compile(r"nccl\.h$"), ("include/gantry/comm/nccl",)),
     (re.compile(r"png\.h$"), ("include/gantry/io/png_decoder.hpp",)),
     (re.compile(r"j(peglib|error)\.h$"), ("include/gantry/io/jpeg_decoder.hpp",)),
@@ -38,7 +38,7 @@ THIRD_PARTY = (
                                             "include/gantry/metrics/")),
     (re.compile(r"zlib\.h$"), ("include/gantry/data/", "include/gantry/io/")),
 )
-EVERYWHERE = ("mpi.h", "nccl.h")  # these places alone, tests and programs included
+EVERYWHERE = ("mpi.h", "mpi-ext.h", "nccl.h")  # these places alone, tests and programs included
 SYSTEM = re.compile(
     r"[a-z_0-9]+$|(sys|netinet|arpa|linux)/[a-z_0-9]+\.h$|"
     r"(unistd|fcntl|dirent|dlfcn|errno|execinfo|netdb|poll|pthread|sched|semaphore|signal|termios|"

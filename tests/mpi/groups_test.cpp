@@ -30,6 +30,7 @@ void compute() {
 
 TEST_CASE("mpi: groups are worlds") { conformance::groups_are_worlds(make); }
 TEST_CASE("mpi: machines have leaders") { conformance::machines_have_leaders(make); }
+TEST_CASE("mpi: values come by leaders") { conformance::values_come_by_leaders(make); }
 TEST_CASE("mpi: handles end in the order of a peer") {
   conformance::handles_end_in_the_order_of_a_peer(make);
 }

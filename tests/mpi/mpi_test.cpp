@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The transport contract over MPI; needs five ranks.
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <future>
+#include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,8 +16,11 @@
 #include <doctest/doctest.h>
 
 #include "gantry/comm/any.hpp"
+#include "gantry/comm/mpi_device.hpp"
+#include "gantry/concepts/device_room.hpp"
 
 #include "distributed/conformance.hpp"
+#include "distributed/conformance_device.hpp"
 #include "mpi/ranks.hpp"
 
 using namespace gantry;
@@ -24,6 +31,25 @@ using conformance::values_type;
 namespace {
 
 const auto make = [](int size) { return test::mpi_world(size); };
+/// A device whose memory is the host's.
+struct host_room final : device_room {
+  std::size_t taken = 0, copied = 0;
+  void enter() const override {}
+  void follow(device_queue) override {}
+  float* take(std::size_t count) override {
+    taken += count;
+    return new float[count];
+  }
+  void give(float* memory, std::size_t count) noexcept override {
+    taken -= count;
+    delete[] memory;
+  }
+  void copy(std::span<const float> from, float* to) override {
+    std::ranges::copy(from, to);
+    copied += from.size();
+  }
+};
+
 const auto make_erased = [](int size) { return comm::any_world(test::mpi_world(size)); };
 
 }  // namespace
@@ -51,6 +77,38 @@ TEST_CASE("mpi: the erased world keeps the contract") {
   conformance::lost_peers(make_erased);
   conformance::counters_are_exact(make_erased);
   conformance::broadcast_and_gather(make_erased);
+}
+
+TEST_CASE("mpi: values on a device go by pointer or staged, and are the same messages") {
+  for (const int size : {2, 3}) {
+    const auto room = std::make_shared<host_room>();
+    const auto by_pointer = [&](int n) { return test::mpi_world(n, {}, room); };
+    const auto and_drops = [&](int n) {
+      return test::mpi_world(n, {.then = comm::when_late::drop}, room);
+    };
+    conformance::device_messages(by_pointer, size);
+    conformance::device_messages(and_drops, size);
+    conformance::discriminators_change_places(by_pointer, size, true);
+    conformance::discriminators_change_places(make, size, false);
+    CHECK((room->copied > 0) == (test::mpi->rank() < size));
+    CHECK(room->taken == 0);
+  }
+}
+TEST_CASE("mpi: what the library says decides, unless the user does") {
+  using enum comm::mpi_device_wish;
+  using comm::mpi_device_support;
+  for (const auto found :
+       {mpi_device_support::yes, mpi_device_support::no, mpi_device_support::unknown}) {
+    const auto chosen = [&](comm::mpi_device_wish wish) {
+      return comm::choose_mpi_device_path(wish, [&] { return found; }).by_pointer;
+    };
+    CHECK(chosen(automatic) == (found == mpi_device_support::yes));
+    CHECK(chosen(pointers));
+    CHECK_FALSE(chosen(staged));
+  }
+  const auto own = comm::choose_mpi_device_path(automatic);
+  CHECK(own.by_pointer == (comm::query_mpi_device_support() == mpi_device_support::yes));
+  CHECK(contains(own.reason, {"the MPI library"}));
 }
 
 TEST_CASE("mpi: large messages cross in both directions") {

@@ -17,11 +17,13 @@
 #include "gantry/base/rng.hpp"
 #include "gantry/comm/any.hpp"
 #include "gantry/dist/device_exchange.hpp"
+#include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/nn/layers.hpp"
 #include "gantry/optim/optimizers.hpp"
 
+#include "distributed/conformance_device.hpp"
 #include "nccl/worlds.hpp"
 
 using namespace gantry;
@@ -33,18 +35,7 @@ using discriminator = sequential<latent<8>, linear<6>, batch_norm, leaky_relu, l
 using topology = gan<generator, discriminator, loss::non_saturating, optim::adam>;
 constexpr int rounds = 5;
 
-/// Counts what is copied to the host.
-struct device : backend::reference<float> {
-  static constexpr bool on_device = true;
-  struct message_memory : std::vector<float> {
-    using std::vector<float>::vector;
-  };
-  std::size_t downloaded = 0;
-  void download(const float* from, std::span<float> to) {
-    downloaded += to.size();
-    backend::reference<float>::download(from, to);
-  }
-};
+using device = conformance::counting_device;
 static_assert(std::same_as<dist::message_memory<device>, device::message_memory> &&
               std::same_as<dist::message_memory<backend::reference<float>>, std::vector<float>>);
 static_assert(HasDeviceMemory<device> && !HasDeviceMemory<backend::reference<float>>);
@@ -92,7 +83,64 @@ outcome train(comm::any_world world, const dist::md_gan::config& config) {
   return kept;
 }
 
+struct layerwise_outcome {
+  std::vector<float> generator;
+  std::size_t downloaded{};
+  double hidden{}, waited{};  ///< seconds of the last round
+  std::map<rank_t, traffic> counted;
+};
+
+layerwise_outcome train_layerwise(comm::any_world world, dist::overlap_mode mode) {
+  using strategy = dist::layerwise_overlap;
+  layerwise_outcome kept;
+  std::mutex mutex;
+  const strategy::config config{.overlap = mode, .piece = 64};
+  world.run([&](auto& comm) {
+    const common_config<topology> common{.seed = 3, .batch = 4};
+    device b;
+    const auto keep = [&] {
+      const std::lock_guard lock(mutex);
+      kept.downloaded += b.downloaded;
+      kept.counted[comm.rank()] = comm.statistics();
+    };
+    if (comm.rank() == 0) {
+      strategy::server<topology, device> server(b, common, config, 2);
+      server.begin(comm);
+      for (std::uint32_t i = 0; i < rounds; ++i) static_cast<void>(server.round(comm, i));
+      server.command(comm, order::stop);
+      const auto values = server.generator().state().values();
+      kept.generator.assign(values.params.begin(), values.params.end());
+      kept.hidden = server.overlap().hidden;
+      kept.waited = server.overlap().waited;
+      return keep();
+    }
+    const private_source source{static_cast<std::uint32_t>(comm.rank())};
+    using worker_type = strategy::worker<topology, device, private_source>;
+    worker_type::begin(comm, source);
+    worker_type worker(b, common, config, source, static_cast<std::uint32_t>(comm.rank() - 1));
+    for (std::uint32_t i = 0; worker.round(comm, i) == order::train; ++i) {}
+    keep();
+  });
+  return kept;
+}
+
 }  // namespace
+
+TEST_CASE("nccl: slices of networks move from device to device with the bits of other ways") {
+  using enum dist::overlap_mode;
+  const layerwise_outcome staged = train_layerwise(comm::in_process(3, 2), blocking);
+  CHECK(staged.downloaded > 0);
+  for (const dist::overlap_mode mode : {blocking, ready, input_first}) {
+    const layerwise_outcome direct = train_layerwise(test::nccl_world(3), mode);
+    CHECK(direct.generator == staged.generator);
+    // What a worker sets aside ahead of a round, and its losses; no slice.
+    CHECK(direct.downloaded < staged.downloaded / 2);
+    CHECK(direct.hidden + direct.waited > 0);
+    for (rank_t r = 0; r < 3; ++r)
+      CHECK(direct.counted.at(r).sent[message::model].bytes ==
+            staged.counted.at(r).sent[message::model].bytes);
+  }
+}
 
 TEST_CASE("nccl: a discriminator moves from device to device with the bits of a run over threads") {
   constexpr std::size_t network = discriminator::param_count + discriminator::buffer_count;

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The transport's contract over NCCL, whose part tests/nccl/emulated plays.
+#include <algorithm>
 #include <array>
-#include <numeric>
+#include <cstddef>
+#include <future>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -14,6 +18,7 @@
 #include "gantry/comm/nccl.hpp"
 
 #include "distributed/conformance.hpp"
+#include "distributed/conformance_device.hpp"
 #include "nccl/worlds.hpp"
 
 using namespace gantry;
@@ -108,49 +113,72 @@ TEST_CASE("nccl: what is never received does not keep a run from its end") {
 }
 
 TEST_CASE("nccl: values on the device are messages like others") {
-  for (const std::size_t least : {std::size_t{0}, std::size_t{8}}) {
-    auto world = test::nccl_world(3, 2, least);
-    world.run([](auto& comm) {
-      const auto value = [](rank_t r, int i) { return static_cast<float>(100 * r + i); };
-      values_type a(3), b(4);
-      const std::array<std::span<float>, 2> parts{a, b};
-      const auto fill = [&] {
-        for (int i = 0; i < 7; ++i)
-          (i < 3 ? a[static_cast<std::size_t>(i)] : b[static_cast<std::size_t>(i - 3)]) =
-              value(comm.rank(), i);
-      };
-      const auto is_of = [&](rank_t r) {
-        bool is = true;
-        for (int i = 0; i < 7; ++i)
-          is = is && (i < 3 ? a[static_cast<std::size_t>(i)]
-                            : b[static_cast<std::size_t>(i - 3)]) == value(r, i);
-        return is;
-      };
-      fill();
-      const auto next = static_cast<rank_t>((comm.rank() + 1) % 3);
-      const auto before = static_cast<rank_t>((comm.rank() + 2) % 3);
-      CHECK(comm.exchange_device(message::discriminator, parts, next, parts, before));
-      CHECK(is_of(before));
-      CHECK(comm.exchange_device(message::discriminator, parts, comm.rank(), parts, comm.rank()));
-      CHECK(is_of(before));
-      CHECK(comm.statistics().sent[message::discriminator] == tally{1, 28});
-      CHECK(comm.statistics().received == comm.statistics().sent);
-      // From a device to the host and back.
-      if (comm.rank() == 1) {
-        fill();
-        comm.send_device(message::model, parts, 0);
-        CHECK(comm.receive_device(message::model, parts, 0));
-        CHECK(is_of(0));
-      } else if (comm.rank() == 0) {
-        values_type all(7);
-        CHECK(comm.receive(message::model, all, 1));
-        CHECK(all[0] == value(1, 0));
-        CHECK(all[6] == value(1, 6));
-        for (int i = 0; i < 7; ++i) all[static_cast<std::size_t>(i)] = value(0, i);
-        comm.send(message::model, all, 1);
-      }
+  conformance::device_messages(make, 3);
+  conformance::device_messages([](int size) { return test::nccl_world(size, 2, 8); }, 3);
+}
+
+TEST_CASE("nccl: a send comes behind the work of a queue, which its host does not wait for") {
+  auto world = make(2);
+  world.run([](auto& comm) {
+    values_type values(5, 1.0f);
+    const std::array<std::span<float>, 1> parts{values};
+    if (comm.rank() == 1) {
+      CHECK(comm.receive_device(message::model, parts, 0));
+      CHECK(values == filled(5, 2));
+      return;
+    }
+    CUstream_st work;
+    std::promise<void> begin;
+    work.enqueue([&, begun = begin.get_future().share()] {
+      begun.wait();
+      values.assign(5, 2.0f);
     });
-  }
+    comm.send_device(message::model, parts, 1, {&work});
+    work.enqueue([&] { values.assign(5, 3.0f); });  // waits until they are copied
+    begin.set_value();
+    comm.barrier();
+  });
+}
+
+TEST_CASE("nccl: what is expected is taken in before it is asked for, while there is room") {
+  const with_faults none;
+  auto world = test::nccl_threads(comm::in_process(2, 2),
+                                  {.least_values = 4, .values_ahead = 15, .start_within = 5});
+  const std::array<std::size_t, 5> counts{5, 3, 10, 200, 7};  // of which 3 do not go by NCCL
+  world.run([&](auto& comm) {
+    if (comm.rank() == 0) {
+      for (const std::size_t n : counts)
+        comm.send(message::model, filled(n, static_cast<float>(n)), 1);
+      return comm.send(message::model, filled(8, 8), 1);
+    }
+    const int before = none.all.moved;
+    comm.expect_device(counts, 0);
+    while (none.all.moved < before + 2) std::this_thread::yield();  // 5 and 10
+    values_type values(200);
+    for (const std::size_t n : {5, 3, 10, 200, 7, 8}) {
+      std::ranges::fill(values, 0.0f);
+      const std::array<std::span<float>, 1> parts{std::span(values).first(n)};
+      CHECK(comm.receive_device(message::model, parts, 0));
+      CHECK(std::ranges::count(values, static_cast<float>(n)) == static_cast<std::ptrdiff_t>(n));
+    }
+  });
+  CHECK(none.all.aborts == 2);  // the groups of all ranks: each pair was idle at its end
+}
+
+TEST_CASE("nccl: another message than the one expected is named") {
+  const with_faults none;
+  const std::array<std::size_t, 1> counts{6};
+  auto world = make(2);
+  const std::string sentence = sentence_of([&] {
+    world.run([&](auto& comm) {
+      values_type v(5);
+      if (comm.rank() == 0) return comm.send(message::model, v, 1);
+      comm.expect_device(counts, 0);
+      static_cast<void>(comm.receive(message::model, v, 0));
+    });
+  });
+  CHECK_MESSAGE(contains(sentence, {"rank 1 expected a message of 6 values", "one of 5"}),
+                sentence);
 }
 
 TEST_CASE("nccl: sums in NCCL's order go on without a rank that has left") {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/device_queue.hpp"
 
 namespace gantry::inline v0::comm {
 
@@ -68,8 +70,11 @@ class any_communicator {
   }
   /// See HasDeviceMessages; whether the transport takes them. @throws usage_error if it does not
   [[nodiscard]] bool takes_device_memory() const { return held_->takes_device_memory(); }
-  void send_device(message kind, device_parts values, rank_t to) {
-    held_->send_device(kind, values, to);
+  void send_device(message kind, device_parts values, rank_t to, device_queue after = {}) {
+    held_->send_device(kind, values, to, after);
+  }
+  void expect_device(std::span<const std::size_t> counts, rank_t from) {
+    held_->expect_device(counts, from);
   }
   [[nodiscard]] bool receive_device(message kind, device_parts values, rank_t from) {
     return held_->receive_device(kind, values, from);
@@ -110,7 +115,8 @@ class any_communicator {
     virtual void all_reduce_sum(message, std::span<float>) = 0;
     virtual void gather(message, std::span<const float>, std::span<float>, rank_t) = 0;
     [[nodiscard]] virtual bool takes_device_memory() const = 0;
-    virtual void send_device(message, device_parts, rank_t) = 0;
+    virtual void send_device(message, device_parts, rank_t, device_queue) = 0;
+    virtual void expect_device(std::span<const std::size_t>, rank_t) = 0;
     virtual bool receive_device(message, device_parts, rank_t) = 0;
     virtual bool exchange_device(message, device_parts, rank_t, device_parts, rank_t) = 0;
     virtual void charge(double) = 0;
@@ -167,9 +173,12 @@ class any_communicator {
       if constexpr (HasDeviceMessages<C>) return inner->takes_device_memory();
       return false;
     }
-    void send_device(message kind, device_parts values, rank_t to) override {
-      if constexpr (HasDeviceMessages<C>) return inner->send_device(kind, values, to);
+    void send_device(message kind, device_parts values, rank_t to, device_queue after) override {
+      if constexpr (HasDeviceMessages<C>) return inner->send_device(kind, values, to, after);
       refuse_device_memory();
+    }
+    void expect_device(std::span<const std::size_t> counts, rank_t from) override {
+      gantry::expect_device(*inner, counts, from);
     }
     bool receive_device(message kind, device_parts values, rank_t from) override {
       if constexpr (HasDeviceMessages<C>) return inner->receive_device(kind, values, from);

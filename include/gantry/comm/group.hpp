@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -90,12 +91,30 @@ group<C> split(C& world, std::uint32_t colour) {
   return {world, std::move(members)};
 }
 
+/// What a message takes: alpha + bytes / beta seconds, in which nothing else leaves its sender.
+struct link_cost {
+  double alpha{}, beta{std::numeric_limits<double>::infinity()};
+  [[nodiscard]] double seconds(std::size_t bytes) const {
+    return alpha + static_cast<double>(bytes) / beta;
+  }
+};
+struct level_costs {
+  link_cost within, across;  ///< ranks of one machine, of two
+};
+
+/// How one rank's values come to all: it sends them to each, or to the leaders of machines, which
+/// send them on.
+enum class broadcast_way { direct, by_leaders };
+
 /// The two levels of a world: the ranks of this machine, the first of which leads it, and for
 /// leaders the group of all leaders.
 template <Communicator C>
 struct two_levels {
+  C* world;
   group<C> machine;
   std::optional<group<C>> leaders;
+  std::vector<std::size_t> sizes;  ///< ranks of each machine, in the order of their leaders
+  rank_t first;                    ///< the first leader, in the world
 
   /// The sum over all ranks, machine by machine: two messages per rank within a machine, and across
   /// machines two per leader. Its order of additions is that of the two levels, the same every
@@ -105,6 +124,45 @@ struct two_levels {
     if (leaders) leaders->all_reduce_sum(kind, values);
     static_cast<void>(machine.broadcast(kind, values, 0));
   }
+
+  /// Seconds until the values of the first leader have come to all.
+  [[nodiscard]] double broadcast_seconds(broadcast_way way, std::size_t bytes,
+                                         const level_costs& costs) const {
+    std::size_t ranks = 0;
+    for (const std::size_t n : sizes) ranks += n;
+    const auto times = [](std::size_t n, double seconds) {
+      return static_cast<double>(n) * seconds;
+    };
+    const double across = costs.across.seconds(bytes);
+    if (way == broadcast_way::direct)
+      return times(sizes[0] - 1, costs.within.seconds(bytes)) + times(ranks - sizes[0], across);
+    const double within = costs.within.seconds(bytes + sizeof(float));
+    double last = times(sizes.size() - 1, across) + times(sizes[0] - 1, within);
+    for (std::size_t i = 1; i < sizes.size(); ++i)
+      last = std::max(last, times(i, across) + times(sizes[i] - 1, within));
+    return last;
+  }
+  /// The faster one, the same on all ranks; direct if both take as long.
+  [[nodiscard]] broadcast_way faster_broadcast(std::size_t bytes, const level_costs& costs) const {
+    using enum broadcast_way;
+    return broadcast_seconds(by_leaders, bytes, costs) < broadcast_seconds(direct, bytes, costs)
+               ? by_leaders
+               : direct;
+  }
+  /// The values of the first leader go to all, the same bits either way. All ranks call it. By
+  /// leaders the messages within a machine have one float more, which says whether there are any.
+  /// @returns false, with `values` unchanged, if the first leader has stopped; by leaders also if
+  /// that of the own machine has
+  bool broadcast(message kind, std::span<float> values, broadcast_way way) {
+    if (way == broadcast_way::direct) return world->broadcast(kind, values, first);
+    std::vector<float> sent(values.begin(), values.end());
+    sent.push_back(0);
+    if (leaders)
+      sent.back() = leaders->broadcast(kind, std::span(sent).first(values.size()), 0) ? 1 : 0;
+    if (!machine.broadcast(kind, sent, 0) || sent.back() == 0) return false;
+    std::copy_n(sent.begin(), values.size(), values.begin());
+    return true;
+  }
 };
 
 /// `machine` is a number that the ranks of one machine share. All ranks of the world call it.
@@ -113,14 +171,20 @@ two_levels<C> node_leaders(C& world, std::uint32_t machine) {
   const auto all = colours_of(world, machine);
   std::vector<rank_t> here, leaders;
   std::vector<std::uint32_t> led;
+  std::vector<std::size_t> sizes;
   for (std::size_t r = 0; r < all.size(); ++r) {
     if (!all[r]) continue;
     if (all[r] == machine) here.push_back(static_cast<rank_t>(r));
-    if (std::ranges::find(led, *all[r]) != led.end()) continue;
+    const auto own = static_cast<std::size_t>(std::ranges::find(led, *all[r]) - led.begin());
+    if (own < led.size()) {
+      ++sizes[own];
+      continue;
+    }
     led.push_back(*all[r]);
     leaders.push_back(static_cast<rank_t>(r));
+    sizes.push_back(1);
   }
-  two_levels<C> levels{group<C>(world, std::move(here)), {}};
+  two_levels<C> levels{&world, group<C>(world, std::move(here)), {}, std::move(sizes), leaders[0]};
   if (levels.machine.rank() == 0) levels.leaders.emplace(world, std::move(leaders));
   return levels;
 }

@@ -24,6 +24,7 @@
 #include "gantry/comm/mpi_watch.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/device_room.hpp"
 
 namespace gantry::inline v0::comm {
 
@@ -36,11 +37,14 @@ class mpi_world {
  public:
   using communicator_type = mpi_communicator;
 
-  /// size = 0 takes all processes. @throws usage_error for more than there are, or without a pool
+  /// size = 0 takes all processes. With room on a device, pointers to its memory are handed to MPI
+  /// (mpi_device.hpp says whether it takes them). @throws usage_error for more than there are, or
+  /// without a pool
   explicit mpi_world(const mpi_environment& mpi, int size, std::shared_ptr<thread_pool> pool,
-                     patience health = {})
+                     patience health = {}, std::shared_ptr<device_room> room = {})
       : pool_(std::move(pool)),
         patience_(std::move(health)),
+        room_(std::move(room)),
         size_(size == 0 ? mpi.size() : size),
         has_pulse_(mpi.is_serialized() && patience_.signs_every > 0) {
     if (patience_.then == when_late::drop && !has_pulse_)
@@ -87,9 +91,9 @@ class mpi_world {
     std::unique_ptr<mpi_pulse> pulse;
     if (has_pulse_ && size_ > 1) {
       signs = members_.copy();
-      pulse = std::make_unique<mpi_pulse>(signs.get(), patience_.signs_every);
+      pulse = std::make_unique<mpi_pulse>(signs.get(), patience_.signs_every, room_);
     }
-    mpi_communicator comm(data.get(), notices.get(), permit, patience_, pulse.get());
+    mpi_communicator comm(data.get(), notices.get(), permit, patience_, pulse.get(), room_);
     detail::rank_end own = detail::end_of([&] { f(comm); });
     try {
       comm.finish(own.reason);
@@ -136,6 +140,7 @@ class mpi_world {
 
   std::shared_ptr<thread_pool> pool_;
   patience patience_;
+  std::shared_ptr<device_room> room_;
   rank_t size_;
   bool has_pulse_;
   detail::mpi_group members_;

@@ -9,13 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <iterator>
 #include <limits>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -31,10 +28,14 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/collectives.hpp"
 #include "gantry/comm/health.hpp"
+#include "gantry/comm/message_values.hpp"
 #include "gantry/comm/mpi_environment.hpp"
 #include "gantry/comm/mpi_pulse.hpp"
+#include "gantry/comm/mpi_sends.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/device_queue.hpp"
+#include "gantry/concepts/device_room.hpp"
 
 namespace gantry::inline v0::comm {
 
@@ -46,8 +47,15 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
  public:
   /// For mpi_world, which gives each run groups of its own.
   mpi_communicator(MPI_Comm data, MPI_Comm notices, compute_permit& permit, const patience& health,
-                   mpi_pulse* pulse)
-      : data_(data), notices_(notices), permit_(&permit), patience_(&health), pulse_(pulse) {
+                   mpi_pulse* pulse, const std::shared_ptr<device_room>& room = {})
+      : data_(data),
+        notices_(notices),
+        permit_(&permit),
+        patience_(&health),
+        pulse_(pulse),
+        sends_(pulse, room),
+        room_(room),
+        incoming_(room) {
     check_mpi(MPI_Comm_rank(data_, &rank_), "MPI_Comm_rank");
     check_mpi(MPI_Comm_size(data_, &size_), "MPI_Comm_size");
     peers_.resize(static_cast<std::size_t>(size_));
@@ -55,25 +63,19 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   mpi_communicator(const mpi_communicator&) = delete;
   mpi_communicator& operator=(const mpi_communicator&) = delete;
 
-  /// What is still under way is left to MPI: it may read those buffers until the job ends.
-  ~mpi_communicator() { abandon(pending_); }
-
   [[nodiscard]] rank_t rank() const noexcept { return rank_; }
   [[nodiscard]] rank_t size() const noexcept { return size_; }
   [[nodiscard]] const traffic& statistics() const { return counters_; }
 
   void send(message kind, std::span<const float> data, rank_t to) {
-    require_peer(message_name(kind), to);
-    require_here(message_name(kind));
-    look_for_failures();
-    if (!lost_ && alive(to)) post(static_cast<int>(kind), data, to);
+    if (reaches(kind, to)) post(static_cast<int>(kind), data, to);
     counters_.sent[kind] += {1, data.size_bytes()};
   }
 
   [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
     require_peer(message_name(kind), from);
     require_here(message_name(kind));
-    return receive(kind, out, from, "receive");
+    return receive(kind, {.host = out}, from, "receive");
   }
 
   bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
@@ -81,9 +83,41 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     if (to != rank_ || from != rank_) {
       send(kind, out, to);
       require_peer(message_name(kind), from);
-      return receive(kind, in, from, "exchange");
+      return receive(kind, {.host = in}, from, "exchange");
     }
     detail::exchange_with_itself(rank_, kind, out, in);
+    return true;
+  }
+
+  /// See HasDeviceMessages: where the world was given room on the device, MPI is handed pointers to
+  /// the device's memory.
+  [[nodiscard]] bool takes_device_memory() const { return room_ != nullptr; }
+  void send_device(message kind, device_parts values, rank_t to, device_queue after = {}) {
+    const std::size_t count = message_values{.parts = values}.size();
+    if (after) room_->follow(after);
+    if (reaches(kind, to)) sends_.post(static_cast<int>(kind), values, count, to, data_);
+    counters_.sent[kind] += {1, count * sizeof(float)};
+  }
+  [[nodiscard]] bool receive_device(message kind, device_parts values, rank_t from) {
+    require_peer(message_name(kind), from);
+    require_here(message_name(kind));
+    return receive(kind, {.parts = values}, from, "receive");
+  }
+  bool exchange_device(message kind, device_parts out, rank_t to, device_parts in, rank_t from) {
+    if (to != rank_ || from != rank_) {
+      send_device(kind, out, to);
+      require_peer(message_name(kind), from);
+      return receive(kind, {.parts = in}, from, "exchange");
+    }
+    const std::size_t count = message_values{.parts = out}.size();
+    detail::require_same_length(rank_, kind, count, message_values{.parts = in}.size());
+    const std::span<float> copy = incoming_.reserve(count);
+    float* at = copy.data();
+    for (const std::span<float>& part : out) {
+      room_->copy(part, at);
+      at += part.size();
+    }
+    spread(copy, in);
     return true;
   }
 
@@ -124,7 +158,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     require_here("ready");
     look_for_failures();
     look_for_losses();
-    reclaim();
+    sends_.reclaim();
     MPI_Status status;
     return lost_ || peer(from).has_left || arrived(data_, from, MPI_ANY_TAG, status);
   }
@@ -156,8 +190,8 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   /// Waits until all that was sent is on its way, for so many seconds at most.
   void flush(double limit = std::numeric_limits<double>::infinity()) {
     const double began = seconds_now();
-    while (!pending_.empty() && !lost_ && seconds_now() - began < limit) {
-      reclaim();
+    while (!sends_.empty() && !lost_ && seconds_now() - began < limit) {
+      sends_.reclaim();
       std::this_thread::yield();
     }
   }
@@ -201,11 +235,6 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     bool is_lost{false};
     int received{};  // in this iteration
   };
-  struct pending_send {
-    std::vector<float> values;
-    MPI_Request request{MPI_REQUEST_NULL};
-    rank_t to{};
-  };
   /// What a rank waits for, for descriptions.
   struct awaited {
     std::string_view operation{};
@@ -222,6 +251,13 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     if (gone_)
       throw usage_error("rank " + std::to_string(rank_) + " expected to take part in " +
                         std::string(what) + " and has left; leave last");
+  }
+  /// Before a send. @returns whether that rank still takes messages
+  bool reaches(message kind, rank_t to) {
+    require_peer(message_name(kind), to);
+    require_here(message_name(kind));
+    look_for_failures();
+    return !lost_ && alive(to);
   }
   neighbour& peer(rank_t r) { return peers_[static_cast<std::size_t>(r)]; }
 
@@ -245,6 +281,15 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   }
   /// Takes a message that may be long: its sender can stop in the middle of it. False if it is then
   /// taken as lost.
+  bool take_late(const message_values& out, rank_t from, int tag) {
+    if (!out.parts.empty()) {
+      const std::span<float> copy = incoming_.reserve(out.size());
+      if (take_in_place(copy, from, tag)) return spread(copy, out.parts), true;
+      static_cast<void>(new device_block(std::exchange(incoming_, device_block(room_))));
+      return false;
+    }
+    return take_late(out.host, from, tag);
+  }
   bool take_late(std::span<float> out, rank_t from, int tag) {
     if (patience_->then == when_late::wait) return take_in_place(out, from, tag);
     // MPI may still write to where a lost rank's message goes.
@@ -279,7 +324,15 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     return done;
   }
 
-  bool receive(message kind, std::span<float> out, rank_t from, std::string_view operation) {
+  /// Values that have come to one place of the device go to the places where they belong.
+  void spread(std::span<const float> values, device_parts parts) {
+    for (const std::span<float>& part : parts) {
+      room_->copy(values.first(part.size()), part.data());
+      values = values.subspan(part.size());
+    }
+  }
+
+  bool receive(message kind, const message_values& out, rank_t from, std::string_view operation) {
     look_for_failures();
     if (lost_ || peer(from).has_left) return false;
     MPI_Status status;
@@ -297,55 +350,19 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     const bool fits =
         status.MPI_TAG == static_cast<int>(kind) && static_cast<std::size_t>(count) == out.size();
     std::vector<float> other(fits ? 0 : static_cast<std::size_t>(count));
-    if (!take_late(fits ? out : std::span<float>(other), from, status.MPI_TAG)) return false;
+    if (!take_late(fits ? out : message_values{.host = other}, from, status.MPI_TAG)) return false;
     if (!fits)
       detail::throw_other_message(
           rank_, detail::describe(kind, out.size()), from,
           detail::describe(static_cast<message>(status.MPI_TAG), static_cast<std::size_t>(count)));
-    counters_.received[kind] += {1, out.size_bytes()};
+    counters_.received[kind] += {1, out.size() * sizeof(float)};
     ++peer(from).received;
     return true;
   }
 
   void post(int tag, std::span<const float> data, rank_t to) { post(tag, data, to, data_); }
   void post(int tag, std::span<const float> data, rank_t to, MPI_Comm where) {
-    if (data.size() > INT_MAX)
-      throw error("expected a message of at most 2147483647 values, found " +
-                  std::to_string(data.size()) + "; send it in parts");
-    reclaim();
-    if (spare_.empty()) spare_.emplace_back();
-    pending_send& p = spare_.front();
-    p.values.assign(data.begin(), data.end());
-    p.to = to;
-    int is_done = 0;
-    {
-      const std::lock_guard calls(mpi_calls());
-      check_mpi(MPI_Isend(p.values.data(), static_cast<int>(data.size()), MPI_FLOAT, to, tag, where,
-                          &p.request),
-                "MPI_Isend");
-      check_mpi(MPI_Test(&p.request, &is_done, MPI_STATUS_IGNORE), "MPI_Test");
-    }
-    if (is_done != 0) return;
-    pending_.splice(pending_.end(), spare_, spare_.begin());
-    if (pulse_ != nullptr) pulse_->keep_moving(true);
-  }
-  /// Takes back the buffers of sends that are done; gives MPI the chance to go on with the others.
-  void reclaim() {
-    const std::lock_guard calls(mpi_calls());
-    for (auto p = pending_.begin(); p != pending_.end();) {
-      int is_done = 0;
-      check_mpi(MPI_Test(&p->request, &is_done, MPI_STATUS_IGNORE), "MPI_Test");
-      const auto next = std::next(p);
-      if (is_done) spare_.splice(spare_.end(), pending_, p);
-      p = next;
-    }
-    if (pulse_ != nullptr) pulse_->keep_moving(!pending_.empty());
-  }
-
-  /// Leaves sends to MPI.
-  static void abandon(std::list<pending_send>& sends) {
-    if (!sends.empty()) static_cast<void>(new std::list<pending_send>(std::move(sends)));
-    sends.clear();
+    sends_.post(tag, data, to, where);
   }
   /// Barriers that nobody came to any more.
   void drain_notices() {
@@ -374,13 +391,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     post(has_left_tag, std::vector<float>(failure.begin(), failure.end()), lost);
     peer(lost).has_left = peer(lost).is_lost = true;
     if (pulse_ != nullptr) pulse_->forget(lost);
-    std::list<pending_send> given_up;
-    for (auto p = pending_.begin(); p != pending_.end();) {
-      const auto next = std::next(p);
-      if (p->to == lost) given_up.splice(given_up.end(), pending_, p);
-      p = next;
-    }
-    abandon(given_up);
+    sends_.give_up(lost);
   }
   /// What rank 0 says of others, and others of rank 0.
   void look_for_losses() {
@@ -461,7 +472,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       }
     } const again{*this, started};
     for (int turn = 0; !done() && !lost_; ++turn) {
-      reclaim();
+      sends_.reclaim();
       if (turn < 64) {
         std::this_thread::yield();
         continue;
@@ -561,11 +572,13 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   late_waits late_;
   traffic counters_;
   std::vector<neighbour> peers_;
-  std::list<pending_send> pending_, spare_;
+  mpi_sends sends_;
+  std::shared_ptr<device_room> room_;
+  device_block incoming_;  // where a message comes whose values belong to several places
 };
 
 static_assert(HasBroadcast<mpi_communicator> && HasReduce<mpi_communicator> &&
-                  HasGather<mpi_communicator>,
+                  HasGather<mpi_communicator> && HasDeviceMessages<mpi_communicator>,
               "the MPI communicator must have every capability of the contract");
 
 }  // namespace gantry::comm

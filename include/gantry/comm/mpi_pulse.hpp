@@ -26,6 +26,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <mpi.h>
@@ -34,6 +35,7 @@
 #include "gantry/comm/health.hpp"
 #include "gantry/comm/mpi_environment.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/device_room.hpp"
 
 namespace gantry::inline v0::comm {
 
@@ -72,8 +74,10 @@ struct mpi_process {
 /// under way, so that nothing piles up in front of one that does not read.
 class mpi_pulse {
  public:
-  /// `group` must outlive this object. @throws error if there is no room for a thread
-  mpi_pulse(MPI_Comm group, double period) : group_(group), period_(period) {
+  /// `group` must outlive this object. With room on a device, its messages may be moved on here.
+  /// @throws error if there is no room for a thread
+  mpi_pulse(MPI_Comm group, double period, std::shared_ptr<device_room> room = {})
+      : group_(group), period_(period), room_(std::move(room)) {
     check_mpi(MPI_Comm_rank(group_, &rank_), "MPI_Comm_rank");
     check_mpi(MPI_Comm_size(group_, &size_), "MPI_Comm_size");
     signs_.resize(static_cast<std::size_t>(size_));
@@ -192,8 +196,9 @@ class mpi_pulse {
 #endif
   }
   void beat() {
-    for (;;) {
+    for (bool has_entered = false;;) {
       try {
+        if (room_ && !std::exchange(has_entered, true)) room_->enter();
         if (rank_ != 0)
           tell(0);
         else
@@ -258,6 +263,7 @@ class mpi_pulse {
 
   MPI_Comm group_;
   double period_;
+  std::shared_ptr<device_room> room_;
   int rank_{}, size_{};
   std::int64_t host_{};
   std::mutex mutex_;  // of all below; never held with a call of MPI

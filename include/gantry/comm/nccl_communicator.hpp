@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,9 +22,11 @@
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/collectives.hpp"
 #include "gantry/comm/health.hpp"
+#include "gantry/comm/message_values.hpp"
 #include "gantry/comm/nccl_lane.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/device_queue.hpp"
 
 namespace gantry::inline v0::comm {
 
@@ -78,8 +81,15 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
 
   /// See HasDeviceMessages.
   [[nodiscard]] static constexpr bool takes_device_memory() { return true; }
-  void send_device(message kind, device_parts values, rank_t to) {
-    hand_over(kind, {.parts = values}, to);
+  void send_device(message kind, device_parts values, rank_t to, device_queue after = {}) {
+    hand_over(kind, {.parts = values}, to, after);
+  }
+  /// See gantry::expect_device.
+  void expect_device(std::span<const std::size_t> counts, rank_t from) {
+    std::vector<std::size_t> by_lane;
+    std::ranges::copy_if(counts, std::back_inserter(by_lane),
+                         [&](std::size_t count) { return goes_by_lane(count); });
+    lane_->expect(by_lane, from);
   }
   [[nodiscard]] bool receive_device(message kind, device_parts values, rank_t from) {
     return take(kind, {.parts = values}, from, "receive");
@@ -89,8 +99,8 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
       send_device(kind, out, to);
       return take(kind, {.parts = in}, from, "exchange");
     }
-    const std::size_t count = nccl_values{.parts = out}.size();
-    detail::require_same_length(rank(), kind, count, nccl_values{.parts = in}.size());
+    const std::size_t count = message_values{.parts = out}.size();
+    detail::require_same_length(rank(), kind, count, message_values{.parts = in}.size());
     if (std::ranges::equal(out, in, [](auto a, auto b) { return a.data() == b.data(); }))
       return true;
     staged_.resize(count);
@@ -129,12 +139,12 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
   [[nodiscard]] bool goes_by_lane(std::size_t count) const {
     return count > 0 && count >= lane_->options().least_values;
   }
-  void hand_over(message kind, const nccl_values& values, rank_t to) {
+  void hand_over(message kind, const message_values& values, rank_t to, device_queue after = {}) {
     const std::size_t count = values.size();
     if (goes_by_lane(count)) {
       control_->send(kind, head_of(count, number(sent_, to)), to);
       if (control_->alive(to))
-        lane_->send(values, to);
+        lane_->send(values, to, after);
       else
         lane_->stop_sending(to);
       ++sent_[static_cast<std::size_t>(to)];
@@ -142,13 +152,13 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
       control_->send(kind, values.host, to);
     } else {
       staged_.resize(count);
-      lane_->copy_to_host(values.parts, staged_);
+      lane_->copy_to_host(values.parts, staged_, after);
       control_->send(kind, staged_, to);
     }
     counters_.sent[kind] += {1, count * sizeof(float)};
   }
 
-  bool take(message kind, const nccl_values& values, rank_t from, std::string_view operation) {
+  bool take(message kind, const message_values& values, rank_t from, std::string_view operation) {
     const std::size_t count = values.size();
     if (goes_by_lane(count)) {
       if (!take_by_lane(kind, values, from, operation)) return false;
@@ -163,7 +173,7 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
     return true;
   }
 
-  bool take_by_lane(message kind, const nccl_values& values, rank_t from,
+  bool take_by_lane(message kind, const message_values& values, rank_t from,
                     std::string_view operation) {
     head found{};
     if (!control_->receive(kind, found, from)) return false;
@@ -180,7 +190,10 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
     rest_of_core rest(*pool_);
     const auto late = waiting(kind, count, {from}, operation, rest);
     if (announced == count) return lane_->receive(values, from, late);
-    static_cast<void>(lane_->drop(announced, from, late));
+    if (lane_->expects_from(from))
+      lane_->stop_receiving(from);
+    else
+      static_cast<void>(lane_->drop(announced, from, late));
     detail::throw_other_message(rank(), detail::describe(kind, count), from,
                                 detail::describe(kind, announced));
   }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <list>
 #include <memory>
@@ -24,8 +25,10 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/comm/health.hpp"
+#include "gantry/comm/message_values.hpp"
 #include "gantry/comm/nccl_library.hpp"
 #include "gantry/concepts/communicator.hpp"
+#include "gantry/concepts/device_queue.hpp"
 
 namespace gantry::inline v0::comm {
 
@@ -37,19 +40,10 @@ struct nccl_options {
   /// Multiprocessors that a message takes at most. 2 (n - 1) of them at once must fit beside what
   /// networks compute.
   int blocks_per_message{1};
+  /// Of messages that a rank expects, so many values from each other rank may come before it asks
+  /// for them; at least one message.
+  std::size_t values_ahead{std::size_t{4} << 20};
   double start_within{120};  ///< seconds until all groups must stand
-};
-
-/// The values of one message: on the host, or in parts on the device.
-struct nccl_values {
-  std::span<float> host{};
-  device_parts parts{};
-
-  [[nodiscard]] std::size_t size() const {
-    std::size_t count = host.size();
-    for (const std::span<float>& part : parts) count += part.size();
-    return count;
-  }
 };
 
 /// One rank's end. Only the rank's thread uses it; it may outlive the run and end on another.
@@ -61,6 +55,7 @@ class nccl_lane {
       : rank_(rank), size_(size), device_(options.device_of(rank)), options_(options) {
     check_cuda(cudaSetDevice(device_), "cudaSetDevice");
     copies_ = std::make_unique<nccl_stream>();
+    arrivals_ = std::make_unique<nccl_stream>();
     for (rank_t peer = 0; peer < size; ++peer) {
       to_.push_back(std::make_unique<path>());
       from_.push_back(std::make_unique<path>());
@@ -121,8 +116,9 @@ class nccl_lane {
     wait_for_paths("the first ncclSend and ncclRecv", [&](path& p) { return is_idle(p); });
   }
 
-  /// Never waits for the receiver; the values may change as soon as this returns.
-  void send(const nccl_values& values, rank_t to) {
+  /// Never waits for the receiver; the values may change as soon as this returns, and on a device
+  /// where they come out of a queue, by what is put there later: the host waits for neither.
+  void send(const message_values& values, rank_t to, device_queue after = {}) {
     path& p = *to_[index(to)];
     if (!p.group) return;
     const std::size_t count = values.size();
@@ -131,6 +127,7 @@ class nccl_lane {
       std::ranges::copy(values.host, slot.pinned());
       copy(slot.device(), slot.pinned(), count, cudaMemcpyHostToDevice, *copies_);
     } else {
+      if (after) put_behind(after, slot.ready);
       float* at = slot.device();
       for (const std::span<float>& part : values.parts) {
         copy(at, part.data(), part.size(), cudaMemcpyDeviceToDevice, *copies_);
@@ -138,7 +135,10 @@ class nccl_lane {
       }
     }
     slot.filled.record(*copies_);
-    if (!values.parts.empty()) slot.filled.wait();
+    if (after)
+      slot.filled.hold_back(static_cast<cudaStream_t>(after.handle));
+    else if (!values.parts.empty())
+      slot.filled.wait();
     slot.filled.hold_back(p.stream);
     post_send(p, slot, count);
     finish_call(p, "ncclSend");
@@ -147,17 +147,18 @@ class nccl_lane {
 
   /// Of a message that its sender has handed over. `is_given_up(seconds)` is asked while it is
   /// under way; if it says so, the pair is given up, too. @returns whether it has arrived
-  bool receive(const nccl_values& values, rank_t from,
+  bool receive(const message_values& values, rank_t from,
                const std::function<bool(double)>& is_given_up) {
     path& p = *from_[index(from)];
     if (!p.group) return false;
     const std::size_t count = values.size();
-    nccl_slot& slot = take(p, count);
-    post_receive(p, slot, count);
-    finish_call(p, "ncclRecv");
-    if (values.parts.empty())
-      copy(slot.pinned(), slot.device(), count, cudaMemcpyDeviceToHost, p.stream);
-    mark(p, slot);
+    if (!p.ahead.empty() && p.ahead.front().count != count) give_up_expected(p, count);
+    const bool is_expected = !p.ahead.empty();
+    nccl_slot& slot = is_expected ? *p.ahead.front().slot : take_for_arrival(p, count);
+    if (is_expected)
+      p.ahead.pop_front();
+    else
+      post_arrival(p, slot, count);
     const auto has_come = [&] {
       static_cast<void>(is_ready(p));
       return slot.done.is_done();
@@ -166,19 +167,32 @@ class nccl_lane {
       give_up(p);
       return false;
     }
-    if (values.parts.empty()) {
-      std::copy_n(slot.pinned(), count, values.host.begin());
-      return true;
-    }
     // Not before it is there: the values of a network stay if none come in their place.
+    if (values.parts.empty()) {
+      copy(slot.pinned(), slot.device(), count, cudaMemcpyDeviceToHost, *arrivals_);
+      wait_for(*arrivals_);
+      std::copy_n(slot.pinned(), count, values.host.begin());
+    }
     const float* at = slot.device();
     for (const std::span<float>& part : values.parts) {
-      copy(part.data(), at, part.size(), cudaMemcpyDeviceToDevice, *copies_);
+      copy(part.data(), at, part.size(), cudaMemcpyDeviceToDevice, *arrivals_);
       at += part.size();
     }
-    wait_for_copies();
+    if (!values.parts.empty()) wait_for(*arrivals_);
+    slot.waits_for_reader = false;
+    take_in(p);
     return true;
   }
+
+  /// The next messages of that rank have so many values: they are taken in as soon as they are
+  /// sent, whatever this rank computes, as many at once as there is room for.
+  void expect(std::span<const std::size_t> counts, rank_t from) {
+    path& p = *from_[index(from)];
+    p.expected.insert(p.expected.end(), counts.begin(), counts.end());
+    take_in(p);
+  }
+  [[nodiscard]] bool expects_from(rank_t from) const { return !from_[index(from)]->ahead.empty(); }
+  void stop_receiving(rank_t from) { give_up(*from_[index(from)]); }
 
   /// Takes a message and throws it away.
   bool drop(std::size_t count, rank_t from, const std::function<bool(double)>& is_given_up) {
@@ -210,20 +224,22 @@ class nccl_lane {
                 " ranks and waited in vain; look at the ranks that are named above");
   }
 
-  /// Copies between the host and a device's parts, and waits.
-  void copy_to_host(device_parts parts, std::span<float> host) {
+  /// Copies between the host and a device's parts, and waits; also for the work in that queue.
+  void copy_to_host(device_parts parts, std::span<float> host, device_queue after = {}) {
+    nccl_event ready;
+    if (after) put_behind(after, ready);
     for (const std::span<float>& part : parts) {
       copy(host.data(), part.data(), part.size(), cudaMemcpyDeviceToHost, *copies_);
       host = host.subspan(part.size());
     }
-    wait_for_copies();
+    wait_for(*copies_);
   }
   void copy_to_device(std::span<const float> host, device_parts parts) {
     for (const std::span<float>& part : parts) {
       copy(part.data(), host.data(), part.size(), cudaMemcpyHostToDevice, *copies_);
       host = host.subspan(part.size());
     }
-    wait_for_copies();
+    wait_for(*copies_);
   }
 
   /// What is on its way to that rank will never be received.
@@ -233,10 +249,16 @@ class nccl_lane {
   [[nodiscard]] const nccl_options& options() const { return options_; }
 
  private:
+  struct arrival {
+    nccl_slot* slot;
+    std::size_t count;
+  };
   /// Destroyed from the last member to the first: nothing is freed that the stream may still use.
   struct path {
     nccl_group group;
     std::list<nccl_slot> busy, spare;
+    std::deque<arrival> ahead;         ///< receives that are posted, and not asked for yet
+    std::deque<std::size_t> expected;  ///< values of the messages behind them
     nccl_stream stream;
     bool is_posting{true};  ///< what was posted last has no event behind it yet
   };
@@ -244,6 +266,8 @@ class nccl_lane {
 
   void give_up(path& p) const {
     if (!p.group) return;
+    p.ahead.clear();
+    p.expected.clear();
     for (auto* slots : {&p.busy, &p.spare})
       for (nccl_slot& s : *slots) s.forget_group(false);
     nccl_group* const group = &p.group;
@@ -263,7 +287,7 @@ class nccl_lane {
   }
   /// Slots come back in the order in which they were taken.
   static void reclaim(path& p) {
-    while (!p.busy.empty() && p.busy.front().done.is_done())
+    while (!p.busy.empty() && !p.busy.front().waits_for_reader && p.busy.front().done.is_done())
       p.spare.splice(p.spare.end(), p.busy, p.busy.begin());
   }
   static nccl_slot& take(path& p, std::size_t count) {
@@ -283,6 +307,45 @@ class nccl_lane {
     check_nccl(ncclRecv(slot.device(), count, ncclFloat, 0, p.group.get(), p.stream.get()),
                "ncclRecv", p.group.get());
   }
+  /// Room for a message that comes; it is not given to another before this one has been read.
+  static nccl_slot& take_for_arrival(path& p, std::size_t count) {
+    nccl_slot& slot = take(p, count);
+    slot.waits_for_reader = true;
+    return slot;
+  }
+  /// A receive, with an event behind it.
+  void post_arrival(path& p, nccl_slot& slot, std::size_t count) const {
+    post_receive(p, slot, count);
+    finish_call(p, "ncclRecv");
+    mark(p, slot);
+  }
+  /// Posts receives of what is expected while there is room for it.
+  void take_in(path& p) {
+    std::size_t room = options_.values_ahead;
+    for (const arrival& a : p.ahead) room -= std::min(room, a.count);
+    const std::size_t posted = p.ahead.size();
+    while (p.group && !p.expected.empty() && (p.ahead.empty() || p.expected.front() <= room)) {
+      const std::size_t count = p.expected.front();
+      p.expected.pop_front();
+      p.ahead.push_back({&take_for_arrival(p, count), count});
+      room -= std::min(room, count);
+    }
+    // After all memory is there, for to allocate may wait for what is posted.
+    for (std::size_t i = posted; i < p.ahead.size(); ++i)
+      post_arrival(p, *p.ahead[i].slot, p.ahead[i].count);
+  }
+  [[noreturn]] void give_up_expected(path& p, std::size_t count) const {
+    const std::size_t announced = p.ahead.front().count;
+    give_up(p);
+    throw usage_error("rank " + std::to_string(rank_) + " expected a message of " +
+                      std::to_string(announced) + " values, as it has said, and asks for one of " +
+                      std::to_string(count) + "; receive what was expected, in its order");
+  }
+  /// Copies that come next wait for what is in a queue of others.
+  void put_behind(device_queue work, nccl_event& ready) const {
+    ready.record(static_cast<cudaStream_t>(work.handle));
+    ready.hold_back(*copies_);
+  }
   static void mark(path& p, nccl_slot& slot) {
     slot.done.record(p.stream);
     p.is_posting = false;
@@ -293,9 +356,9 @@ class nccl_lane {
       check_cuda(cudaMemcpyAsync(to, from, count * sizeof(float), kind, stream.get()),
                  "cudaMemcpyAsync");
   }
-  void wait_for_copies() {
+  static void wait_for(const nccl_stream& stream) {
     nccl_event done;
-    done.record(*copies_);
+    done.record(stream);
     done.wait();
   }
   /// A call of a group that does not block may still be at work when it returns; nothing may follow
@@ -367,10 +430,10 @@ class nccl_lane {
   rank_t rank_, size_;
   int device_;
   nccl_options options_;
-  std::unique_ptr<nccl_stream> copies_;
-  std::vector<std::unique_ptr<path>> to_, from_;  // by peer
-  std::list<nccl_group> all_;                     // of all ranks; each next one of fewer
-  std::vector<rank_t> members_;                   // of the last of them
+  std::unique_ptr<nccl_stream> copies_, arrivals_;  // of what is sent, and of what has come
+  std::vector<std::unique_ptr<path>> to_, from_;    // by peer
+  std::list<nccl_group> all_;                       // of all ranks; each next one of fewer
+  std::vector<rank_t> members_;                     // of the last of them
 };
 
 }  // namespace gantry::comm

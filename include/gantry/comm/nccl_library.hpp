@@ -186,8 +186,9 @@ class nccl_event {
   ~nccl_event() {
     if (handle_) static_cast<void>(cudaEventDestroy(handle_));
   }
-  void record(const nccl_stream& stream) {
-    check_cuda(cudaEventRecord(handle_, stream.get()), "cudaEventRecord");
+  void record(const nccl_stream& stream) { record(stream.get()); }
+  void record(cudaStream_t stream) {
+    check_cuda(cudaEventRecord(handle_, stream), "cudaEventRecord");
   }
   [[nodiscard]] bool is_done() const {
     const cudaError_t state = cudaEventQuery(handle_);
@@ -196,8 +197,9 @@ class nccl_event {
   }
   void wait() const { check_cuda(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
   /// What comes next in the stream waits for this point.
-  void hold_back(const nccl_stream& stream) const {
-    check_cuda(cudaStreamWaitEvent(stream.get(), handle_, 0), "cudaStreamWaitEvent");
+  void hold_back(const nccl_stream& stream) const { hold_back(stream.get()); }
+  void hold_back(cudaStream_t stream) const {
+    check_cuda(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent");
   }
 
  private:
@@ -242,7 +244,8 @@ class nccl_slot {
   [[nodiscard]] float* device() const { return device_; }
   [[nodiscard]] float* pinned() const { return pinned_; }
 
-  nccl_event filled, done;
+  nccl_event ready, filled, done;
+  bool waits_for_reader{false};  ///< what has come or will come has not been read
 
  private:
   void free() noexcept {

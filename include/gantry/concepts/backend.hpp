@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "gantry/concepts/device_queue.hpp"
 #include "gantry/ops/operation.hpp"
 #include "gantry/tensor/buffer.hpp"
 
@@ -35,9 +36,11 @@ concept Backend = requires(B& b, const B& cb, std::size_t n, typename B::scalar*
 };
 
 /// A backend whose memory is a device's, so that a communicator may take it (HasDeviceMessages).
+/// `queue` is where its work is, all of it that was launched.
 template <class B>
-concept HasDeviceMemory = Backend<B> && requires {
+concept HasDeviceMemory = Backend<B> && requires(B& b) {
   requires B::on_device;
+  { b.queue() } -> std::same_as<device_queue>;
 };
 
 /// A backend that keeps a data set in its memory, for ops::image_batch. `hold(bytes)` is memory for

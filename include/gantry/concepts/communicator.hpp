@@ -43,6 +43,8 @@
 #include <string_view>
 #include <vector>
 
+#include "gantry/concepts/device_queue.hpp"
+
 namespace gantry::inline v0 {
 
 using rank_t = std::int32_t;
@@ -164,15 +166,25 @@ using device_parts = std::span<const std::span<float>>;
 /// may receive them on the host, and are counted alike. What was launched on the values has ended
 /// before the call; afterwards they may be used at once.
 ///   takes_device_memory  whether this one does, which may be known at run time only
+///   send_device          of work that has not ended if that work is in the queue; then what is put
+///                        into that queue later may change the values
 ///   exchange_device      `out` and `in` may be the same parts
 template <class C>
 concept HasDeviceMessages = Communicator<C> &&
-    requires(C& c, const C& cc, message kind, device_parts parts, rank_t peer) {
+    requires(C& c, const C& cc, message kind, device_parts parts, rank_t peer, device_queue work) {
   { cc.takes_device_memory() } -> std::same_as<bool>;
   { c.send_device(kind, parts, peer) } -> std::same_as<void>;
+  { c.send_device(kind, parts, peer, work) } -> std::same_as<void>;
   { c.receive_device(kind, parts, peer) } -> std::same_as<bool>;
   { c.exchange_device(kind, parts, peer, parts, peer) } -> std::same_as<bool>;
 };
+
+/// Tells a communicator that the next messages of that rank have so many values each and will be
+/// received on the device, in this order, so that it may take them in while its rank computes.
+template <Communicator C>
+void expect_device(C& comm, std::span<const std::size_t> counts, rank_t from) {
+  if constexpr (requires { comm.expect_device(counts, from); }) comm.expect_device(counts, from);
+}
 
 /// Tells a communicator that models time how many floating-point operations its rank has just done;
 /// the others have no use for it.

@@ -84,6 +84,14 @@ void for_each_piece(const layer_slice& s, std::size_t room, F&& f) {
   }
 }
 
+/// Where a slice lies in a network's arenas: parameters, then statistics.
+template <Backend B>
+std::array<std::span<typename B::scalar>, 2> slice_parts(network_view<B> values,
+                                                         const layer_slice& s) {
+  return {values.params.subspan(s.first_param, s.params),
+          values.buffers.subspan(s.first_buffer, s.buffers)};
+}
+
 /// Copies a slice between a network's arenas and a message: parameters, then statistics.
 template <Backend B>
 void download_slice(B& b, network_view<B> values, const layer_slice& s, std::span<float> message) {

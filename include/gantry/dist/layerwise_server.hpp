@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/device_exchange.hpp"
 #include "gantry/dist/judge.hpp"
 #include "gantry/dist/layerwise_config.hpp"
 #include "gantry/dist/players.hpp"
@@ -165,13 +166,18 @@ class layerwise_server {
   }
   template <Communicator C>
   std::size_t send_to_all(C& comm, std::span<const float> values) {
+    return send_to_all(values.size(), [&](int n) { comm.send(message::model, values, n); });
+  }
+  /// send_to(n) sends so many values to a worker. @returns bytes to all of them
+  template <class Send>
+  std::size_t send_to_all(std::size_t count, const Send& send_to) {
     phase_times own;
     stopwatch watch(own);
     std::size_t bytes = 0;
     for (int n = 1; n <= workers_; ++n) {
       if (!is_live(n)) continue;
-      comm.send(message::model, values, n);
-      bytes += values.size_bytes();
+      send_to(n);
+      bytes += count * sizeof(float);
     }
     watch.lap(phase::exchange);
     overlap_.sending += own[phase::exchange];
@@ -186,8 +192,18 @@ class layerwise_server {
   std::size_t send_slice(C& comm, const layer_slice& s) {
     std::size_t bytes = 0;
     for_each_piece(s, message_room(config_), [&](const layer_slice& piece) {
+      const network_view<B> values = generator_.state().values();
+      if constexpr (HasDeviceMemory<B> && HasDeviceMessages<C>)
+        if (shares_memory<B>(comm)) {
+          // Behind its update, which the host does not wait for.
+          const auto parts = slice_parts<B>(values, piece);
+          bytes += send_to_all(piece.scalars(), [&](int n) {
+            comm.send_device(message::model, parts, n, backend_->queue());
+          });
+          return;
+        }
       const std::span<float> message = std::span(slice_).first(piece.scalars());
-      download_slice(*backend_, generator_.state().values(), piece, message);
+      download_slice(*backend_, values, piece, message);
       bytes += send_to_all(comm, message);
     });
     return bytes;

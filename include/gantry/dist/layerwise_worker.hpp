@@ -13,6 +13,7 @@
 
 #include "gantry/dist/continual.hpp"
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/device_exchange.hpp"
 #include "gantry/dist/layerwise_config.hpp"
 #include "gantry/dist/local_gan.hpp"
 #include "gantry/dist/stopwatch.hpp"
@@ -248,6 +249,10 @@ class layerwise_worker {
   void send_slice(C& comm, const layer_slice& s) {
     stopwatch watch(times_);
     for_each_piece(s, message_room(config_), [&](const layer_slice& piece) {
+      if constexpr (HasDeviceMemory<B> && HasDeviceMessages<C>)
+        if (shares_memory<B>(comm))
+          return comm.send_device(message::model, slice_parts<B>(player().state().values(), piece),
+                                  0, backend_->queue());
       const std::span<float> message = std::span(slice_).first(piece.scalars());
       download_slice(*backend_, player().state().values(), piece, message);
       comm.send(message::model, message, 0);
@@ -324,11 +329,27 @@ class layerwise_worker {
     waited_ = hidden_ = 0;
   }
 
+  /// Slices that come next, `slice(0)`, `slice(1)`, ...: from device to device they are taken in
+  /// while this rank computes.
+  template <Communicator C, class Slice>
+  void expect_slices(C& comm, std::size_t count, const Slice& slice) {
+    if (!shares_memory<B>(comm)) return;
+    coming_.clear();
+    for (std::size_t s = 0; s < count; ++s)
+      for_each_piece(slice(s), message_room(config_),
+                     [&](const layer_slice& piece) { coming_.push_back(piece.scalars()); });
+    expect_device(comm, coming_, 0);
+  }
   /// Receives a slice into a network. @returns false if the server is gone
   template <Communicator C>
   bool take_slice(C& comm, const layer_slice& s, network_view<B> values) {
     bool here = true;
     for_each_piece(s, message_room(config_), [&](const layer_slice& piece) {
+      if constexpr (HasDeviceMemory<B> && HasDeviceMessages<C>)
+        if (shares_memory<B>(comm)) {
+          here = here && comm.receive_device(message::model, slice_parts<B>(values, piece), 0);
+          return;
+        }
       const std::span<float> message = std::span(slice_).first(piece.scalars());
       here = here && comm.receive(message::model, message, 0);
       if (here) upload_slice(*backend_, std::span<const float>(message), piece, values);
@@ -340,6 +361,10 @@ class layerwise_worker {
   bool take_discriminator(C& comm) {
     stopwatch watch(times_);
     bool here = true;
+    expect_slices(comm, d_slices_.size(), [&](std::size_t s) -> const layer_slice& {
+      return d_slices_[d_slices_.size() - 1 - s];
+    });
+    if (shares_memory<B>(comm)) backend_->synchronize();  // what comes takes the place of values
     for (std::size_t s = d_slices_.size(); here && s-- > 0;)
       here = take_slice(comm, d_slices_[s], player().state().values());
     watch.lap(phase::wait);
@@ -354,6 +379,10 @@ class layerwise_worker {
     stopwatch watch(own);
     layer_charge cost(comm, common_.batch * costs<T>::generate);
     const bool backwards = config_.overlap == overlap_mode::ready;
+    const auto sent_as = [&](std::size_t s) -> const layer_slice& {
+      return g_slices_[backwards ? g_slices_.size() - 1 - s : s];
+    };
+    expect_slices(comm, g_slices_.size(), sent_as);
     std::size_t taken = 0;
     bool here = true;
     double waited = 0, until_last = 0;
@@ -362,8 +391,7 @@ class layerwise_worker {
       backend_->synchronize();
       watch.lap(phase::generate);
       for (; here && taken < count; taken += here)
-        here = take_slice(comm, g_slices_[backwards ? g_slices_.size() - 1 - taken : taken],
-                          gan_.generator().state().values());
+        here = take_slice(comm, sent_as(taken), gan_.generator().state().values());
       watch.lap(phase::wait);
       waited = own[phase::wait];
       until_last = own[phase::generate];
@@ -395,8 +423,9 @@ class layerwise_worker {
   discriminator_slices d_slices_;
   local_gan<T, B, Source> gan_;
   std::vector<float> slice_, packet_;
-  std::vector<float> statistics_;  // of the discriminator before what was done ahead
-  double ahead_{};                 // operations of the next step that are done
+  std::vector<std::size_t> coming_;  // values of the messages that come next
+  std::vector<float> statistics_;    // of the discriminator before what was done ahead
+  double ahead_{};                   // operations of the next step that are done
   elastic_consolidation consolidation_;
   fake_memory memory_;
   typename B::buffer_type mixed_;

@@ -10,6 +10,9 @@
 #include "gantry-train/preset_on_cuda.cuh"
 
 cuda_machine find_cuda_machine() { return count_devices(); }
+std::shared_ptr<gantry::device_room> make_device_room(int local_rank) {
+  return room_on_device(local_rank);
+}
 device_peaks take_device_peaks() { return take_peaks_of_pools(); }
 
 const std::vector<preset>& cuda_presets() {

@@ -11,6 +11,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "integration"))
+from gantry_train_mpi_support import MISSING, MpiTest  # noqa: E402
 from gantry_train_support import (LOG, ProgramTest, checkpoint, figures, lines,  # noqa: E402
                                   manifest_hash)
 
@@ -130,6 +131,27 @@ class Emulated(ProgramTest):
                 result = self.run_program(**{"device": "cuda", "model": "mlp28", "outdir": outdir,
                                              "quiet": True, **more})
                 self.assert_refused(result, 2, fragment)
+
+
+@unittest.skipIf(MISSING, MISSING)
+class EmulatedOverMpi(MpiTest):
+    def test_both_ways_have_the_same_bits(self):
+        """Pointers of the emulated device are the host's, so that any MPI can take them."""
+        few = {"device": "cuda", "model": "mlp28", "batch": 2, "workers": 2, "k": 1,
+               "iterations": 1, "save_every": 1, "swap_every": "1it", "metrics": "none",
+               "tensorboard": "off", "grid_every": 100}
+        for way, said in (("pointers", "pointers to their memory, as was asked for"),
+                          ("auto", "the MPI library ")):
+            job = self.start_job(3, **few, device_messages=way, quiet=False,
+                                 outdir=self.folder / way)
+            out, errors = self.end_of(job)
+            self.assertEqual(job.returncode, 0, errors)
+            self.assertRegex(out, f"messages between devices: MPI is handed .*{said}")
+        ways = [self.folder / way for way in ("pointers", "auto")]
+        self.assertEqual(*(manifest_hash(outdir, 1) for outdir in ways))
+        sent = [[line["sent"] for line in lines(outdir / "phases-1.jsonl")] for outdir in ways]
+        self.assertEqual(*sent)
+        self.assertGreater(sent[0][0]["discriminator"], 0)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@
 #include "gantry/backend/cuda/staging.cuh"
 #include "gantry/backend/cuda/window.cuh"
 #include "gantry/concepts/backend.hpp"
+#include "gantry/concepts/device_queue.hpp"
 #include "gantry/kernels/common/launch.cuh"
 
 namespace gantry::inline v0::backend {
@@ -116,6 +117,11 @@ class basic_cuda {
   void synchronize() {
     flush();
     memory_->stream.synchronize();
+  }
+  /// Where all work is that was launched so far.
+  [[nodiscard]] device_queue queue() {
+    flush();
+    return {memory_->stream.get()};
   }
   /// Hands all work to the stream, for those who use stream() themselves.
   void flush() {
