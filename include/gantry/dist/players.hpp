@@ -19,6 +19,7 @@
 #include "gantry/concepts/dataset.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/augmentation_control.hpp"
+#include "gantry/dist/batch_tapes.hpp"
 #include "gantry/dist/network_state.hpp"
 #include "gantry/dist/penalty_passes.hpp"
 #include "gantry/dist/step_records.hpp"
@@ -127,6 +128,9 @@ class generator_player {
     return tapes_[j]->output_gradient();
   }
 
+  /// Images of batch j go into the caller's memory from now on.
+  void place_images(std::size_t j, typename B::scalar* where) { tapes_[j]->place_output(where); }
+
   /// Calls `hooks` on the way through the layers with batch j from now on; null: nobody.
   void watch(const layer_hooks* hooks, std::size_t j = 0) { tapes_[j]->watch(hooks); }
 
@@ -195,6 +199,8 @@ class discriminator_player {
   using tape_type = typename T::discriminator_type::template tape<B>;
   using loss_type = typename T::loss_type;
   using const_batch = const_batch_of<typename B::storage>;
+  /// Whether learning steps take `real` inputs that are paired with the generated batch.
+  static constexpr bool pairs = pairs_batches<T, B>;
 
   /// Worker w owns player 1 + w's initial weights and random streams. @throws usage_error for
   /// adaptive augmentation under an objective that gives no sign of D(real)
@@ -204,8 +210,7 @@ class discriminator_player {
         seed_(common.seed),
         loss_(common.topology.loss),
         state_(b, common.topology.discriminator, common.topology.discriminator_optimizer),
-        real_(b, common.batch),
-        fake_(b, common.batch),
+        tapes_(b, common.batch),
         records_(b, common.batch),
         heads_(b.allocate(head_elements(common.batch))),
         penalties_(b, common.batch, loss_),
@@ -219,12 +224,13 @@ class discriminator_player {
   /// Bytes that an object allocates from its backend.
   static constexpr std::size_t bytes(int batch, const loss_type& loss = {}) {
     using scalar = typename B::scalar;
-    return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) +
-           step_records<B>::bytes(batch) + allocation_bytes<scalar>(head_elements(batch)) +
-           penalties_type::bytes(batch, loss);
+    return state_type::bytes() + tapes_type::bytes(batch) + step_records<B>::bytes(batch) +
+           allocation_bytes<scalar>(head_elements(batch)) + penalties_type::bytes(batch, loss);
   }
 
   /// One learning step on a real and a fake batch; local_step numbers the steps of one iteration.
+  /// A `real` that is paired with the fakes goes through the network with them, in one pass: losses
+  /// and gradients are those of two passes up to the order of additions.
   /// @returns the loss before the step, penalties included
   double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
                std::uint32_t local_step) {
@@ -248,14 +254,14 @@ class discriminator_player {
     else
       clear(sum);
     const bool has_learned_real = std::exchange(begun_, progress::none) == progress::backward;
-    forward(fake, fake_, iteration, 2 * local_step + 1);
-    const logits<B> on_real = logits_of(real_, 0), on_fake = logits_of(fake_, 1);
+    if (!real.paired) forward(fake, tapes_.fake, iteration, 2 * local_step + 1);
+    const auto [on_real, on_fake] = learned_logits(real.paired);
     loss_.discriminator(b, on_real, on_fake, sum);
     records_.keep_real(on_real, iteration);
     records_.keep_fake(on_fake, iteration);
     if constexpr (has_classifier) {
-      classify(real_, on_real, real.labels, loss_.discriminator_weight, sum);
-      classify(fake_, on_fake, fake.labels, loss_.discriminator_weight, sum);
+      classify(tapes_.real, on_real, real.labels, loss_.discriminator_weight, sum);
+      classify(tapes_.fake, on_fake, fake.labels, loss_.discriminator_weight, sum);
     }
     augmentation_.observe(b, on_real);
     if constexpr (HasPenalties<loss_type>) {
@@ -264,12 +270,18 @@ class discriminator_player {
           state_.network,     state_.values(),
           state_.gradients(), sum,
           state_.step,        random(iteration, penalty_pass - local_step)};
-      penalties_.backward(b, loss_, step, penalty_point::real, real.samples, real_);
-      penalties_.backward(b, loss_, step, penalty_point::fake, fake.samples, fake_);
-      penalties_.elsewhere(b, loss_, step, real, fake.samples, real_);
+      if (real.paired) {
+        learn_real(real);
+      } else {
+        penalties_.backward(b, loss_, step, penalty_point::real, real.samples, tapes_.real);
+        penalties_.backward(b, loss_, step, penalty_point::fake, fake.samples, tapes_.fake);
+      }
+      penalties_.elsewhere(b, loss_, step, real, fake.samples, tapes_.real);
     } else {
       if (!has_learned_real) learn_real(real);
-      state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
+      if (!real.paired)
+        state_.network.backward(b, state_.values(), fake.samples, tapes_.fake, state_.gradients(),
+                                {});
     }
     update_now();
     augmentation_.step(state_.network);
@@ -289,7 +301,8 @@ class discriminator_player {
     begin_forward(real, iteration, local_step);
     if constexpr (scores_apart) {
       if (loss_.generator_needs_real()) return;  // neither does its discriminator score them apart
-      loss_.discriminator(*backend_, logits_of(real_, 0), logits_of(fake_, 1), loss_at(iteration));
+      loss_.discriminator(*backend_, logits_of(tapes_.real, 0), logits_of(tapes_.fake, 1),
+                          loss_at(iteration));
       learn_real(real);
       begun_ = progress::backward;
     }
@@ -311,7 +324,7 @@ class discriminator_player {
   /// layer; penalties add to all of them afterwards.
   static constexpr bool backward_completes = !HasPenalties<loss_type>;
   /// Calls `hooks` on the way through the layers with fake batches from now on; null: nobody.
-  void watch(const layer_hooks* hooks) { fake_.watch(hooks); }
+  void watch(const layer_hooks* hooks) { tapes_.watch_fake(hooks); }
 
   /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the
   /// generator's mean loss by each image of `fake`. No parameter gradient is computed; `real` is
@@ -328,14 +341,14 @@ class discriminator_player {
                       batch_of<typename B::storage> gradient, std::uint32_t iteration) {
     B& b = *backend_;
     auto* const sum = generator_loss_at(iteration);
-    forward(fake, fake_, iteration, feedback_pass);
-    if (loss_.generator_needs_real()) forward(real, real_, iteration, feedback_real_pass);
-    const logits<B> on_fake = logits_of(fake_, 1);
-    loss_.generator(b, logits_of(real_, 0), on_fake, sum);
+    forward(fake, tapes_.fake, iteration, feedback_pass);
+    if (loss_.generator_needs_real()) forward(real, tapes_.real, iteration, feedback_real_pass);
+    const logits<B> on_fake = logits_of(tapes_.fake, 1);
+    loss_.generator(b, logits_of(tapes_.real, 0), on_fake, sum);
     records_.keep_fake(on_fake, iteration);
     if constexpr (has_classifier)
-      classify(fake_, on_fake, fake.labels, loss_.generator_weight, sum);
-    state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
+      classify(tapes_.fake, on_fake, fake.labels, loss_.generator_weight, sum);
+    state_.network.backward(b, state_.values(), fake.samples, tapes_.fake, {}, gradient);
   }
 
   /// What start_learning and start_feedback leave on the backend.
@@ -344,8 +357,8 @@ class discriminator_player {
   /// The outputs on generated images, one for each, as `feedback` sees them: for strategies that
   /// combine those of several discriminators. `image_gradient` is the way back.
   void judge(const network_input<B>& fake, std::uint32_t iteration, std::span<float> outputs) {
-    forward(fake, fake_, iteration, feedback_pass);
-    const logits<B> on_fake = logits_of(fake_, 1);
+    forward(fake, tapes_.fake, iteration, feedback_pass);
+    const logits<B> on_fake = logits_of(tapes_.fake, 1);
     records_.keep_fake(on_fake, iteration);
     backend_->download(on_fake.value, outputs);
   }
@@ -357,11 +370,11 @@ class discriminator_player {
     B& b = *backend_;
     auto* const sum = generator_loss_at(0);
     clear(sum);
-    const logits<B> on_fake = logits_of(fake_, 1);
+    const logits<B> on_fake = logits_of(tapes_.fake, 1);
     b.upload(slopes, on_fake.gradient);
     if constexpr (has_classifier)
-      classify(fake_, on_fake, fake.labels, share * loss_.generator_weight, sum);
-    state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
+      classify(tapes_.fake, on_fake, fake.labels, share * loss_.generator_weight, sum);
+    state_.network.backward(b, state_.values(), fake.samples, tapes_.fake, {}, gradient);
     return has_classifier ? read(sum) : 0.0;
   }
 
@@ -381,6 +394,7 @@ class discriminator_player {
   }
 
  private:
+  using tapes_type = batch_tapes<tape_type, B, pairs>;
   using penalties_type = penalty_passes<typename T::discriminator_type, typename T::loss_type, B>;
   /// Numbers of forwards, for random streams; learning steps count from 0, penalties' forwards from
   /// penalty_pass downwards.
@@ -399,12 +413,27 @@ class discriminator_player {
   void begin_forward(const network_input<B>& real, std::uint32_t iteration,
                      std::uint32_t local_step) {
     state_.clear_gradients(*backend_, {loss_at(iteration), 2});
-    forward(real, real_, iteration, 2 * local_step);
+    forward(real, first_tape(real), iteration, 2 * local_step);
     begun_ = progress::forward;
   }
   void learn_real(const network_input<B>& real) {
-    state_.network.backward(*backend_, state_.values(), real.samples, real_, state_.gradients(),
-                            {});
+    state_.network.backward(*backend_, state_.values(), real.samples, first_tape(real),
+                            state_.gradients(), {});
+  }
+  tape_type& first_tape([[maybe_unused]] const network_input<B>& real) {
+    if constexpr (pairs)
+      if (real.paired) return tapes_.both;
+    return tapes_.real;
+  }
+  /// On the real and on the generated batch of a learning step.
+  std::pair<logits<B>, logits<B>> learned_logits([[maybe_unused]] bool paired) {
+    if constexpr (pairs)
+      if (paired) {
+        const logits<B> all = logits_of(tapes_.both, 0);
+        const std::size_t n = all.count / 2;
+        return {{all.value, all.gradient, n}, {all.value + n, all.gradient + n, n}};
+      }
+    return {logits_of(tapes_.real, 0), logits_of(tapes_.fake, 1)};
   }
   /// The outputs of an auxiliary classifier lie between the logits, which are brought together.
   static constexpr bool has_classifier = outputs_of<loss_type> > 1;
@@ -442,7 +471,7 @@ class discriminator_player {
   std::uint64_t seed_;
   typename T::loss_type loss_;
   state_type state_;
-  tape_type real_, fake_;
+  tapes_type tapes_;
   step_records<B> records_;
   typename B::buffer_type heads_;
   penalties_type penalties_;

@@ -172,6 +172,7 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
     stream_id random{};
     const std::uint8_t* labels{};
     const layer_hooks* hooks{};
+    bool paired{};
   };
 
   static batch activation(const frame& f, std::size_t i) {
@@ -194,7 +195,8 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
           f.run_mode,
           random<I>(f),
           inner_workspace(f),
-          f.labels};
+          f.labels,
+          f.paired};
       if constexpr (activates<I>())
         get<I>(f.layers).template forward<shapes[I]>(b, args, get<I + 1>(f.layers).function());
       else
@@ -219,10 +221,19 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
         if (!Pack::in_place[I] || !owned) owned = other(f, owned);
         here = {owned, f.x.n};
       }
-      const backward_args<B> args{input<I>(f),           activation(f, I + 1), current,
-                                  params<I>(f),          saved<I>(f),          here,
-                                  gradients<I>(dparams), f.run_mode,           random<I>(f),
-                                  inner_workspace(f),    kept<I>(f),           f.labels};
+      const backward_args<B> args{input<I>(f),
+                                  activation(f, I + 1),
+                                  current,
+                                  params<I>(f),
+                                  saved<I>(f),
+                                  here,
+                                  gradients<I>(dparams),
+                                  f.run_mode,
+                                  random<I>(f),
+                                  inner_workspace(f),
+                                  kept<I>(f),
+                                  f.labels,
+                                  f.paired};
       if constexpr (gates<I>())
         get<I>(f.layers).template backward<shapes[I]>(b, args, get<I - 1>(f.layers).function());
       else if constexpr (I + 1 == depth || !gates<I + 1>())

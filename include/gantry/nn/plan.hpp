@@ -46,6 +46,16 @@ inline constexpr bool is_coupling = requires {
   requires L::couples_samples;
 };
 
+/// Whether a layer can keep two batches of one pass apart (concepts/layer.hpp).
+template <class L>
+constexpr bool takes_pairs(hwc in) {
+  if constexpr (requires { L::takes_pairs; })
+    return L::takes_pairs;
+  else
+    return !is_coupling<L> && !requires { L::classes; }
+  &&L::buffer_count(in) == 0;
+}
+
 /// Layers that PyTorch has as functions in front of a module take no number in names of tensors.
 template <class L>
 inline constexpr bool is_numbered = [] {
@@ -169,6 +179,11 @@ struct layer_pack {
   static constexpr bool piecewise_linear = (is_piecewise_linear<Layers> && ...);
   static constexpr bool couples_samples = (is_coupling<Layers> || ...);
   static constexpr int classes = std::max({0, class_count<Layers>...});
+  static constexpr bool takes_pairs(hwc in) {
+    [[maybe_unused]] const auto s = shapes(in);
+    std::size_t i = 0;
+    return (nn::takes_pairs<Layers>(s[i++]) && ...);
+  }
 
   /// First random stream of each layer.
   static constexpr per_boundary<std::uint32_t> streams = [] {
@@ -252,6 +267,7 @@ struct plan {
   }
 
   static constexpr bool valid = pack::template validate<Input::shape>();
+  static constexpr bool takes_pairs = pack::takes_pairs(Input::shape);
 };
 
 }  // namespace gantry::nn
