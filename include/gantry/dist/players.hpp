@@ -135,10 +135,10 @@ class generator_player {
   void watch(const layer_hooks* hooks, std::size_t j = 0) { tapes_[j]->watch(hooks); }
 
   void begin_update() { state_.clear_gradients(*backend_); }
-  /// Adds the parameter gradient of batch j.
+  /// Adds the parameter gradient of batch j; what image_gradient(j) held is gone.
   void learn(std::size_t j) {
-    state_.network.backward(*backend_, state_.values(), {latents_[j].data(), batch_}, *tapes_[j],
-                            state_.gradients(), {});
+    state_.network.backward_in_place(*backend_, state_.values(), {latents_[j].data(), batch_},
+                                     *tapes_[j], state_.gradients());
   }
   void update() { state_.update(*backend_); }
 

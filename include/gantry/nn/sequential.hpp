@@ -115,6 +115,15 @@ struct sequential {
     chain<B>::backward(b, t.frame(layers_, x, values), t.output_gradient(), dx, gradients);
   }
 
+  /// The same without a gradient by x; tape.output_gradient() may be overwritten, so that an
+  /// activation at the end takes no pass of its own behind who has written it.
+  template <Backend B>
+  void backward_in_place(B& b, network_view<B> values, const_batch_of<typename B::storage> x,
+                         tape<B>& t, std::span<typename B::scalar> gradients) const {
+    chain<B>::backward(b, t.frame(layers_, x, values), t.output_gradient(), {}, gradients,
+                       t.output_gradient().data);
+  }
+
   /// dx = the gradient of the sum of all outputs by x: per sample dD/dx. The gradients between the
   /// layers stay in `tangents` for penalty_backward.
   template <Backend B>
