@@ -46,7 +46,7 @@ struct batch_tapes<Tape, B, true> {
   Tape real, fake, both;
 
   batch_tapes(B& b, int batch)
-      : memory(b.allocate(elements(batch))),
+      : memory(b.allocate(batch > 0 ? elements(batch) : 0)),  // the tapes refuse it
         real(memory.data(), batch),
         fake(memory.data() + Tape::elements(batch), batch),
         both(memory.data(), 2 * batch) {}

@@ -84,7 +84,7 @@ struct batch_norm {
     if (!dgamma && !a.dx.data) return;
     launch(b, ops::batch_norm_backward<In>{},
            {a.x, a.dy, a.params.data(), a.saved.data(), a.saved.data() + 2 * c, a.dx, dgamma, dbeta,
-            a.run_mode == mode::evaluate, a.paired});
+            a.run_mode == mode::evaluate, a.paired && a.run_mode == mode::train});
   }
 
   /// The derivative by x is symmetric per channel, but for gamma, which it has as a factor: the

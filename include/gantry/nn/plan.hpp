@@ -46,16 +46,6 @@ inline constexpr bool is_coupling = requires {
   requires L::couples_samples;
 };
 
-/// Whether a layer can keep two batches of one pass apart (concepts/layer.hpp).
-template <class L>
-constexpr bool takes_pairs(hwc in) {
-  if constexpr (requires { L::takes_pairs; })
-    return L::takes_pairs;
-  else
-    return !is_coupling<L> && !requires { L::classes; }
-  &&L::buffer_count(in) == 0;
-}
-
 /// Layers that PyTorch has as functions in front of a module take no number in names of tensors.
 template <class L>
 inline constexpr bool is_numbered = [] {
@@ -82,6 +72,15 @@ inline constexpr std::uint32_t stream_count = [] {
   else
     return 1u;
 }();
+
+/// Whether a layer can keep two batches of one pass apart (concepts/layer.hpp).
+template <class L>
+constexpr bool takes_pairs(hwc in) {
+  if constexpr (requires { L::takes_pairs; })
+    return L::takes_pairs;
+  else
+    return !is_coupling<L> && class_count<L> == 0 && L::buffer_count(in) == 0;
+}
 
 /// Scalars a layer keeps from forward to backward for n samples; layers made of layers keep
 /// activations, whose size is the layout's business.
