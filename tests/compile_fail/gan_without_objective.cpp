@@ -4,7 +4,8 @@
 // An optimizer where the objective belongs.
 // EXPECT: the third argument must be an adversarial objective
 #include "gantry/backend/cpu/cpu.hpp"
-#include "gantry/dist/players.hpp"
+#include "gantry/dist/discriminator_player.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/nn/layers.hpp"
 #include "gantry/optim/optimizers.hpp"

@@ -4,7 +4,8 @@
 // A gradient penalty on a layer that has no tangent pass.
 // EXPECT: a gradient penalty needs the tangent pass of every layer of the discriminator, and
 #include "gantry/backend/cpu/cpu.hpp"
-#include "gantry/dist/players.hpp"
+#include "gantry/dist/discriminator_player.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 #include "gantry/nn/layers.hpp"

@@ -11,7 +11,7 @@
 
 #include "gantry/backend/cpu/cpu.hpp"
 #include "gantry/backend/reference/reference.hpp"
-#include "gantry/dist/players.hpp"
+#include "gantry/dist/discriminator_player.hpp"
 #include "gantry/loss/objectives.hpp"
 #include "gantry/loss/penalties.hpp"
 #include "gantry/nn/layers.hpp"

@@ -43,6 +43,17 @@ TEST_CASE("batch norm kernels: training, also of images that are far from 0") {
   });
 }
 
+TEST_CASE("batch norm kernels: the two batches of a pair have statistics of their own") {
+  constexpr hwc shape{3, 5, 3}, wide{16, 17, 8};  // 45 numbers a sample: packs over the boundary
+  CHECK(agrees_on_device(runs::batch_norm_forward<shape>{{.n = 2}, true}, statistics));
+  CHECK(agrees_on_device(runs::batch_norm_forward<wide>{{.n = 10}, true}, statistics));
+  for (const bool in_place : {false, true})
+    CHECK(agrees_on_device(runs::batch_norm_backward<shape>{{.n = 6}, true, true, in_place, true},
+                           statistics));
+  CHECK(agrees_on_device(runs::batch_norm_backward<wide>{{.n = 10}, true, true, false, true},
+                         statistics));
+}
+
 TEST_CASE("batch norm kernels: evaluation") {
   sweep([]<hwc S>(const run_options& o) {
     if (!o.option) CHECK(agrees_on_device(runs::batch_norm_inference<S>{o}, statistics));

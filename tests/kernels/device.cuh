@@ -46,6 +46,7 @@ class device_backend_of {
   using storage = kernels::device_storage;
   using buffer_type = device_buffer;
   static constexpr std::string_view name = "kernels";
+  static constexpr bool takes_pairs = true;
 
   explicit device_backend_of(std::size_t shift = 0) : shift_(shift) {
     kernels::check(cudaMemsetAsync(tickets_.data(), 0, ticket_count * sizeof(unsigned)),

@@ -68,6 +68,7 @@ struct dense_gradient : dense<G, G.in> {
 /// A product, leaky relu, batch norm, tanh. option: a mean far from 0.
 template <class P>
 struct forward_run : run_options {
+  bool paired{};
   template <Backend B>
   std::vector<float> operator()(B& b) const {
     constexpr hwc norm = P::norm;
@@ -79,24 +80,40 @@ struct forward_run : run_options {
     const device_batch<B, P::out> y(b, n), z(b, n);
     const auto gamma = numbers(b, norm.c, 4), beta = numbers(b, norm.c, 5);
     const auto mean = numbers(b, norm.c, 6), variance = numbers(b, norm.c, 7);
-    const device_array<B> saved(b, static_cast<std::size_t>(norm.c)),
-        inverse(b, static_cast<std::size_t>(norm.c));
+    const auto saved_count = static_cast<std::size_t>((paired ? 2 : 1) * norm.c);
+    const device_array<B> saved(b, saved_count), inverse(b, saved_count);
     const auto product =
         P::template params<typename B::storage>(x.view(), weight.data(), bias.data(), y.view());
-    const typename ops::batch_norm_forward<norm>::template params<typename B::storage> p{
-        y.view(),     gamma.data(),   beta.data(), mean.data(), variance.data(),
-        saved.data(), inverse.data(), z.view(),    0.1f,        1e-5f};
+    const auto norm_of = [&](int first, int count, int batch, bool pair) {
+      const int c = batch * norm.c;
+      return typename ops::batch_norm_forward<norm>::template params<typename B::storage>{
+          runs::part(y, first, count),
+          gamma.data(),
+          beta.data(),
+          mean.data(),
+          variance.data(),
+          saved.data() + c,
+          inverse.data() + c,
+          runs::part(z, first, count),
+          0.1f,
+          1e-5f,
+          pair};
+    };
     const std::size_t count = nhwc::elements(P::out, n);
     if constexpr (Fuses<B>) {
+      const auto p = norm_of(0, n, 0, paired);
       kernels::product_fusion fusion{.f = chosen(leaky)};
-      fusion.sums = {sums_kind::statistics, norm.c, kernels::statistics_of<norm>(p)};
+      fusion.sums = {sums_kind::statistics, norm.c, paired ? 2 : 1,
+                     kernels::statistics_of<norm>(p)};
       launch(b.context(), typename P::op{}, product, fusion);
       kernels::normalise<norm>(b.context(), p, chosen(function::tanh{}));
     } else {
       launch(b, typename P::op{}, product);
       launch(b, ops::activation_forward<function::leaky_relu>{},
              {y.view().data, y.view().data, count, leaky});
-      launch(b, ops::batch_norm_forward<norm>{}, p);
+      runs::on_batches<B>(n, paired, [&](int first, int samples, int batch, bool pair) {
+        launch(b, ops::batch_norm_forward<norm>{}, norm_of(first, samples, batch, pair));
+      });
       launch(b, ops::activation_forward<function::tanh>{},
              {z.view().data, z.view().data, count, {}});
     }
@@ -108,6 +125,7 @@ struct forward_run : run_options {
 /// batch norm below that.
 template <class P>
 struct backward_run : run_options {
+  bool paired{};
   template <Backend B>
   std::vector<float> operator()(B& b) const {
     constexpr hwc norm = P::norm;
@@ -115,21 +133,37 @@ struct backward_run : run_options {
     const auto weight = numbers(b, P::weights, 2);
     const auto y = clean_batch<P::out>(b, *this, 3), x = clean_batch<P::out>(b, *this, 4);
     const device_batch<B, P::out> gradient(b, n), dx(b, n);
-    const auto gamma = numbers(b, norm.c, 5), mean = numbers(b, norm.c, 6);
-    const device_array<B> inverse(b, runs::positive_floats(norm.c, 7));
+    const int saved = (paired ? 2 : 1) * norm.c;
+    const auto gamma = numbers(b, norm.c, 5), mean = numbers(b, saved, 6);
+    const device_array<B> inverse(b, runs::positive_floats(saved, 7));
     const auto dgamma = numbers(b, norm.c, 8), dbeta = numbers(b, norm.c, 9);
     typename B::scalar* none = nullptr;
     const auto product =
         P::template params<typename B::storage>(dy.view(), weight.data(), none, gradient.view());
-    const typename ops::batch_norm_backward<norm>::template params<typename B::storage> p{
-        x.view(),  gradient.view(), gamma.data(), mean.data(), inverse.data(),
-        dx.view(), dgamma.data(),   dbeta.data(), false};
+    const auto norm_of = [&](int first, int count, int batch, bool pair) {
+      const int c = batch * norm.c;
+      return typename ops::batch_norm_backward<norm>::template params<typename B::storage>{
+          runs::part(x, first, count),
+          runs::part(gradient, first, count),
+          gamma.data(),
+          mean.data() + c,
+          inverse.data() + c,
+          runs::part(dx, first, count),
+          dgamma.data(),
+          dbeta.data(),
+          false,
+          pair};
+    };
     if constexpr (Fuses<B>) {
       const auto c = b.context();
+      const auto p = norm_of(0, n, 0, paired);
       kernels::product_fusion fusion{.f = chosen(leaky), .gate = y.view().data};
-      fusion.sums = {
-          sums_kind::gradients, norm.c, {}, kernels::gradient_sums_of<norm>(p, c.partials)};
-      fusion.sums.reserved = round_up(std::size_t{2} * norm.c, std::size_t{4});
+      fusion.sums = {sums_kind::gradients,
+                     norm.c,
+                     paired ? 2 : 1,
+                     {},
+                     kernels::gradient_sums_of<norm>(p, c.partials)};
+      fusion.sums.reserved = round_up(kernels::means_count(p, norm.c), std::size_t{4});
       launch(c, typename P::op{}, product, fusion);
       kernels::normalise_backward<norm>(c, p);
     } else {
@@ -137,7 +171,9 @@ struct backward_run : run_options {
       launch(b, ops::activation_backward<function::leaky_relu>{},
              {y.view().data, gradient.view().data, gradient.view().data, nhwc::elements(P::out, n),
               leaky});
-      launch(b, ops::batch_norm_backward<norm>{}, p);
+      runs::on_batches<B>(n, paired, [&](int first, int samples, int batch, bool pair) {
+        launch(b, ops::batch_norm_backward<norm>{}, norm_of(first, samples, batch, pair));
+      });
     }
     return joined({gradient.read(), dx.read(), dgamma.read(), dbeta.read()});
   }
@@ -193,6 +229,17 @@ TEST_CASE("fused kernels: an input gradient, the activation below it and the nor
   for (const int n : {3, 70})
     CHECK(agrees_on_device(backward_run<dense_gradient<flat>>{{.n = n}}, sums));
   CHECK(spreads_nan_on_device(backward_run<transposed<down>>{{.n = 7, .poison = 200}}));
+}
+
+TEST_CASE("fused kernels: sums of the two batches of a pair, whose boundary is inside a tile") {
+  constexpr linear_geometry broad{{1, 1, 30}, 140};
+  CHECK(agrees_on_device(forward_run<conv<down>>{{.n = 12}, true}, sums));
+  CHECK(agrees_on_device(forward_run<transposed<down>>{{.n = 6}, true}, sums));
+  CHECK(agrees_on_device(forward_run<dense<broad, hwc{1, 2, 70}>>{{.n = 66}, true}, sums));
+  CHECK(agrees_on_device(forward_run<conv<down>>{{.n = 12, .option = true}, true}, {5e-4, 5e-4}));
+  CHECK(agrees_on_device(backward_run<conv<wide>>{{.n = 10}, true}, sums));
+  CHECK(agrees_on_device(backward_run<transposed<down>>{{.n = 6}, true}, sums));
+  CHECK(agrees_on_device(backward_run<dense_gradient<flat>>{{.n = 70}, true}, sums));
 }
 
 TEST_CASE("fused kernels: gradients of weights and bias") {

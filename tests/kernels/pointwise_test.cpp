@@ -159,3 +159,10 @@ TEST_CASE("philox kernels: dropout draws the reference's mask") {
       CHECK(agrees_on_device(runs::dropout<hwc{16, 16, 8}>{o, 0.1f}, few));
     }
 }
+
+TEST_CASE("philox kernels: the second batch of a pair draws from a stream of its own") {
+  for (const int n : {2, 8}) {  // 105 numbers to a batch, which no pack ends with, and 420
+    CHECK(agrees_on_device(runs::dropout<hwc{3, 5, 7}>{{.n = n}, 0.5f, true}, few));
+    CHECK(agrees_on_device(runs::dropout<hwc{3, 5, 7}>{{.n = n, .option = true}, 0.5f, true}, few));
+  }
+}

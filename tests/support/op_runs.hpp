@@ -208,9 +208,23 @@ struct conv2d_backward_weights : run_options {
   }
 };
 
+/// Calls f(first sample, samples, batch, paired): once where the backend takes the n samples as a
+/// pair or they are none, else for either half.
+template <Backend B, class F>
+void on_batches(int n, bool paired, const F& f) {
+  if (!paired || TakesPairs<B>) return f(0, n, 0, paired);
+  f(0, n / 2, 0, false);
+  f(n / 2, n / 2, 1, false);
+}
+template <Backend B, hwc Shape>
+batch_of<typename B::storage> part(const device_batch<B, Shape>& all, int first, int n) {
+  return {all.view().data + B::storage::layout::elements(Shape, first), n};
+}
+
 /// y, running statistics, saved statistics. option: inputs far from 0.
 template <hwc Shape>
 struct batch_norm_forward : run_options {
+  bool paired{};
   template <Backend B>
   std::vector<float> operator()(B& b) const {
     auto input = normal_floats(nhwc::elements(Shape, n), 1, poison);
@@ -219,10 +233,15 @@ struct batch_norm_forward : run_options {
     const device_batch<B, Shape> x(b, n, input), y(b, n);
     const auto gamma = numbers(b, Shape.c, 2), beta = numbers(b, Shape.c, 3);
     const auto mean = numbers(b, Shape.c, 4), variance = numbers(b, Shape.c, 5);
-    const device_array<B> saved_mean(b, Shape.c), saved_inverse(b, Shape.c);
-    launch(b, ops::batch_norm_forward<Shape>{},
-           {x.view(), gamma.data(), beta.data(), mean.data(), variance.data(), saved_mean.data(),
-            saved_inverse.data(), y.view(), 0.1f, 1e-5f});
+    const std::size_t saved = (paired ? 2 : 1) * Shape.c;
+    const device_array<B> saved_mean(b, saved), saved_inverse(b, saved);
+    on_batches<B>(n, paired, [&](int first, int count, int batch, bool pair) {
+      const int c = batch * Shape.c;
+      launch(b, ops::batch_norm_forward<Shape>{},
+             {part(x, first, count), gamma.data(), beta.data(), mean.data(), variance.data(),
+              saved_mean.data() + c, saved_inverse.data() + c, part(y, first, count), 0.1f, 1e-5f,
+              pair});
+    });
     return joined(
         {y.read(), mean.read(), variance.read(), saved_mean.read(), saved_inverse.read()});
   }
@@ -256,20 +275,26 @@ struct batch_norm_inference : run_options {
 /// dx (if wanted), dgamma and dbeta (if wanted). option: fixed statistics.
 template <hwc Shape>
 struct batch_norm_backward : run_options {
-  bool want_dx{true}, want_dparams{true}, in_place{false};
+  bool want_dx{true}, want_dparams{true}, in_place{false}, paired{false};
 
   template <Backend B>
   std::vector<float> operator()(B& b) const {
     const auto x = clean_batch<Shape>(b, *this, 1), dy = poisoned_batch<Shape>(b, *this, 2);
     const device_batch<B, Shape> apart(b, n);
-    const auto dx = in_place ? dy.view() : apart.view();
-    const auto gamma = numbers(b, Shape.c, 3), mean = numbers(b, Shape.c, 4);
-    const device_array<B> inverse(b, positive_floats(Shape.c, 5));
+    const auto& dx = in_place ? dy : apart;
+    const int saved = (paired ? 2 : 1) * Shape.c;
+    const auto gamma = numbers(b, Shape.c, 3), mean = numbers(b, saved, 4);
+    const device_array<B> inverse(b, positive_floats(saved, 5));
     const auto dgamma = numbers(b, Shape.c, 6), dbeta = numbers(b, Shape.c, 7);
-    launch(b, ops::batch_norm_backward<Shape>{},
-           {x.view(), dy.view(), gamma.data(), mean.data(), inverse.data(),
-            want_dx ? dx : batch_of<typename B::storage>{}, want_dparams ? dgamma.data() : nullptr,
-            want_dparams ? dbeta.data() : nullptr, option});
+    on_batches<B>(n, paired, [&](int first, int count, int batch, bool pair) {
+      const int c = batch * Shape.c;
+      launch(
+          b, ops::batch_norm_backward<Shape>{},
+          {part(x, first, count), part(dy, first, count), gamma.data(), mean.data() + c,
+           inverse.data() + c, want_dx ? part(dx, first, count) : batch_of<typename B::storage>{},
+           want_dparams ? dgamma.data() : nullptr, want_dparams ? dbeta.data() : nullptr, option,
+           pair});
+    });
     const auto images = in_place ? dy.read() : apart.read();
     return joined({want_dx ? images : std::vector<float>{}, dgamma.read(), dbeta.read()});
   }

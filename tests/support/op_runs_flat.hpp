@@ -58,13 +58,20 @@ struct activation_backward : run_options {
 template <hwc Shape>
 struct dropout : run_options {
   float rate{0.5f};
+  bool paired{};
   template <Backend B>
   std::vector<float> operator()(B& b) const {
     const auto x = poisoned_batch<Shape>(b, *this, 1);
     const device_batch<B, Shape> apart(b, n);
     const auto& y = option ? x : apart;
-    const stream_id stream{.seed = 1, .step = 2, .worker = 3, .use = purpose::dropout, .salt = 4};
-    launch(b, ops::dropout<Shape>{}, {x.view(), y.view(), rate, stream});
+    on_batches<B>(n, paired, [&](int first, int count, int batch, bool pair) {
+      const stream_id stream{
+          .seed = 1, .step = 2, .worker = 3, .use = purpose::dropout, .salt = batch == 0 ? 4u : 9u};
+      std::optional<std::uint32_t> second_salt;
+      if (pair) second_salt = 9;
+      launch(b, ops::dropout<Shape>{},
+             {part(x, first, count), part(y, first, count), rate, stream, second_salt});
+    });
     return y.read();
   }
 };

@@ -43,6 +43,13 @@ concept HasDeviceMemory = Backend<B> && requires(B& b) {
   { b.queue() } -> std::same_as<device_queue>;
 };
 
+/// A backend on which one pass over two batches is worth more than a pass over each: where
+/// `takes_pairs`, the ops of layers that keep the two apart know pairs (batch_norm, dropout).
+template <class B>
+concept TakesPairs = Backend<B> && requires {
+  requires B::takes_pairs;
+};
+
 /// A backend that keeps a data set in its memory, for ops::image_batch. `hold(bytes)` is memory for
 /// images, empty where there is no room for them, `hold_positions(n)` memory for the positions of a
 /// batch; `upload` fills the first and waits, `send` the second and does not.

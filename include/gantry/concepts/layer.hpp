@@ -29,6 +29,12 @@
 // whole batch, and a loss by numbers per sample is not merged. Layers that read a class label per
 // sample say how many `classes` there are. `is_numbered` = false keeps a layer out of the names of
 // tensors.
+//
+// A discriminator's real and generated batch go through in one pass, a pair, where the backend and
+// all layers can: a layer that works on each sample by itself can as it is. One that couples
+// samples, has running statistics or draws numbers says `takes_pairs` = true and does, where its
+// arguments are `paired`, for either half of the batch what it does for a batch; a layer that draws
+// numbers and does not says `takes_pairs` = false.
 #pragma once
 
 #include <array>
@@ -45,6 +51,9 @@
 
 namespace gantry::inline v0 {
 
+/// Random streams between those of the same layer in two passes that follow each other.
+inline constexpr std::uint32_t streams_per_pass = 256;
+
 /// Training uses batch statistics and dropout; evaluation uses running statistics and none.
 enum class mode { train, evaluate };
 
@@ -59,6 +68,7 @@ struct forward_args {
   stream_id random{};  ///< for layers that draw numbers; unique per step, worker, pass and layer
   std::span<typename B::scalar> workspace{};  ///< for layers made of layers: scratch of this call
   const std::uint8_t* labels{};               ///< for layers with classes: one per sample
+  bool paired{};  ///< x is two batches, the second with the next pass's random stream
 };
 
 template <Backend B>
@@ -74,6 +84,7 @@ struct backward_args {
   std::span<typename B::scalar>
       kept{};  ///< the same: where inner gradients stay for a later tangent
   const std::uint8_t* labels{};
+  bool paired{};  ///< as in forward
 };
 
 /// The derivative of forward along tx; x, y, saved and random are those of the forward.

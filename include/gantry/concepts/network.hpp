@@ -30,6 +30,9 @@ struct network_input {
   network_input(const typename B::scalar* data, int n) : samples{data, n} {}
   const_batch_of<storage> samples;
   const std::uint8_t* labels{};
+  /// Behind the samples lies another batch of as many, which goes through in the same pass; for
+  /// networks with `takes_pairs`.
+  bool paired{};
 };
 
 /// The function <v, dD/dx> + sum_i s_i D(x_i) of a network's parameters, and where its derivative

@@ -22,10 +22,11 @@
 #include "gantry/dist/aggregate.hpp"
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/device_scheduling.hpp"
+#include "gantry/dist/discriminator_player.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/dist/local_gan.hpp"
 #include "gantry/dist/network_packet.hpp"
 #include "gantry/dist/node_memory.hpp"
-#include "gantry/dist/players.hpp"
 #include "gantry/dist/roster.hpp"
 #include "gantry/dist/stopwatch.hpp"
 

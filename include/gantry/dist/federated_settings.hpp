@@ -14,8 +14,9 @@
 #include <vector>
 
 #include "gantry/dist/aggregate.hpp"
+#include "gantry/dist/discriminator_player.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/dist/network_packet.hpp"
-#include "gantry/dist/players.hpp"
 #include "gantry/dist/swap.hpp"
 #include "gantry/dist/worker_weights.hpp"
 

@@ -12,8 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "gantry/dist/players.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/dist/real_images.hpp"
+#include "gantry/dist/real_labels.hpp"
 
 namespace gantry::inline v0::dist {
 

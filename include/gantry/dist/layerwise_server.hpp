@@ -11,9 +11,9 @@
 
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/device_exchange.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/dist/judge.hpp"
 #include "gantry/dist/layerwise_config.hpp"
-#include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 
 namespace gantry::inline v0::dist {

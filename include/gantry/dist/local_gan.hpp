@@ -8,8 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "gantry/dist/players.hpp"
+#include "gantry/dist/discriminator_player.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/dist/real_images.hpp"
+#include "gantry/dist/real_labels.hpp"
 
 namespace gantry::inline v0::dist {
 
@@ -33,16 +35,18 @@ class local_gan {
         source_(std::move(source)),
         generator_(b, common, fakes, worker),
         discriminator_(b, common, worker),
-        real_(b.allocate(B::storage::layout::elements(shape, common.batch))),
+        real_(b.allocate(room(common.batch))),
         images_(b, source_, common.batch),
-        host_(static_cast<std::size_t>(common.batch) * shape.size()) {}
+        host_(static_cast<std::size_t>(common.batch) * shape.size()) {
+    if constexpr (pairs) generator_.place_images(0, real_.data() + elements(common.batch));
+  }
 
   /// Bytes that an object allocates from its backend.
   static constexpr std::size_t bytes(int batch, int fakes = 1,
                                      const typename T::loss_type& loss = {}) {
     return generator_player<T, B>::bytes(batch, fakes) +
            discriminator_player<T, B>::bytes(batch, loss) +
-           allocation_bytes<typename B::scalar>(B::storage::layout::elements(shape, batch));
+           allocation_bytes<typename B::scalar>(room(batch));
   }
   /// Bytes of canonical samples on the host.
   static constexpr std::size_t host_bytes(int batch) {
@@ -61,7 +65,7 @@ class local_gan {
   /// One discriminator step on the real batch and fake batch j; `step` numbers the steps of one
   /// iteration. @returns the loss before the step
   double learn_discriminator(std::uint32_t iteration, std::uint32_t step = 0, int j = 0) {
-    return discriminator_.learn(real(), fake(j), iteration, step);
+    return discriminator_.learn(real_before(j), fake(j), iteration, step);
   }
   /// The derivative of the generator's loss by the images of batch j. @returns the generator's loss
   double feedback(std::uint32_t iteration, int j = 0) {
@@ -71,7 +75,7 @@ class local_gan {
   /// Both without waiting for the loss, which stays on the backend (step_records): a
   /// discriminator step, and then the feedback of the same iteration.
   void start_discriminator(std::uint32_t iteration, std::uint32_t step = 0, int j = 0) {
-    discriminator_.start_learning(real(), fake(j), iteration, step);
+    discriminator_.start_learning(real_before(j), fake(j), iteration, step);
   }
   void start_feedback(std::uint32_t iteration, int j = 0) {
     discriminator_.start_feedback(
@@ -96,7 +100,17 @@ class local_gan {
   }
 
  private:
+  /// Whether the discriminator learns from the real batch and fake batch 0 in one pass.
+  static constexpr bool pairs = pairs_batches<T, B>;
+  static constexpr std::size_t elements(int n) { return B::storage::layout::elements(shape, n); }
+  /// Of the real batch, and of fake batch 0 where it lies right behind.
+  static constexpr std::size_t room(int batch) { return (pairs ? 2 : 1) * elements(batch); }
   batch_type view() { return {real_.data(), batch_}; }
+  network_input<B> real_before(int j) {
+    network_input<B> input = real();
+    input.paired = pairs && j == 0;
+    return input;
+  }
 
   B* backend_;
   int batch_;

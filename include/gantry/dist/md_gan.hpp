@@ -20,10 +20,11 @@
 
 #include "gantry/dist/costs.hpp"
 #include "gantry/dist/device_exchange.hpp"
+#include "gantry/dist/discriminator_player.hpp"
 #include "gantry/dist/feedback_merge.hpp"
 #include "gantry/dist/generated_batches.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/dist/node_memory.hpp"
-#include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/swap.hpp"
 #include "gantry/dist/worker_report.hpp"

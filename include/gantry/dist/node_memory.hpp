@@ -6,7 +6,8 @@
 #include <initializer_list>
 
 #include "gantry/concepts/strategy.hpp"
-#include "gantry/dist/players.hpp"
+#include "gantry/dist/discriminator_player.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/tensor/buffer.hpp"
 
 namespace gantry::inline v0::dist {

@@ -18,10 +18,11 @@
 #include <vector>
 
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/discriminator_player.hpp"
 #include "gantry/dist/generated_batches.hpp"
+#include "gantry/dist/generator_player.hpp"
 #include "gantry/dist/node_memory.hpp"
 #include "gantry/dist/output_rules.hpp"
-#include "gantry/dist/players.hpp"
 #include "gantry/dist/stopwatch.hpp"
 #include "gantry/dist/worker_report.hpp"
 

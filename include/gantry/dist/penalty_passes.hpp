@@ -22,6 +22,17 @@ concept HasPenalties = requires(const L& l) {
   l.penalties;
 };
 
+/// Whether a penalty is at the real or at the generated batch.
+template <class Objective>
+inline constexpr bool penalises_batches = [] {
+  if constexpr (requires(Objective o) { o.penalties; })
+    return []<class... P>(const std::tuple<P...>*) {
+      return ((P::point == penalty_point::real || P::point == penalty_point::fake) || ...);
+    }(static_cast<const decltype(Objective::penalties)*>(nullptr));
+  else
+    return false;
+}();
+
 /// FLOPs of products per sample that penalties add to a step of the discriminator: forward, input
 /// gradient, tangent and weight gradient at points of their own; the tangent, and the first layer's
 /// input gradient, at a batch that is there anyway.

@@ -17,7 +17,8 @@ namespace gantry::inline v0::dist {
 
 /// One node with both players and all data: the baseline of every strategy. With `fakes` = 1 both
 /// players see the same generated batch, as in PyTorch's DCGAN example; with 2 each sees its own,
-/// which is MD-GAN with one worker and k = 2, bit for bit.
+/// which is MD-GAN with one worker and k = 2, bit for bit where the discriminator makes a pass for
+/// each batch (pairs_batches).
 struct standalone {
   static constexpr std::string_view name = "standalone";
   static constexpr std::string_view title = "Standalone GAN";

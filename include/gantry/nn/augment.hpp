@@ -36,7 +36,8 @@ template <class Layer>
 struct augmentation : parameter_free {
   static constexpr bool in_place = true;
   static constexpr bool piecewise_linear = true;
-  float probability{1.0f};  ///< that a sample is changed, each sample by itself
+  static constexpr bool takes_pairs = false;  // draws for one batch
+  float probability{1.0f};                    ///< that a sample is changed, each sample by itself
 
   static constexpr hwc output_shape(hwc in) { return in; }
   template <hwc>
@@ -140,6 +141,7 @@ struct augment_images : nn::parameter_free {
   static constexpr bool in_place = true;
   static constexpr bool piecewise_linear = true;
   static constexpr bool is_numbered = false;
+  static constexpr bool takes_pairs = false;        // draws for one batch
   static constexpr std::uint32_t stream_count = 0;  // purpose::augment is a stream of its own
   bool color{true}, translation{true}, cutout{true}, flip{false};  ///< made in this order
   float probability{1.0f};  ///< of each change, each sample by itself

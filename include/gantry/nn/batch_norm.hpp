@@ -20,6 +20,7 @@ namespace gantry::inline v0 {
 struct batch_norm {
   static constexpr std::string_view name = "batch_norm";
   static constexpr bool couples_samples = true;
+  static constexpr bool takes_pairs = true;
   float momentum{0.1f};
   float epsilon{1e-5f};
   nn::initialiser scale_init{};  ///< scale starts at 1 + this
@@ -28,7 +29,8 @@ struct batch_norm {
   static constexpr std::size_t channels(hwc in) { return static_cast<std::size_t>(in.c); }
   static constexpr std::size_t param_count(hwc in) { return 2 * channels(in); }
   static constexpr std::size_t buffer_count(hwc in) { return 2 * channels(in); }
-  static constexpr std::size_t saved_count(hwc in, int) { return 2 * channels(in); }
+  /// Means, inverse deviations; room for those of a pair.
+  static constexpr std::size_t saved_count(hwc in, int) { return 4 * channels(in); }
   static constexpr flop_count flops(hwc) { return {}; }
   template <hwc>
   static constexpr bool validate() {
@@ -81,8 +83,8 @@ struct batch_norm {
     auto* dbeta = dgamma ? dgamma + c : nullptr;
     if (!dgamma && !a.dx.data) return;
     launch(b, ops::batch_norm_backward<In>{},
-           {a.x, a.dy, a.params.data(), a.saved.data(), a.saved.data() + c, a.dx, dgamma, dbeta,
-            a.run_mode == mode::evaluate});
+           {a.x, a.dy, a.params.data(), a.saved.data(), a.saved.data() + 2 * c, a.dx, dgamma, dbeta,
+            a.run_mode == mode::evaluate, a.paired && a.run_mode == mode::train});
   }
 
   /// The derivative by x is symmetric per channel, but for gamma, which it has as a factor: the
@@ -90,7 +92,7 @@ struct batch_norm {
   template <hwc In, Backend B>
   void tangent(B& b, const tangent_args<B>& a) const {
     launch(b, ops::batch_norm_backward<In>{},
-           {a.x, a.tx, a.params.data(), a.saved.data(), a.saved.data() + channels(In), a.ty,
+           {a.x, a.tx, a.params.data(), a.saved.data(), a.saved.data() + 2 * channels(In), a.ty,
             nullptr, nullptr, a.run_mode == mode::evaluate});
   }
 
@@ -98,9 +100,10 @@ struct batch_norm {
   void second_order(B& b, const second_order_args<B>& a) const {
     auto* dgamma = a.dparams.empty() ? nullptr : a.dparams.data();
     if (!dgamma && !a.ex.data) return;
-    launch(b, ops::batch_norm_second_order<In>{},
-           {a.x, a.tx, a.gy, a.ey, a.params.data(), a.saved.data(), a.saved.data() + channels(In),
-            a.ex, dgamma, dgamma ? dgamma + channels(In) : nullptr, a.run_mode == mode::evaluate});
+    launch(
+        b, ops::batch_norm_second_order<In>{},
+        {a.x, a.tx, a.gy, a.ey, a.params.data(), a.saved.data(), a.saved.data() + 2 * channels(In),
+         a.ex, dgamma, dgamma ? dgamma + channels(In) : nullptr, a.run_mode == mode::evaluate});
   }
 
  private:
@@ -110,7 +113,8 @@ struct batch_norm {
     constexpr std::size_t c = channels(In);
     const auto* gamma = a.params.data();
     auto *mean = a.buffers.data(), *saved = a.saved.data();
-    return {a.x, gamma, gamma + c, mean, mean + c, saved, saved + c, a.y, momentum, epsilon};
+    return {a.x,           gamma, gamma + c, mean,    mean + c, saved,
+            saved + 2 * c, a.y,   momentum,  epsilon, a.paired};
   }
   template <hwc In, class B>
   typename ops::batch_norm_inference<In>::template params<typename B::storage> inference(
@@ -118,7 +122,7 @@ struct batch_norm {
     constexpr std::size_t c = channels(In);
     const auto* gamma = a.params.data();
     auto *mean = a.buffers.data(), *saved = a.saved.data();
-    return {a.x, gamma, gamma + c, mean, mean + c, saved, saved + c, a.y, epsilon};
+    return {a.x, gamma, gamma + c, mean, mean + c, saved, saved + 2 * c, a.y, epsilon};
   }
 };
 

@@ -103,10 +103,12 @@ class chain_memory {
     return slot_size(first, n);
   }
 
- private:
+ protected:
   static constexpr std::size_t size(std::size_t i, int n) {
     return slice(Layout::elements(shapes[i], n));
   }
+
+ private:
   /// Extents that share memory may need more or less of it in the backend's layout.
   static constexpr std::size_t slot_size(std::size_t first, int n) {
     std::size_t widest = 0;
@@ -142,6 +144,7 @@ struct require_tangent {
 /// The passes of Pack on input extents In.
 template <hwc In, class Pack, Backend B>
 class chain : public chain_memory<In, Pack, typename B::storage::layout> {
+  using base = chain_memory<In, Pack, typename B::storage::layout>;
   using scalar = typename B::scalar;
   using storage = typename B::storage;
   using batch = batch_of<storage>;
@@ -155,7 +158,7 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
   using layer_type = typename Pack::template layer_type<I>;
 
  public:
-  using offsets = typename chain_memory<In, Pack, typename B::storage::layout>::offsets;
+  using offsets = typename base::offsets;
 
   /// What one walk works on.
   struct frame {
@@ -172,6 +175,7 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
     stream_id random{};
     const std::uint8_t* labels{};
     const layer_hooks* hooks{};
+    bool paired{};
   };
 
   static batch activation(const frame& f, std::size_t i) {
@@ -194,7 +198,8 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
           f.run_mode,
           random<I>(f),
           inner_workspace(f),
-          f.labels};
+          f.labels,
+          f.paired};
       if constexpr (activates<I>())
         get<I>(f.layers).template forward<shapes[I]>(b, args, get<I + 1>(f.layers).function());
       else
@@ -203,10 +208,13 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
   }
 
   /// Overwrites dx unless null, adds to dparams unless empty. With f.kept, every inner gradient
-  /// stays there.
-  static void backward(B& b, const frame& f, const_batch dy, batch dx, std::span<scalar> dparams) {
+  /// stays there. `owned` is dy's memory where layers at the end may work in it, else null.
+  static void backward(B& b, const frame& f, const_batch dy, batch dx, std::span<scalar> dparams,
+                       scalar* owned = nullptr) {
     const_batch current = dy;
-    scalar* owned = nullptr;  // current, where it may be overwritten
+    const auto has_room = [&](std::size_t i) {
+      return owned && (owned != dy.data || base::size(i, f.x.n) <= base::size(depth, f.x.n));
+    };
     for_each_index_reversed<depth>([&]<std::size_t I>() {
       constexpr bool inner = I > first_parameter_layer();
       if (I < first_parameter_layer() && !dx.data) return;
@@ -216,13 +224,22 @@ class chain : public chain_memory<In, Pack, typename B::storage::layout> {
       } else if (f.kept) {
         here = {f.kept + f.where.gradient[I], f.x.n};
       } else if (inner || dx.data) {
-        if (!Pack::in_place[I] || !owned) owned = other(f, owned);
+        if (!Pack::in_place[I] || !has_room(I)) owned = other(f, owned);
         here = {owned, f.x.n};
       }
-      const backward_args<B> args{input<I>(f),           activation(f, I + 1), current,
-                                  params<I>(f),          saved<I>(f),          here,
-                                  gradients<I>(dparams), f.run_mode,           random<I>(f),
-                                  inner_workspace(f),    kept<I>(f),           f.labels};
+      const backward_args<B> args{input<I>(f),
+                                  activation(f, I + 1),
+                                  current,
+                                  params<I>(f),
+                                  saved<I>(f),
+                                  here,
+                                  gradients<I>(dparams),
+                                  f.run_mode,
+                                  random<I>(f),
+                                  inner_workspace(f),
+                                  kept<I>(f),
+                                  f.labels,
+                                  f.paired};
       if constexpr (gates<I>())
         get<I>(f.layers).template backward<shapes[I]>(b, args, get<I - 1>(f.layers).function());
       else if constexpr (I + 1 == depth || !gates<I + 1>())

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "gantry/nn/parts.hpp"
@@ -16,6 +18,7 @@ struct dropout : nn::parameter_free {
   static constexpr std::string_view name = "dropout";
   static constexpr bool in_place = true;
   static constexpr bool piecewise_linear = true;
+  static constexpr bool takes_pairs = true;
   float rate{0.5f};
 
   static constexpr hwc output_shape(hwc in) { return in; }
@@ -28,23 +31,25 @@ struct dropout : nn::parameter_free {
 
   template <hwc In, Backend B>
   void forward(B& b, const forward_args<B>& a) const {
-    apply<In>(b, a.x, a.y, a.run_mode, a.random);
+    apply<In>(b, a.x, a.y, a, a.paired);
   }
   template <hwc In, Backend B>
   void backward(B& b, const backward_args<B>& a) const {
-    if (a.dx.data) apply<In>(b, a.dy, a.dx, a.run_mode, a.random);
+    if (a.dx.data) apply<In>(b, a.dy, a.dx, a, a.paired);
   }
   template <hwc In, Backend B>
   void tangent(B& b, const tangent_args<B>& a) const {
-    apply<In>(b, a.tx, a.ty, a.run_mode, a.random);
+    apply<In>(b, a.tx, a.ty, a, false);
   }
 
  private:
-  template <hwc In, Backend B>
+  template <hwc In, Backend B, class Args>
   void apply(B& b, const_batch_of<typename B::storage> from, batch_of<typename B::storage> to,
-             mode run_mode, const stream_id& random) const {
-    if (run_mode == mode::train)
-      launch(b, ops::dropout<In>{}, {from, to, rate, random});
+             const Args& a, bool paired) const {
+    std::optional<std::uint32_t> second_salt;
+    if (paired) second_salt = a.random.salt + streams_per_pass;
+    if (a.run_mode == mode::train)
+      launch(b, ops::dropout<In>{}, {from, to, rate, a.random, second_salt});
     else if (from.data != to.data)
       launch(b, ops::copy{}, {from.data, to.data, B::storage::layout::elements(In, from.n)});
   }

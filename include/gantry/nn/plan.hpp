@@ -73,6 +73,15 @@ inline constexpr std::uint32_t stream_count = [] {
     return 1u;
 }();
 
+/// Whether a layer can keep two batches of one pass apart (concepts/layer.hpp).
+template <class L>
+constexpr bool takes_pairs(hwc in) {
+  if constexpr (requires { L::takes_pairs; })
+    return L::takes_pairs;
+  else
+    return !is_coupling<L> && class_count<L> == 0 && L::buffer_count(in) == 0;
+}
+
 /// Scalars a layer keeps from forward to backward for n samples; layers made of layers keep
 /// activations, whose size is the layout's business.
 template <class L, class Layout, hwc In>
@@ -169,6 +178,11 @@ struct layer_pack {
   static constexpr bool piecewise_linear = (is_piecewise_linear<Layers> && ...);
   static constexpr bool couples_samples = (is_coupling<Layers> || ...);
   static constexpr int classes = std::max({0, class_count<Layers>...});
+  static constexpr bool takes_pairs(hwc in) {
+    [[maybe_unused]] const auto s = shapes(in);
+    std::size_t i = 0;
+    return (nn::takes_pairs<Layers>(s[i++]) && ...);
+  }
 
   /// First random stream of each layer.
   static constexpr per_boundary<std::uint32_t> streams = [] {
@@ -252,6 +266,7 @@ struct plan {
   }
 
   static constexpr bool valid = pack::template validate<Input::shape>();
+  static constexpr bool takes_pairs = pack::takes_pairs(Input::shape);
 };
 
 }  // namespace gantry::nn

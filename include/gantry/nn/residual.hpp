@@ -35,6 +35,7 @@ struct residual {
   static constexpr int classes = std::max(branch_pack::classes, shortcut_pack::classes);
   static constexpr bool couples_samples =
       branch_pack::couples_samples || shortcut_pack::couples_samples;
+  static constexpr bool takes_pairs = false;  // the paths' passes are of one batch
   static constexpr std::uint32_t stream_count =
       branch_pack::streams.back() + shortcut_pack::streams.back();
 

@@ -37,6 +37,8 @@ struct sequential {
   static constexpr flop_count flops = plan::flops;
   /// Classes of the labels that the layers read; 0 where none does.
   static constexpr int classes = plan::pack::classes;
+  /// Whether two batches may go through in one pass, each as by itself (network_input::paired).
+  static constexpr bool takes_pairs = plan::takes_pairs;
   /// FLOPs per sample of the first layer's input gradient, which no training step of this network
   /// alone needs.
   static constexpr double first_input_gradient_flops = plan::first_input_gradient_flops;
@@ -88,7 +90,7 @@ struct sequential {
   void initialise(std::span<float> params, std::span<float> buffers, const stream_id& id) const {
     nn::for_each_index<depth>([&]<std::size_t I>() {
       stream_id layer_id = id;
-      layer_id.salt = id.salt * 256 + plan::pack::streams[I];
+      layer_id.salt = id.salt * streams_per_pass + plan::pack::streams[I];
       layer<I>().initialise(params.subspan(plan::param_offsets[I], plan::params_of(I)),
                             buffers.subspan(plan::buffer_offsets[I], plan::buffers_of(I)),
                             plan::shapes[I], layer_id);
@@ -100,7 +102,7 @@ struct sequential {
   template <Backend B>
   void forward(B& b, network_view<B> values, const std::type_identity_t<network_input<B>>& x,
                tape<B>& t, mode run_mode, const stream_id& random) const {
-    t.begin(x.samples.n, run_mode, random, x.labels);
+    t.begin(x.paired ? 2 * x.samples.n : x.samples.n, run_mode, random, x.labels, x.paired);
     chain<B>::forward(b, t.frame(layers_, x.samples, values));
   }
 
@@ -111,6 +113,15 @@ struct sequential {
   void backward(B& b, network_view<B> values, const_batch_of<typename B::storage> x, tape<B>& t,
                 std::span<typename B::scalar> gradients, batch_of<typename B::storage> dx) const {
     chain<B>::backward(b, t.frame(layers_, x, values), t.output_gradient(), dx, gradients);
+  }
+
+  /// The same without a gradient by x; tape.output_gradient() may be overwritten, so that an
+  /// activation at the end takes no pass of its own behind who has written it.
+  template <Backend B>
+  void backward_in_place(B& b, network_view<B> values, const_batch_of<typename B::storage> x,
+                         tape<B>& t, std::span<typename B::scalar> gradients) const {
+    chain<B>::backward(b, t.frame(layers_, x, values), t.output_gradient(), {}, gradients,
+                       t.output_gradient().data);
   }
 
   /// dx = the gradient of the sum of all outputs by x: per sample dD/dx. The gradients between the

@@ -30,14 +30,13 @@ class tape {
   }
 
   /// @throws usage_error if capacity is not positive
-  tape(B& b, int capacity) : capacity_(capacity) {
-    expects(capacity > 0,
-            "the batch size must be at least 1: found 0 or less, give a positive --batch");
-    memory_ = b.allocate(elements(capacity));
-    output_ = memory_.data() + chain::record_size(capacity);
-    output_gradient_ = output_ + chain::output_size(capacity);
-    workspace_ = output_gradient_ + gradient_elements(capacity);
+  tape(B& b, int capacity) : capacity_(checked(capacity)), memory_(b.allocate(elements(capacity))) {
+    lie_at(memory_.data());
   }
+  /// In the caller's memory, elements(capacity) zeroed scalars or what another tape has left.
+  tape(typename B::scalar* memory, int capacity) : capacity_(checked(capacity)) { lie_at(memory); }
+  /// Results go into the caller's memory from now on.
+  void place_output(typename B::scalar* where) { output_ = where; }
 
   [[nodiscard]] int capacity() const { return capacity_; }
   [[nodiscard]] mode run_mode() const { return mode_; }
@@ -52,22 +51,24 @@ class tape {
   void watch(const layer_hooks* hooks) { hooks_ = hooks; }
 
   // What follows is called by the network.
-  void begin(int n, mode run_mode, const stream_id& random, const std::uint8_t* labels = nullptr) {
+  void begin(int n, mode run_mode, const stream_id& random, const std::uint8_t* labels = nullptr,
+             bool paired = false) {
     expects(n > 0 && n <= capacity_, "a batch is larger than the tape it is to be recorded on");
     if (n != n_) where_ = chain::where(n);
     n_ = n;
     mode_ = run_mode;
     random_ = random;
     labels_ = labels;
+    paired_ = paired;
   }
   batch_of<storage> activation(std::size_t i) { return chain::activation(frame({}, {}, {}), i); }
   std::span<typename B::scalar> saved(std::size_t i) {
-    return {memory_.data() + where_.saved[i], where_.saved_size[i]};
+    return {record_ + where_.saved[i], where_.saved_size[i]};
   }
   /// The stream of layer 0; each layer adds its own number.
   [[nodiscard]] stream_id random() const {
     stream_id id = random_;
-    id.salt = id.salt * 256;
+    id.salt = id.salt * streams_per_pass;
     return id;
   }
 
@@ -79,23 +80,36 @@ class tape {
             .y = output(),
             .params = values.params,
             .buffers = values.buffers,
-            .record = memory_.data(),
+            .record = record_,
             .workspace = workspace_,
             .run_mode = mode_,
             .random = random(),
             .labels = labels_,
-            .hooks = hooks_};
+            .hooks = hooks_,
+            .paired = paired_};
   }
 
  private:
   static constexpr std::size_t gradient_elements(int n) {
     return slice(layout::elements(Net::output_shape, n));
   }
+  static int checked(int capacity) {
+    expects(capacity > 0,
+            "the batch size must be at least 1: found 0 or less, give a positive --batch");
+    return capacity;
+  }
+  void lie_at(typename B::scalar* memory) {
+    record_ = memory;
+    output_ = memory + chain::record_size(capacity_);
+    output_gradient_ = output_ + chain::output_size(capacity_);
+    workspace_ = output_gradient_ + gradient_elements(capacity_);
+  }
 
-  typename B::buffer_type memory_;
-  typename B::scalar *output_{}, *output_gradient_{}, *workspace_{};
-  typename chain::offsets where_;
   int capacity_{}, n_{};
+  typename B::buffer_type memory_{};  ///< none where it is the caller's
+  typename B::scalar *record_{}, *output_{}, *output_gradient_{}, *workspace_{};
+  typename chain::offsets where_;
+  bool paired_{};
   mode mode_{mode::train};
   stream_id random_;
   const std::uint8_t* labels_{};

@@ -11,7 +11,9 @@ namespace gantry::inline v0::ops {
 /// Batch normalisation with the batch's own statistics (Ioffe and Szegedy, arXiv 1502.03167, Alg.
 /// 1): y = gamma (x - mean) / sqrt(var + epsilon) + beta per channel, var biased. Stores mean and
 /// 1 / sqrt(var + epsilon) for the backward and moves the running statistics by `momentum`
-/// (running variance unbiased, as PyTorch).
+/// (running variance unbiased, as PyTorch). On backends with `takes_pairs`, x may be `paired`: two
+/// batches of one size, whose statistics are taken, saved ([2][channels]) and moved to the running
+/// ones one after the other.
 template <hwc Shape>
 struct batch_norm_forward {
   static constexpr std::string_view name = "batch_norm_forward";
@@ -26,6 +28,7 @@ struct batch_norm_forward {
     typename S::scalar* saved_inverse_deviation;
     batch_of<S> y;
     float momentum, epsilon;
+    bool paired{};
   };
 };
 
@@ -64,6 +67,7 @@ struct batch_norm_backward {
     typename S::scalar* dgamma;
     typename S::scalar* dbeta;
     bool fixed_statistics;
+    bool paired{};  ///< see batch_norm_forward
   };
 };
 

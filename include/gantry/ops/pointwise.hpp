@@ -7,6 +7,8 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "gantry/base/rng.hpp"
@@ -142,6 +144,8 @@ struct activation_second_order {
 /// y = x / (1 - rate) where the stream's uniform number at this index exceeds `rate`, else 0.
 /// Applied to dy it is its own gradient: the mask is drawn again from the counter, nothing is
 /// stored. y may alias x. Element i of sample-major canonical order uses word i % 4 of block i / 4.
+/// On backends with `takes_pairs`, x may be two batches of one size: the second draws from the
+/// stream of another salt.
 template <hwc Shape>
 struct dropout {
   static constexpr std::string_view name = "dropout";
@@ -151,6 +155,7 @@ struct dropout {
     batch_of<S> y;
     float rate;
     stream_id stream;
+    std::optional<std::uint32_t> second_salt{};
   };
 };
 

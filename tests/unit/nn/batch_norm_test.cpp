@@ -20,7 +20,7 @@ TEST_CASE("batch_norm: extents and counts") {
   static_assert(batch_norm::output_shape(in) == in, "batch_norm keeps the extents");
   static_assert(batch_norm::param_count(in) == 12, "scale and shift per channel");
   static_assert(batch_norm::buffer_count(in) == 12, "running mean and variance per channel");
-  static_assert(batch_norm::saved_count(in, 3) == 12, "mean and deviation per channel");
+  static_assert(batch_norm::saved_count(in, 3) == 24, "mean and deviation per channel, of a pair");
   CHECK(batch_norm::flops(in).forward == 0);
 }
 

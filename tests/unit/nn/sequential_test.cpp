@@ -60,6 +60,18 @@ TEST_CASE("sequential: a network, and one that the backend runs") {
   CHECK(small::first_input_gradient_flops == 2.0 * 96 * 6);
 }
 
+TEST_CASE("sequential: networks that take two batches in one pass") {
+  static_assert(sequential<image<6, 4, 2>, conv2d<3, 4, 2, 1>, batch_norm, leaky_relu, dropout,
+                           linear<1>>::takes_pairs);
+  static_assert(!small::takes_pairs, "a sample is compared with its own batch");
+  static_assert(!sequential<image<6, 4, 2>, spectral_norm<linear<1>>>::takes_pairs,
+                "a pass is a step of its power iteration");
+  static_assert(!augmented_network<sequential<image<6, 4, 2>, linear<1>>>::takes_pairs,
+                "it draws for one batch");
+  static_assert(!sequential<image<6, 4, 2>, residual<path<relu, dropout>>, linear<1>>::takes_pairs,
+                "its paths are walked for one batch");
+}
+
 TEST_CASE("sequential: settings of layers keep their defaults until they are set") {
   small net;
   CHECK(net.layer<1>().momentum == 0.1f);

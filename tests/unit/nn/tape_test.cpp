@@ -35,7 +35,7 @@ TEST_CASE("tape: the size is that of activations, layer state and two gradients"
   // conv | batch_norm = leaky_relu | discrimination | linear; batch_norm, discrimination; dy; two
   // gradients of the widest.
   CHECK(tape::elements(n) ==
-        2 * image + head + one + slice(10) + 2 * 16 * (n + 1) + one + 2 * head);
+        2 * image + head + one + slice(20) + 2 * 16 * (n + 1) + one + 2 * head);
   CHECK(tape::elements(n) < tape::elements(n + 1));
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("tape: slices do not overlap, except where layers work in place") {
   std::ranges::sort(ranges);
   for (std::size_t i = 1; i < ranges.size(); ++i) CHECK(ranges[i - 1].second <= ranges[i].first);
   CHECK(t.saved(0).empty());
-  CHECK(t.saved(1).size() == 10);
+  CHECK(t.saved(1).size() == 20);
   CHECK(t.saved(3).size() == 2 * 16 * (n + 1));
 }
 

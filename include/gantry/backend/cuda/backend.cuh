@@ -61,6 +61,7 @@ class basic_cuda {
   using buffer_type = device_buffer<float>;
   static constexpr std::string_view name = cuda_name(Math);
   static constexpr bool on_device = true;
+  static constexpr bool takes_pairs = true;
   using message_memory = pinned_buffer;  // on the host, for messages that go through it
 
   /// @throws usage_error if there is no such device, device_error

@@ -124,7 +124,7 @@ void hold_norm(const Context& c, basic_cuda<Math>& b, Op op, const Params& p) {
 template <class Context, gemm_math Math, hwc Shape>
 void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::batch_norm_forward<Shape> op,
                    const kernels::params_of<ops::batch_norm_forward<Shape>>& p) {
-  kernels::result_sums sums{kernels::sums_kind::statistics, Shape.c};
+  kernels::result_sums sums{kernels::sums_kind::statistics, Shape.c, p.paired ? 2 : 1};
   sums.statistics = kernels::statistics_of<Shape>(p);
   if (!b.window().sum_results(p.x.data, nhwc::elements(Shape, p.x.n), sums)) {
     b.window().flush();
@@ -142,9 +142,9 @@ void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::batch_norm_infere
 template <class Context, gemm_math Math, hwc Shape>
 void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::batch_norm_backward<Shape> op,
                    const kernels::params_of<ops::batch_norm_backward<Shape>>& p) {
-  kernels::result_sums sums{kernels::sums_kind::gradients, Shape.c};
+  kernels::result_sums sums{kernels::sums_kind::gradients, Shape.c, p.paired ? 2 : 1};
   sums.gradients = kernels::gradient_sums_of<Shape>(p, c.partials);
-  sums.reserved = round_up(std::size_t{2} * Shape.c, std::size_t{4});
+  sums.reserved = round_up(kernels::means_count(p, Shape.c), std::size_t{4});
   const bool summed = kernels::needs_sums(p) &&
                       b.window().sum_results(p.dy.data, nhwc::elements(Shape, p.dy.n), sums);
   b.window().flush();

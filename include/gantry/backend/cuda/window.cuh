@@ -131,7 +131,8 @@ class launch_window {
     constexpr auto block = static_cast<std::size_t>(
         kernels::gemm_policy_of(kernels::gemm_math::fp32, kernels::gemm_size::small).rows);
     const std::size_t pixels = count / static_cast<std::size_t>(sums.channels);
-    if (pixels > most_blocks * block || count > most_results) return false;
+    const std::size_t most = most_results / static_cast<std::size_t>(sums.batches);
+    if (pixels > most_blocks * block || count > most) return false;
     parts_.sums = sums;
     flush();
     return true;

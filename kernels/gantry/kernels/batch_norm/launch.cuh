@@ -31,26 +31,54 @@ void start_batch_norm(const context& c, const Body& body, bool aligned) {
 
 }  // namespace detail
 
+/// Samples that statistics are taken over.
+template <class Params>
+int samples_of_batch(const Params& p) {
+  return p.paired ? p.x.n / 2 : p.x.n;
+}
+/// The first number with the second batch's statistics.
+template <hwc Shape, class Params>
+std::size_t second_batch(const Params& p) {
+  if constexpr (requires { p.paired; })
+    return nhwc::elements(Shape, samples_of_batch(p));
+  else
+    return nhwc::elements(Shape, p.x.n);
+}
 /// The sums that batch_norm_forward needs first, and what follows from them.
 template <hwc Shape>
 statistics_body statistics_of(const params_of<ops::batch_norm_forward<Shape>>& p) {
-  return {p.x.data,           Shape.c,      p.x.n * Shape.pixels(),    p.running_mean,
-          p.running_variance, p.saved_mean, p.saved_inverse_deviation, p.momentum,
+  return {p.x.data,
+          Shape.c,
+          samples_of_batch(p) * Shape.pixels(),
+          p.running_mean,
+          p.running_variance,
+          p.saved_mean,
+          p.saved_inverse_deviation,
+          p.momentum,
           p.epsilon};
 }
 /// The same for batch_norm_backward: none are needed if its dgamma and `means` are null.
 template <hwc Shape>
 gradient_sums_body gradient_sums_of(const params_of<ops::batch_norm_backward<Shape>>& p,
                                     float* means) {
-  return {
-      p.x.data, p.dy.data, p.saved_mean, p.saved_inverse_deviation, Shape.c, p.x.n * Shape.pixels(),
-      p.dgamma, p.dbeta,   means};
+  return {p.x.data,     p.dy.data,
+          p.saved_mean, p.saved_inverse_deviation,
+          Shape.c,      samples_of_batch(p) * Shape.pixels(),
+          p.dgamma,     p.dbeta,
+          means};
+}
+/// Floats of the scratch that a backward keeps for `means`.
+template <class Params>
+std::size_t means_count(const Params& p, int channels) {
+  return static_cast<std::size_t>((p.paired ? 4 : 2) * channels);
 }
 
 /// Statistics of their own launch.
 template <hwc Shape>
 void find_statistics(const context& c, const params_of<ops::batch_norm_forward<Shape>>& p) {
-  detail::start_channel_sums<Shape>(c, p.x.n, statistics_of<Shape>(p));
+  const statistics_body body = statistics_of<Shape>(p);
+  for (int batch = 0; batch < (p.paired ? 2 : 1); ++batch)
+    detail::start_channel_sums<Shape>(c, samples_of_batch(p), body.of_batch(batch));
 }
 template <hwc Shape>
 void find_statistics(const context& c, const params_of<ops::batch_norm_inference<Shape>>& p) {
@@ -67,7 +95,7 @@ void normalise(const context& c, const Params& p, any_activation f = {}) {
   detail::start_batch_norm(
       c,
       normalise_body<Shape.c>{p.x.data, p.gamma, p.beta, p.saved_mean, p.saved_inverse_deviation,
-                              p.y.data, nhwc::elements(Shape, p.x.n), f},
+                              p.y.data, nhwc::elements(Shape, p.x.n), second_batch<Shape>(p), f},
       allow_packs(p.x.data, p.y.data));
 }
 
@@ -90,23 +118,30 @@ template <class Params>
 bool needs_sums(const Params& p) {
   return p.dgamma || (p.dx.data && !p.fixed_statistics);
 }
+/// Sums of their own launch.
+template <hwc Shape>
+void find_gradient_sums(const context& c, const params_of<ops::batch_norm_backward<Shape>>& p) {
+  const gradient_sums_body body = gradient_sums_of<Shape>(p, c.partials);
+  for (int batch = 0; batch < (p.paired ? 2 : 1); ++batch)
+    detail::start_channel_sums<Shape>(c, samples_of_batch(p), body.of_batch(batch),
+                                      means_count(p, Shape.c));
+}
 /// dx, when the sums are in the context's scratch.
 template <hwc Shape>
 void normalise_backward(const context& c, const params_of<ops::batch_norm_backward<Shape>>& p) {
   if (!p.dx.data) return;
-  detail::start_batch_norm(
-      c,
-      normalise_backward_body<Shape.c>{
-          p.x.data, p.dy.data, p.gamma, p.saved_mean, p.saved_inverse_deviation,
-          p.fixed_statistics ? nullptr : c.partials, p.dx.data, nhwc::elements(Shape, p.x.n)},
-      allow_packs(p.x.data, p.dy.data, p.dx.data));
+  detail::start_batch_norm(c,
+                           normalise_backward_body<Shape.c>{
+                               p.x.data, p.dy.data, p.gamma, p.saved_mean,
+                               p.saved_inverse_deviation, p.fixed_statistics ? nullptr : c.partials,
+                               p.dx.data, nhwc::elements(Shape, p.x.n), second_batch<Shape>(p)},
+                           allow_packs(p.x.data, p.dy.data, p.dx.data));
 }
 
 template <hwc Shape>
 void launch(const context& c, ops::batch_norm_backward<Shape>,
             const params_of<ops::batch_norm_backward<Shape>>& p) {
-  if (needs_sums(p))
-    detail::start_channel_sums<Shape>(c, p.x.n, gradient_sums_of<Shape>(p, c.partials));
+  if (needs_sums(p)) find_gradient_sums<Shape>(c, p);
   normalise_backward<Shape>(c, p);
 }
 

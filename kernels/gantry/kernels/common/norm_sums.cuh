@@ -4,6 +4,8 @@
 // The sums of batch normalisation, which a product adds up as well (gemm/fusion.cuh).
 #pragma once
 
+#include <cstddef>
+
 #include "gantry/kernels/common/columns.cuh"
 
 namespace gantry::inline v0::kernels {
@@ -13,10 +15,18 @@ namespace gantry::inline v0::kernels {
 struct statistics_body {
   static constexpr int sums = 2;
   const float* x;
-  int channels, rows;
+  int channels, rows;  ///< of one batch where there are two
   float *running_mean, *running_variance, *saved_mean, *saved_inverse_deviation;
   float momentum, epsilon;
 
+  /// Batch 0, which this is, or 1.
+  __host__ __device__ statistics_body of_batch(int which) const {
+    statistics_body other = *this;
+    other.x += std::ptrdiff_t{which} * rows * channels;
+    other.saved_mean += which * channels;
+    other.saved_inverse_deviation += which * channels;
+    return other;
+  }
   __device__ void add(int row, int channel, float (&s)[2]) const {
     const float d = x[static_cast<std::size_t>(row) * channels + channel] - x[channel];
     s[0] += d;
@@ -47,6 +57,15 @@ struct gradient_sums_body {
   float *dgamma, *dbeta;  ///< null together
   float* means;           ///< [2][channels]: both sums by the number of rows
 
+  __host__ __device__ gradient_sums_body of_batch(int which) const {
+    gradient_sums_body other = *this;
+    other.x += std::ptrdiff_t{which} * rows * channels;
+    other.dy += std::ptrdiff_t{which} * rows * channels;
+    other.mean += which * channels;
+    other.inverse_deviation += which * channels;
+    other.means += which * 2 * channels;
+    return other;
+  }
   __device__ void add(int row, int channel, float (&s)[2]) const {
     const std::size_t i = static_cast<std::size_t>(row) * channels + channel;
     const float h = (x[i] - mean[channel]) * inverse_deviation[channel];

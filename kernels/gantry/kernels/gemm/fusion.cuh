@@ -19,10 +19,11 @@ enum class sums_kind { none, statistics, gradients };
 struct result_sums {
   sums_kind kind{};
   int channels{};
+  int batches{1};  ///< 2: either half of the results has sums of its own
   statistics_body statistics{};
   gradient_sums_body gradients{};
   std::size_t reserved{};  ///< floats of the scratch that stay as they are
-  float* partials{};       ///< [column tile][block][columns of a tile][4]
+  float* partials{};       ///< [batch][column tile][block][columns of a tile][4]
   unsigned* tickets{};     ///< [column tile], one where channels are not columns
 };
 
@@ -72,17 +73,21 @@ class result_summer {
     const int lane = static_cast<int>(threadIdx.x) % Columns;
     const int line = static_cast<int>(threadIdx.x) / Columns;
     const int tile = static_cast<int>(blockIdx.y), tiles = static_cast<int>(gridDim.y);
-    const auto partial = [&](int of_tile, int of_block, int column) -> pack<4>& {
+    const auto partial = [&](int batch, int of_tile, int of_block, int column) -> pack<4>& {
       return reinterpret_cast<pack<4>*>(
-          s.partials)[(of_tile * blocks + of_block) * Columns + column];
+          s.partials)[((batch * tiles + of_tile) * blocks + of_block) * Columns + column];
     };
-    __syncthreads();
-    shared.of[line][lane] = of_block(s, result, first_row + line, tile * Columns + lane);
-    __syncthreads();
-    if (line == 0) {
-      const terms t = combined(s.kind, lines, [&](int l) { return shared.of[l][lane]; });
-      partial(tile, block, lane) = {
-          {static_cast<float>(t.v[0]), static_cast<float>(t.v[1]), static_cast<float>(t.v[2]), 0}};
+#pragma unroll 1
+    for (int batch = 0; batch < s.batches; ++batch) {
+      __syncthreads();
+      shared.of[line][lane] = of_block(s, result, batch, first_row + line, tile * Columns + lane);
+      __syncthreads();
+      if (line == 0) {
+        const terms t = combined(s.kind, lines, [&](int l) { return shared.of[l][lane]; });
+        partial(batch, tile, block,
+                lane) = {{static_cast<float>(t.v[0]), static_cast<float>(t.v[1]),
+                          static_cast<float>(t.v[2]), 0}};
+      }
     }
     const bool folded = s.channels != result.width();
     if (!is_last_block(s.tickets + (folded ? 0 : tile),
@@ -90,18 +95,21 @@ class result_summer {
       return;
     const int next = (tile + 1) * Columns;
     const int end = folded || next > s.channels ? s.channels : next;
-    for (int first = folded ? 0 : tile * Columns; first < end; first += Columns) {
-      const int channel = first + lane, count = result.width() / s.channels * blocks;
-      if (channel < end)
-        shared.of[line][lane] = combined(s.kind, (count - line + lines - 1) / lines, [&](int k) {
-          const int index = line + k * lines, column = channel + index / blocks * s.channels;
-          return terms_of(partial(column / Columns, index % blocks, column % Columns));
-        });
-      __syncthreads();
-      if (line == 0 && channel < end)
-        finish(s, channel, combined(s.kind, lines, [&](int l) { return shared.of[l][lane]; }));
-      __syncthreads();
-    }
+#pragma unroll 1
+    for (int batch = 0; batch < s.batches; ++batch)  // running statistics see one after the other
+      for (int first = folded ? 0 : tile * Columns; first < end; first += Columns) {
+        const int channel = first + lane, count = result.width() / s.channels * blocks;
+        if (channel < end)
+          shared.of[line][lane] = combined(s.kind, (count - line + lines - 1) / lines, [&](int k) {
+            const int index = line + k * lines, column = channel + index / blocks * s.channels;
+            return terms_of(partial(batch, column / Columns, index % blocks, column % Columns));
+          });
+        __syncthreads();
+        if (line == 0 && channel < end)
+          finish(s, batch, channel,
+                 combined(s.kind, lines, [&](int l) { return shared.of[l][lane]; }));
+        __syncthreads();
+      }
   }
 
  private:
@@ -109,11 +117,12 @@ class result_summer {
 
   /// What one thread adds up: every lines-th row of a column, some loads at a time.
   template <class Result>
-  __device__ static terms of_block(const result_sums& s, const Result& result, int row,
+  __device__ static terms of_block(const result_sums& s, const Result& result, int batch, int row,
                                    int column) {
     constexpr int together = 8;
     static_assert(Rows % (together * lines) == 0, "a tile is whole groups of loads");
-    const int channel = column % s.channels;
+    const int channel = column % s.channels + batch * s.channels;
+    const int begin = result.rows / s.batches * batch, end = result.rows / s.batches + begin;
     const bool of_gradients = s.kind == sums_kind::gradients;
     const float* const data = of_gradients ? s.gradients.dy : s.statistics.x;
     const float mean = of_gradients ? s.gradients.mean[channel] : 0.0f;
@@ -125,7 +134,8 @@ class result_summer {
       bool inside[together];
 #pragma unroll
       for (int k = 0; k < together; ++k) {
-        const long long i = result.offset(row + first + k * lines, column);
+        const int at = row + first + k * lines;
+        const long long i = at < begin || at >= end ? -1 : result.offset(at, column);
         inside[k] = i >= 0;
         v[k] = inside[k] ? data[i] : 0.0f;
         beside[k] = inside[k] && of_gradients ? (s.gradients.x[i] - mean) * inverse : 0.0f;
@@ -168,11 +178,11 @@ class result_summer {
     return {{all.v[0], origin + away, all.v[2] - away * all.v[1]}};
   }
 
-  __device__ static void finish(const result_sums& s, int channel, const terms& t) {
+  __device__ static void finish(const result_sums& s, int batch, int channel, const terms& t) {
     if (s.kind == sums_kind::statistics)
-      s.statistics.finish(channel, t.v[1], t.v[2] / t.v[0]);
+      s.statistics.of_batch(batch).finish(channel, t.v[1], t.v[2] / t.v[0]);
     else
-      s.gradients.finish(channel, {{t.v[0], t.v[1]}});
+      s.gradients.of_batch(batch).finish(channel, {{t.v[0], t.v[1]}});
   }
 };
 

@@ -20,7 +20,8 @@ inline claimed claim_sums(const context& c, result_sums& s, const dim3& grid,
   const std::size_t blocks = std::size_t{grid.x} * grid.z;  // not cut yet
   s.partials = c.partials + s.reserved;
   s.tickets = c.tickets;
-  return {s.reserved + blocks * grid.y * static_cast<std::size_t>(p.columns) * 4, grid.y};
+  const auto batches = static_cast<std::size_t>(s.batches);
+  return {s.reserved + batches * blocks * grid.y * static_cast<std::size_t>(p.columns) * 4, grid.y};
 }
 template <class Left, class Right, class Fusion>
 claimed claim_scratch(const context& c, gemm_problem<Left, Right, matrix_result<Fusion>>& problem,

@@ -69,20 +69,27 @@ struct normal_body {
   }
 };
 
+/// From `second` on, numbers are those of the second stream, from its beginning; it is a multiple
+/// of 4 or the width is 1.
 struct dropout_body {
   const float* x;
   float* y;
-  std::size_t count;
+  std::size_t count, second;
   device_stream stream;
+  std::uint32_t second_salt;
   float rate, scale;  ///< scale = 1 / (1 - rate)
   activation_behind behind;
 
   template <int Width>
   __device__ void apply(std::size_t i) const {
-    const philox::block words = stream.block(i / 4);
+    const bool behind_first = i >= second;
+    const std::size_t at = behind_first ? i - second : i;
+    device_stream from = stream;
+    if (behind_first) from.id.salt = second_salt;
+    const philox::block words = from.block(at / 4);
     const auto in = load<Width>(x + i);
     const auto out = generate<Width>(
-        [&](int j) { return philox::to_unit(words[i % 4 + j]) > rate ? in.v[j] * scale : 0.0f; });
+        [&](int j) { return philox::to_unit(words[at % 4 + j]) > rate ? in.v[j] * scale : 0.0f; });
     store(y + i, behind.finish(i, out));
   }
 };

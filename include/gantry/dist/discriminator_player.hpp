@@ -1,186 +1,26 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two players of a GAN, each with its network and the tapes of one round; strategies are
-// written in terms of these.
+// The other player, see generator_player.hpp.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "gantry/base/error.hpp"
-#include "gantry/concepts/dataset.hpp"
 #include "gantry/concepts/strategy.hpp"
 #include "gantry/dist/augmentation_control.hpp"
+#include "gantry/dist/batch_tapes.hpp"
 #include "gantry/dist/network_state.hpp"
 #include "gantry/dist/penalty_passes.hpp"
 #include "gantry/dist/step_records.hpp"
-#include "gantry/ops/draw.hpp"
 #include "gantry/ops/labels.hpp"
 
 namespace gantry::inline v0::dist {
-
-/// What conditional topologies ask of their data.
-template <class T, class Source>
-struct require_labels {
-  static_assert(T::classes == 0 || LabelledSource<Source>,
-                "a conditional GAN needs data with labels; give it a source with "
-                "labels(step, batch) (concepts/dataset.hpp)");
-  static constexpr bool value = true;
-};
-
-/// The labels of a real batch, null for topologies without.
-/// @throws usage_error for a label that is not below the number of classes
-template <Topology T, BatchSource Source>
-const std::uint8_t* real_labels(Source& source, std::uint32_t iteration, int batch) {
-  if constexpr (T::classes > 0) {
-    const std::span<const std::uint8_t> labels = source.labels(iteration, batch);
-    for (const std::uint8_t label : labels)
-      if (label >= T::classes)
-        throw usage_error("the networks know " + std::to_string(T::classes) +
-                          " classes and the data has label " + std::to_string(label) +
-                          "; use a network with more classes or other data");
-    return labels.data();
-  } else {
-    return nullptr;
-  }
-}
-
-/// Generator with `batches` tapes, so that several batches can wait for their feedback.
-template <Topology T, Backend B>
-class generator_player {
- public:
-  using state_type =
-      network_state<typename T::generator_type, typename T::generator_optimizer_type, B>;
-  using tape_type = typename T::generator_type::template tape<B>;
-  static constexpr hwc latent_shape = T::latent_shape, sample_shape = T::sample_shape;
-
-  /// Worker w's generator starts from the same weights as any other and draws from streams of its
-  /// own.
-  generator_player(B& b, const common_config<T>& common, int batches, std::uint32_t worker = 0)
-      : backend_(&b),
-        batch_(common.batch),
-        worker_(worker),
-        state_(b, common.topology.generator, common.topology.generator_optimizer) {
-    state_.initialise(b, common.seed, 0);
-    for (int j = 0; j < batches; ++j) {
-      tapes_.push_back(std::make_unique<tape_type>(b, batch_));
-      latents_.push_back(b.allocate(latent_elements(batch_)));
-      labels_.emplace_back(T::classes > 0 ? static_cast<std::size_t>(batch_) : 0);
-    }
-    if (!draws_latents)
-      host_latents_.resize(static_cast<std::size_t>(batch_) * latent_shape.size());
-  }
-
-  /// Bytes that an object allocates from its backend.
-  static constexpr std::size_t bytes(int batch, int batches) {
-    using scalar = typename B::scalar;
-    return state_type::bytes() + static_cast<std::size_t>(batches) *
-                                     (allocation_bytes<scalar>(tape_type::elements(batch)) +
-                                      allocation_bytes<scalar>(latent_elements(batch)));
-  }
-
-  /// Batch j of an index: latents, and for conditional networks classes, from the streams of
-  /// (index, worker, j), one forward in training mode.
-  batch_of<typename B::storage> generate(std::uint64_t seed, std::uint32_t index, std::uint32_t j) {
-    return generate_as(j, seed, index, j);
-  }
-  /// Batch j from the streams of another, `name`.
-  batch_of<typename B::storage> generate_as(std::uint32_t name, std::uint64_t seed,
-                                            std::uint32_t index, std::uint32_t j) {
-    const std::uint32_t stream = name | worker_ << 16;
-    if constexpr (T::classes > 0) {
-      random_sequence draw(
-          {.seed = seed, .step = index, .worker = stream, .use = purpose::latent, .salt = 1});
-      for (std::uint8_t& label : labels_[j])
-        label = static_cast<std::uint8_t>(draw.below(T::classes));
-    }
-    const batch_of<typename B::storage> z{latents_[j].data(), batch_};
-    const stream_id normal{.seed = seed, .step = index, .worker = stream, .use = purpose::latent};
-    if constexpr (draws_latents) {
-      launch(*backend_, ops::draw_normal<latent_shape>{}, {z, normal});
-    } else {
-      fill_normal(std::span<float>(host_latents_), normal);
-      launch(*backend_, ops::import_samples<latent_shape>{}, {host_latents_.data(), z});
-    }
-    state_.network.forward(
-        *backend_, state_.values(), {z, labels(j)}, *tapes_[j], mode::train,
-        {.seed = seed, .step = index, .worker = stream, .use = purpose::dropout, .salt = 0xFFFF});
-    return tapes_[j]->output();
-  }
-
-  /// Classes of batch j, null for networks without.
-  [[nodiscard]] const std::uint8_t* labels(std::size_t j) const {
-    return labels_[j].empty() ? nullptr : labels_[j].data();
-  }
-  /// The images of batch j, as `generate` left them.
-  batch_of<typename B::storage> images(std::size_t j) { return tapes_[j]->output(); }
-  /// Where the derivative of the loss by the images of batch j goes before `learn`.
-  batch_of<typename B::storage> image_gradient(std::size_t j) {
-    return tapes_[j]->output_gradient();
-  }
-
-  /// Calls `hooks` on the way through the layers with batch j from now on; null: nobody.
-  void watch(const layer_hooks* hooks, std::size_t j = 0) { tapes_[j]->watch(hooks); }
-
-  void begin_update() { state_.clear_gradients(*backend_); }
-  /// Adds the parameter gradient of batch j.
-  void learn(std::size_t j) {
-    state_.network.backward(*backend_, state_.values(), {latents_[j].data(), batch_}, *tapes_[j],
-                            state_.gradients(), {});
-  }
-  void update() { state_.update(*backend_); }
-
-  /// Images of given latents ([n][latent] to [n][h][w][c]) by the averaged generator in evaluation
-  /// mode; latent i of a conditional network gets class i modulo their number. Uses tape 0, so only
-  /// between rounds. @throws usage_error if the sizes do not fit
-  void sample(std::span<const float> latents, std::span<float> images) {
-    const std::size_t total = latents.size() / latent_shape.size();
-    expects(
-        latents.size() % latent_shape.size() == 0 && images.size() == total * sample_shape.size(),
-        "sampling needs whole latents and room for exactly one image each; give n times the "
-        "latent size and n times the image size");
-    for (std::size_t first = 0; first < total; first += static_cast<std::size_t>(batch_)) {
-      const int n = static_cast<int>(std::min(total - first, static_cast<std::size_t>(batch_)));
-      const batch_of<typename B::storage> z{latents_[0].data(), n};
-      launch(*backend_, ops::import_samples<latent_shape>{},
-             {latents.data() + first * latent_shape.size(), z});
-      for (std::size_t i = 0; i < labels_[0].size(); ++i)
-        labels_[0][i] = static_cast<std::uint8_t>((first + i) % std::max(1, T::classes));
-      state_.network.forward(*backend_, state_.averaged_values(), {z, labels(0)}, *tapes_[0],
-                             mode::evaluate, {});
-      launch(*backend_, ops::export_samples<sample_shape>{},
-             {tapes_[0]->output(), images.data() + first * sample_shape.size(), 1.0f});
-    }
-    backend_->synchronize();
-  }
-
-  [[nodiscard]] state_type& state() { return state_; }
-
- private:
-  /// Else the host draws them and sends them.
-  static constexpr bool draws_latents = Implements<B, ops::draw_normal<latent_shape>>;
-  static constexpr std::size_t latent_elements(int n) {
-    return B::storage::layout::elements(latent_shape, n);
-  }
-
-  B* backend_;
-  int batch_;
-  std::uint32_t worker_;
-  state_type state_;
-  std::vector<std::unique_ptr<tape_type>> tapes_;
-  std::vector<typename B::buffer_type> latents_;
-  std::vector<std::vector<std::uint8_t>> labels_;
-  std::vector<float> host_latents_;
-};
 
 /// Discriminator with a tape for real and one for fake batches.
 template <Topology T, Backend B>
@@ -196,6 +36,8 @@ class discriminator_player {
   using tape_type = typename T::discriminator_type::template tape<B>;
   using loss_type = typename T::loss_type;
   using const_batch = const_batch_of<typename B::storage>;
+  /// Whether learning steps take `real` inputs that are paired with the generated batch.
+  static constexpr bool pairs = pairs_batches<T, B>;
 
   /// Worker w owns player 1 + w's initial weights and random streams. @throws usage_error for
   /// adaptive augmentation under an objective that gives no sign of D(real)
@@ -205,8 +47,7 @@ class discriminator_player {
         seed_(common.seed),
         loss_(common.topology.loss),
         state_(b, common.topology.discriminator, common.topology.discriminator_optimizer),
-        real_(b, common.batch),
-        fake_(b, common.batch),
+        tapes_(b, common.batch),
         records_(b, common.batch),
         heads_(b.allocate(head_elements(common.batch))),
         penalties_(b, common.batch, loss_),
@@ -220,12 +61,13 @@ class discriminator_player {
   /// Bytes that an object allocates from its backend.
   static constexpr std::size_t bytes(int batch, const loss_type& loss = {}) {
     using scalar = typename B::scalar;
-    return state_type::bytes() + 2 * allocation_bytes<scalar>(tape_type::elements(batch)) +
-           step_records<B>::bytes(batch) + allocation_bytes<scalar>(head_elements(batch)) +
-           penalties_type::bytes(batch, loss);
+    return state_type::bytes() + tapes_type::bytes(batch) + step_records<B>::bytes(batch) +
+           allocation_bytes<scalar>(head_elements(batch)) + penalties_type::bytes(batch, loss);
   }
 
   /// One learning step on a real and a fake batch; local_step numbers the steps of one iteration.
+  /// A `real` that is paired with the fakes goes through the network with them, in one pass: losses
+  /// and gradients are those of two passes up to the order of additions.
   /// @returns the loss before the step, penalties included
   double learn(const network_input<B>& real, const network_input<B>& fake, std::uint32_t iteration,
                std::uint32_t local_step) {
@@ -249,8 +91,8 @@ class discriminator_player {
     else
       clear(sum);
     const bool has_learned_real = std::exchange(begun_, progress::none) == progress::backward;
-    forward(fake, fake_, iteration, 2 * local_step + 1);
-    const head on_real = head_of(real_, 0, real.labels), on_fake = head_of(fake_, 1, fake.labels);
+    if (!real.paired) forward(fake, tapes_.fake, iteration, 2 * local_step + 1);
+    const auto [on_real, on_fake] = learned_heads(real, fake);
     loss_.discriminator(b, on_real, on_fake, sum);
     records_.keep_real(on_real, iteration);
     records_.keep_fake(on_fake, iteration);
@@ -261,12 +103,18 @@ class discriminator_player {
           state_.network,     state_.values(),
           state_.gradients(), sum,
           state_.step,        random(iteration, penalty_pass - local_step)};
-      penalties_.backward(b, loss_, step, penalty_point::real, real.samples, real_);
-      penalties_.backward(b, loss_, step, penalty_point::fake, fake.samples, fake_);
-      penalties_.elsewhere(b, loss_, step, real, fake.samples, real_);
+      if (real.paired) {
+        learn_real(real);
+      } else {
+        penalties_.backward(b, loss_, step, penalty_point::real, real.samples, tapes_.real);
+        penalties_.backward(b, loss_, step, penalty_point::fake, fake.samples, tapes_.fake);
+      }
+      penalties_.elsewhere(b, loss_, step, real, fake.samples, tapes_.real);
     } else {
       if (!has_learned_real) learn_real(real);
-      state_.network.backward(b, state_.values(), fake.samples, fake_, state_.gradients(), {});
+      if (!real.paired)
+        state_.network.backward(b, state_.values(), fake.samples, tapes_.fake, state_.gradients(),
+                                {});
     }
     update_now();
     augmentation_.step(state_.network);
@@ -286,8 +134,8 @@ class discriminator_player {
     begin_forward(real, iteration, local_step);
     if constexpr (scores_apart) {
       if (loss_.generator_needs_real()) return;  // neither does its discriminator score them apart
-      loss_.discriminator(*backend_, head_of(real_, 0, nullptr), head_of(fake_, 1, nullptr),
-                          loss_at(iteration));
+      loss_.discriminator(*backend_, head_of(tapes_.real, 0, nullptr),
+                          head_of(tapes_.fake, 1, nullptr), loss_at(iteration));
       learn_real(real);
       begun_ = progress::backward;
     }
@@ -309,7 +157,7 @@ class discriminator_player {
   /// layer; penalties add to all of them afterwards.
   static constexpr bool backward_completes = !HasPenalties<loss_type>;
   /// Calls `hooks` on the way through the layers with fake batches from now on; null: nobody.
-  void watch(const layer_hooks* hooks) { fake_.watch(hooks); }
+  void watch(const layer_hooks* hooks) { tapes_.watch_fake(hooks); }
 
   /// The feedback of MD-GAN (arXiv 1811.03850, section IV-B2): writes the derivative of the
   /// generator's mean loss by each image of `fake`. No parameter gradient is computed; `real` is
@@ -326,12 +174,12 @@ class discriminator_player {
                       batch_of<typename B::storage> gradient, std::uint32_t iteration) {
     B& b = *backend_;
     auto* const sum = generator_loss_at(iteration);
-    forward(fake, fake_, iteration, feedback_pass);
-    if (loss_.generator_needs_real()) forward(real, real_, iteration, feedback_real_pass);
-    const head on_fake = head_of(fake_, 1, fake.labels);
-    loss_.generator(b, head_of(real_, 0, nullptr), on_fake, sum);
+    forward(fake, tapes_.fake, iteration, feedback_pass);
+    if (loss_.generator_needs_real()) forward(real, tapes_.real, iteration, feedback_real_pass);
+    const head on_fake = head_of(tapes_.fake, 1, fake.labels);
+    loss_.generator(b, head_of(tapes_.real, 0, nullptr), on_fake, sum);
     records_.keep_fake(on_fake, iteration);
-    state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
+    state_.network.backward(b, state_.values(), fake.samples, tapes_.fake, {}, gradient);
   }
 
   /// What start_learning and start_feedback leave on the backend.
@@ -340,8 +188,8 @@ class discriminator_player {
   /// The outputs on generated images, one for each, as `feedback` sees them: for strategies that
   /// combine those of several discriminators. `image_gradient` is the way back.
   void judge(const network_input<B>& fake, std::uint32_t iteration, std::span<float> outputs) {
-    forward(fake, fake_, iteration, feedback_pass);
-    const head on_fake = head_of(fake_, 1, fake.labels);
+    forward(fake, tapes_.fake, iteration, feedback_pass);
+    const head on_fake = head_of(tapes_.fake, 1, fake.labels);
     if constexpr (has_classifier) loss_type::take_first(*backend_, on_fake);
     records_.keep_fake(on_fake, iteration);
     backend_->download(on_fake.value, outputs);
@@ -354,11 +202,11 @@ class discriminator_player {
     B& b = *backend_;
     auto* const sum = generator_loss_at(0);
     clear(sum);
-    const head on_fake = head_of(fake_, 1, fake.labels);
+    const head on_fake = head_of(tapes_.fake, 1, fake.labels);
     b.upload(slopes, on_fake.gradient);
     if constexpr (has_classifier)
       loss_type::classify(b, on_fake, share * loss_.generator_weight, sum);
-    state_.network.backward(b, state_.values(), fake.samples, fake_, {}, gradient);
+    state_.network.backward(b, state_.values(), fake.samples, tapes_.fake, {}, gradient);
     return has_classifier ? read(sum) : 0.0;
   }
 
@@ -378,6 +226,7 @@ class discriminator_player {
   }
 
  private:
+  using tapes_type = batch_tapes<tape_type, B, pairs>;
   using penalties_type = penalty_passes<typename T::discriminator_type, typename T::loss_type, B>;
   /// Numbers of forwards, for random streams; learning steps count from 0, penalties' forwards from
   /// penalty_pass downwards.
@@ -396,12 +245,27 @@ class discriminator_player {
   void begin_forward(const network_input<B>& real, std::uint32_t iteration,
                      std::uint32_t local_step) {
     state_.clear_gradients(*backend_, {loss_at(iteration), 2});
-    forward(real, real_, iteration, 2 * local_step);
+    forward(real, first_tape(real), iteration, 2 * local_step);
     begun_ = progress::forward;
   }
   void learn_real(const network_input<B>& real) {
-    state_.network.backward(*backend_, state_.values(), real.samples, real_, state_.gradients(),
-                            {});
+    state_.network.backward(*backend_, state_.values(), real.samples, first_tape(real),
+                            state_.gradients(), {});
+  }
+  tape_type& first_tape([[maybe_unused]] const network_input<B>& real) {
+    if constexpr (pairs)
+      if (real.paired) return tapes_.both;
+    return tapes_.real;
+  }
+  /// On the real and on the generated batch of a learning step.
+  std::pair<head, head> learned_heads(const network_input<B>& real, const network_input<B>& fake) {
+    if constexpr (pairs)
+      if (real.paired) {
+        const head all = head_of(tapes_.both, 0, nullptr);
+        const std::size_t n = all.count / 2;
+        return {{all.value, all.gradient, n}, {all.value + n, all.gradient + n, n}};
+      }
+    return {head_of(tapes_.real, 0, real.labels), head_of(tapes_.fake, 1, fake.labels)};
   }
   /// The outputs of an auxiliary classifier lie between the logits, which the loss brings together.
   static constexpr bool has_classifier = outputs_of<loss_type> > 1;
@@ -433,7 +297,7 @@ class discriminator_player {
   std::uint64_t seed_;
   typename T::loss_type loss_;
   state_type state_;
-  tape_type real_, fake_;
+  tapes_type tapes_;
   step_records<B> records_;
   typename B::buffer_type heads_;
   penalties_type penalties_;
