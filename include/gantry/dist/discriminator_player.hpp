@@ -257,16 +257,6 @@ class discriminator_player {
       if (real.paired) return tapes_.both;
     return tapes_.real;
   }
-  /// On the real and on the generated batch of a learning step.
-  std::pair<head, head> learned_heads(const network_input<B>& real, const network_input<B>& fake) {
-    if constexpr (pairs)
-      if (real.paired) {
-        const head all = head_of(tapes_.both, 0, nullptr);
-        const std::size_t n = all.count / 2;
-        return {{all.value, all.gradient, n}, {all.value + n, all.gradient + n, n}};
-      }
-    return {head_of(tapes_.real, 0, real.labels), head_of(tapes_.fake, 1, fake.labels)};
-  }
   /// The outputs of an auxiliary classifier lie between the logits, which the loss brings together.
   static constexpr bool has_classifier = outputs_of<loss_type> > 1;
   static constexpr std::size_t head_elements(int n) {
@@ -281,6 +271,16 @@ class discriminator_player {
     } else {
       return {tape.output().data, tape.output_gradient().data, n};
     }
+  }
+  /// On the real and on the generated batch of a learning step.
+  std::pair<head, head> learned_heads(const network_input<B>& real, const network_input<B>& fake) {
+    if constexpr (pairs)
+      if (real.paired) {
+        const head all = head_of(tapes_.both, 0, nullptr);
+        const std::size_t n = all.count / 2;
+        return {{all.value, all.gradient, n}, {all.value + n, all.gradient + n, n}};
+      }
+    return {head_of(tapes_.real, 0, real.labels), head_of(tapes_.fake, 1, fake.labels)};
   }
   /// Losses of an iteration: D's, then G's.
   typename B::scalar* loss_at(std::uint32_t iteration) { return records_.losses(iteration); }
