@@ -145,7 +145,7 @@ int main(int argc, char** argv) try {
 #if defined(GANTRY_STEP_VENDOR)
   expects(kernels == "own" || kernels == "vendor",
           "The last argument was expected to be own or vendor and is another; give one of these.");
-  device b(kernels == "own" ? backend::kernel_set::own : backend::kernel_set::vendor);
+  device b(kernels == "own" ? backend::device_kernels::own : backend::device_kernels::vendor);
 #else
   expects(kernels == "own",
           "Kernels of the libraries were asked for, but this program was built without; build it "

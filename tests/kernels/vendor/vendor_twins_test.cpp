@@ -21,16 +21,16 @@
 
 using namespace gantry;
 using namespace gantry::test;
-using backend::kernel_set;
+using backend::device_kernels;
 using kernels::gemm_math;
 
 namespace {
 
 template <gemm_math Math>
-backend::vendor_cuda<Math>& device(kernel_set set) {
-  static auto& own = *new backend::vendor_cuda<Math>(kernel_set::own);
-  static auto& vendor = *new backend::vendor_cuda<Math>(kernel_set::vendor);
-  return set == kernel_set::own ? own : vendor;
+backend::vendor_cuda<Math>& device(device_kernels set) {
+  static auto& own = *new backend::vendor_cuda<Math>(device_kernels::own);
+  static auto& vendor = *new backend::vendor_cuda<Math>(device_kernels::vendor);
+  return set == device_kernels::own ? own : vendor;
 }
 
 /// Both kernel sets agree with the reference in double, the libraries' with the same bits again,
@@ -40,9 +40,9 @@ void check(const Run& run, int terms) {
   backend::reference<double> oracle;
   const tolerance t = math_tolerance(Math, terms);
   const auto expected = run(oracle);
-  auto& vendor = device<Math>(kernel_set::vendor);
+  auto& vendor = device<Math>(device_kernels::vendor);
   const auto found = run(vendor);
-  CHECK(compare(run(device<Math>(kernel_set::own)), expected, t).named("own"));
+  CHECK(compare(run(device<Math>(device_kernels::own)), expected, t).named("own"));
   CHECK(compare(found, expected, t).named("vendor"));
   CHECK(same_bits(run(vendor), found).named("the second run"));
 }
@@ -103,7 +103,7 @@ void check_all() {
     check<Math>(conv_and_function<conv, function::tanh>{o, {}}, conv.taps());
   }
   MESSAGE(std::string(backend::vendor_name(Math))
-          << ": passes without a plan: " << device<Math>(kernel_set::vendor).missing());
+          << ": passes without a plan: " << device<Math>(device_kernels::vendor).missing());
 }
 
 }  // namespace
@@ -117,7 +117,7 @@ TEST_CASE("vendor: bf16 twins") { check_all<gemm_math::bf16>(); }
 TEST_CASE("vendor: a recorded step has the bits of a plain one") {
   constexpr linear_geometry g{{1, 1, 128}, 256};
   constexpr conv_geometry conv{{16, 16, 32}, 64, 4, 2, 1};
-  auto& b = device<gemm_math::tf32>(kernel_set::vendor);
+  auto& b = device<gemm_math::tf32>(device_kernels::vendor);
   constexpr int n = 8;
   auto x = b.allocate(n * 8192), w = b.allocate(conv.weights()), y = b.allocate(n * 4096),
        z = b.allocate(n * 256);

@@ -21,7 +21,7 @@ constexpr std::string_view vendor_name(gemm_math math) {
                                    : "cuda_bf16_vendor";
 }
 
-/// basic_cuda with a kernel set that is chosen at run time. With kernel_set::vendor, linear and
+/// basic_cuda with a kernel set that is chosen at run time. With device_kernels::vendor, linear and
 /// convolution ops go to the libraries; all other ops, and passes for which a library has no plan
 /// (see missing()), to the own kernels. Equal inputs give equal bits here, too: no plan is chosen
 /// by timing, and engines that add up in another order each time are not taken.
@@ -37,19 +37,20 @@ class vendor_cuda : public basic_cuda<Math> {
                                                                 : vendor_math::bf16;
 
   /// @throws usage_error if there is no such device, device_error
-  explicit vendor_cuda(kernel_set set = kernel_set::vendor, const cuda_options& options = {})
+  explicit vendor_cuda(device_kernels set = device_kernels::vendor,
+                       const cuda_options& options = {})
       : basic_cuda<Math>(options), set_(set) {
-    if (set == kernel_set::vendor) library_.emplace(this->stream().get());
+    if (set == device_kernels::vendor) library_.emplace(this->stream().get());
   }
 
-  [[nodiscard]] kernel_set kernels() const { return set_; }
+  [[nodiscard]] device_kernels kernels() const { return set_; }
   /// Passes that the libraries could not take, each counted once.
   [[nodiscard]] std::size_t missing() const { return library_ ? library_->missing() : 0; }
-  /// Null with kernel_set::own.
+  /// Null with device_kernels::own.
   [[nodiscard]] vendor_library* library() { return library_ ? &*library_ : nullptr; }
 
  private:
-  kernel_set set_;
+  device_kernels set_;
   std::optional<vendor_library> library_;
 };
 

@@ -16,10 +16,10 @@
 namespace gantry::inline v0::backend {
 
 /// Who multiplies: the kernels of kernels/, or cuBLASLt and cuDNN. All other ops are the same.
-enum class kernel_set { own, vendor };
+enum class device_kernels { own, vendor };
 
-constexpr std::string_view kernel_set_name(kernel_set set) {
-  return set == kernel_set::own ? "own" : "vendor";
+constexpr std::string_view device_kernels_name(device_kernels set) {
+  return set == device_kernels::own ? "own" : "vendor";
 }
 
 /// The library's arithmetic: exact fp32, tf32, or bf16 products with fp32 sums.
