@@ -62,6 +62,13 @@ function(gantry_add_kernel_gates)
            COMMAND Python3::Interpreter -B "${scripts}/check_vendor.py")
   set_tests_properties(kernels_vendor PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
                                                  ${GANTRY_TIMEOUT_kernels})
+  # Prints every command that a machine with a GPU will run, and misses no source that it builds.
+  set(doctest_headers "$<TARGET_PROPERTY:doctest::doctest,INTERFACE_INCLUDE_DIRECTORIES>")
+  add_test(NAME kernels_gpu_check
+           COMMAND Python3::Interpreter -B "${PROJECT_SOURCE_DIR}/benchmarks/cuda/gpu_check.py"
+                   --dry-run --deps "${doctest_headers}")
+  set_tests_properties(kernels_gpu_check PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
+                                                    ${GANTRY_TIMEOUT_kernels})
   add_custom_target(
     gantry_kernel_mutants
     COMMAND Python3::Interpreter -B "${scripts}/mutants.py" "${CMAKE_CXX_COMPILER}"

@@ -1,20 +1,21 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trains a preset on numbers in [-1, 1] on a GPU and prints one JSON line with the time of a step:
+// Trains a preset on images of noise on a GPU and prints one JSON line with the time of a step:
 //   gan_step [batch] [seconds] [own|vendor]
-// Real batches take turns among three in host memory. Without seconds it takes three steps only.
+// Real batches take turns among three in the GPU's memory, and losses are read back when a round of
+// steps has ended, or 32 of them. Without seconds it takes three steps only.
 // The compiler is told the preset and the arithmetic of products, as tests/kernels/
 // check_cuda_program.py does: -DGANTRY_STEP_PRESET=dcgan32 -DGANTRY_STEP_MATH=fp32. With
 // -DGANTRY_STEP_VENDOR, cuBLASLt and cuDNN, the last argument says who multiplies.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -59,25 +60,38 @@ double seconds_since(timer::time_point begin) {
 }
 
 /// Three batches by turns, classes in turn: drawing new ones would be timed instead of the step.
-struct batches {
-  explicit batches(int batch) {
-    for (std::uint32_t i = 0; i < 3; ++i) {
-      auto& numbers =
-          held.emplace_back(static_cast<std::size_t>(batch * topology::sample_shape.size()));
-      fill_normal(std::span<float>(numbers), {.seed = 7, .step = i});
-      for (float& v : numbers) v = std::tanh(v);
-    }
+class batches {
+ public:
+  explicit batches(int batch) : batch_(static_cast<std::size_t>(batch)) {
+    random_sequence draw({.seed = 7});
+    pixels_.resize(3 * batch_ * image_size);
+    for (std::uint8_t& p : pixels_) p = static_cast<std::uint8_t>(draw.next());
+    positions_.resize(3 * batch_);
+    std::iota(positions_.begin(), positions_.end(), 0u);
     for (int i = 0; i < batch; ++i)
-      classes.push_back(static_cast<std::uint8_t>(i % std::max(1, topology::classes)));
+      classes_.push_back(static_cast<std::uint8_t>(i % std::max(1, topology::classes)));
   }
-  void read(std::uint32_t step, std::span<float> out, int) const {
-    std::ranges::copy(held[step % 3], out.begin());
+  /// Where the device keeps no images.
+  void read(std::uint32_t step, std::span<float> out, int n) {
+    for (std::size_t i = 0; const std::uint32_t at : positions(step, n))
+      for (const std::uint8_t p : image(at)) out[i++] = static_cast<float>(p) / 127.5f - 1.0f;
   }
-  [[nodiscard]] std::span<const std::uint8_t> labels(std::uint32_t, int) const { return classes; }
-  [[nodiscard]] std::int64_t size() const { return 60000; }
-  std::vector<std::vector<float>> held;
-  std::vector<std::uint8_t> classes;
+  [[nodiscard]] std::span<const std::uint32_t> positions(std::uint32_t step, int n) const {
+    return std::span(positions_).subspan(step % 3 * batch_, static_cast<std::size_t>(n));
+  }
+  [[nodiscard]] std::span<const std::uint8_t> image(std::size_t i) const {
+    return std::span(pixels_).subspan(i * image_size, image_size);
+  }
+  [[nodiscard]] std::span<const std::uint8_t> labels(std::uint32_t, int) const { return classes_; }
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(3 * batch_); }
+
+ private:
+  static constexpr std::size_t image_size = static_cast<std::size_t>(topology::sample_shape.size());
+  std::size_t batch_;
+  std::vector<std::uint8_t> pixels_, classes_;
+  std::vector<std::uint32_t> positions_;
 };
+static_assert(StoredImageSource<batches>);
 
 struct measurement {
   round_report last;
@@ -99,13 +113,18 @@ measurement measure(device& b, int batch, double seconds) {
   comm::in_process_world world(1, std::make_shared<thread_pool>(1));
   world.run([&](auto& comm) {
     std::uint32_t step = 0;
+    std::vector<round_report> reports;
     const auto take = [&](int steps) {
       const auto begin = timer::now();
-      for (int i = 0; i < steps; ++i) {
+      for (int i = 1; i <= steps; ++i) {
         const std::size_t before = b.launches();
-        b.step([&] { found.last = node.round(comm, step); });
+        b.step([&] { reports.push_back(node.start_round(comm, step)); });
         ++step;
         found.launches = b.launches() - before;
+        if (i < steps && reports.size() < node.rounds_kept) continue;
+        node.complete(step - static_cast<std::uint32_t>(reports.size()), reports);
+        found.last = reports.back();
+        reports.clear();
       }
       return seconds_since(begin) / steps;
     };

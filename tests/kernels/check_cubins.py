@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles the instances in cubins/ with nvcc and judges the machine code, without a GPU:
 
-* no spilled registers and no local memory (ptxas's warnings are errors);
+* no spilled registers and no local memory (ptxas's warnings are errors), no wgmma that waits for
+  the one before;
 * tensor-core instructions where the arithmetic is tf32 or bf16, ldmatrix where it is bf16, and
   none of them elsewhere;
 * host code that compiles, too: nvcc writes a stub for every kernel;
@@ -105,6 +106,8 @@ def compile_for(nvcc: str, source: Path, architecture: str, folder: Path):
     if not cubin.exists():
         cubin = next(own.glob("*.cubin"))
     complaints, cells = [], {}
+    if re.search(r"C75\d\d|wgmma.*serializ", done.stderr):  # a note, no warning, to ptxas
+        complaints.append(f"{where}: ptxas waits for each wgmma instead of keeping some under way")
     counts = opcodes(cubin)
     for match in re.finditer(r"entry function '(\w+)'.*?Used (\d+) registers([^\n]*)", done.stderr,
                              re.DOTALL):

@@ -21,6 +21,7 @@ KERNELS = "kernels/gantry/kernels"
 # Which tests cover a file.
 TESTS = {"common/reduce.cuh": ("pointwise", "batch_norm"), "common/columns.cuh": ("batch_norm",),
          "common/rows.cuh": ("sample_norms",), "common/turns.cuh": ("resample",),
+         "spectral_norm/tile.cuh": ("resample",),
          "attention/tile.cuh": ("attention",), "gemm/fusion.cuh": ("fusion",),
          "gemm/tile.cuh": ("fusion",), "penalty/tile.cuh": ("penalty",),
          "pointwise/tile.cuh": ("penalty",)}
