@@ -86,7 +86,6 @@ outcome train(comm::any_world world, const dist::md_gan::config& config) {
 struct layerwise_outcome {
   std::vector<float> generator;
   std::size_t downloaded{};
-  double hidden{}, waited{};  ///< seconds of the last round
   std::map<rank_t, traffic> counted;
 };
 
@@ -110,8 +109,6 @@ layerwise_outcome train_layerwise(comm::any_world world, dist::overlap_mode mode
       server.command(comm, order::stop);
       const auto values = server.generator().state().values();
       kept.generator.assign(values.params.begin(), values.params.end());
-      kept.hidden = server.overlap().hidden;
-      kept.waited = server.overlap().waited;
       return keep();
     }
     const private_source source{static_cast<std::uint32_t>(comm.rank())};
@@ -135,7 +132,6 @@ TEST_CASE("nccl: slices of networks move from device to device with the bits of 
     CHECK(direct.generator == staged.generator);
     // What a worker sets aside ahead of a round, and its losses; no slice.
     CHECK(direct.downloaded < staged.downloaded / 2);
-    CHECK(direct.hidden + direct.waited > 0);
     for (rank_t r = 0; r < 3; ++r)
       CHECK(direct.counted.at(r).sent[message::model].bytes ==
             staged.counted.at(r).sent[message::model].bytes);

@@ -4,6 +4,7 @@
 // The transport's contract over NCCL, whose part tests/nccl/emulated plays.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <future>
 #include <span>
@@ -153,7 +154,11 @@ TEST_CASE("nccl: what is expected is taken in before it is asked for, while ther
     }
     const int before = none.all.moved;
     comm.expect_device(counts, 0);
-    while (none.all.moved < before + 2) std::this_thread::yield();  // 5 and 10
+    using clock = std::chrono::steady_clock;
+    for (const auto end = clock::now() + std::chrono::seconds(60);
+         none.all.moved < before + 2 && clock::now() < end;)
+      std::this_thread::yield();
+    CHECK(none.all.moved >= before + 2);  // 5 and 10
     values_type values(200);
     for (const std::size_t n : {5, 3, 10, 200, 7, 8}) {
       std::ranges::fill(values, 0.0f);

@@ -93,17 +93,20 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   /// the device's memory.
   [[nodiscard]] bool takes_device_memory() const { return room_ != nullptr; }
   void send_device(message kind, device_parts values, rank_t to, device_queue after = {}) {
+    require_room();
     const std::size_t count = message_values{.parts = values}.size();
     if (after) room_->follow(after);
     if (reaches(kind, to)) sends_.post(static_cast<int>(kind), values, count, to, data_);
     counters_.sent[kind] += {1, count * sizeof(float)};
   }
   [[nodiscard]] bool receive_device(message kind, device_parts values, rank_t from) {
+    require_room();
     require_peer(message_name(kind), from);
     require_here(message_name(kind));
     return receive(kind, {.parts = values}, from, "receive");
   }
   bool exchange_device(message kind, device_parts out, rank_t to, device_parts in, rank_t from) {
+    require_room();
     if (to != rank_ || from != rank_) {
       send_device(kind, out, to);
       require_peer(message_name(kind), from);
@@ -252,6 +255,10 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
       throw usage_error("rank " + std::to_string(rank_) + " expected to take part in " +
                         std::string(what) + " and has left; leave last");
   }
+  void require_room() const {
+    expects(room_ != nullptr,
+            "values on a device need room on it; ask takes_device_memory first, or give MPI room");
+  }
   /// Before a send. @returns whether that rank still takes messages
   bool reaches(message kind, rank_t to) {
     require_peer(message_name(kind), to);
@@ -283,19 +290,28 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   /// taken as lost.
   bool take_late(const message_values& out, rank_t from, int tag) {
     if (!out.parts.empty()) {
-      const std::span<float> copy = incoming_.reserve(out.size());
-      if (take_in_place(copy, from, tag)) return spread(copy, out.parts), true;
-      static_cast<void>(new device_block(std::exchange(incoming_, device_block(room_))));
-      return false;
+      auto block = std::make_unique<device_block>(std::exchange(incoming_, device_block(room_)));
+      const std::span<float> copy = block->reserve(out.size());
+      if (!taken(copy, from, tag, block)) return false;
+      incoming_ = std::move(*block);
+      return spread(copy, out.parts), true;
     }
     return take_late(out.host, from, tag);
   }
   bool take_late(std::span<float> out, rank_t from, int tag) {
     if (patience_->then == when_late::wait) return take_in_place(out, from, tag);
-    // MPI may still write to where a lost rank's message goes.
     auto copy = std::make_unique<std::vector<float>>(out.size());
-    if (!take_in_place(*copy, from, tag)) return static_cast<void>(copy.release()), false;
+    if (!taken(*copy, from, tag, copy)) return false;
     std::ranges::copy(*copy, out.begin());
+    return true;
+  }
+  /// Takes a message into memory that `owner` has. Unless all of it has come, MPI may still write
+  /// there, and the memory is left to it.
+  template <class T>
+  bool taken(std::span<float> out, rank_t from, int tag, std::unique_ptr<T>& owner) {
+    T* const left = owner.release();  // to an exception, too
+    if (!take_in_place(out, from, tag)) return false;
+    owner.reset(left);
     return true;
   }
   bool take_in_place(std::span<float> out, rank_t from, int tag) {

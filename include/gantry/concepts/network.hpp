@@ -31,7 +31,7 @@ struct network_input {
   const_batch_of<storage> samples;
   const std::uint8_t* labels{};
   /// Behind the samples lies another batch of as many, which goes through in the same pass; for
-  /// networks with `takes_pairs`.
+  /// networks with `takes_pairs` on backends that take pairs (concepts/backend.hpp).
   bool paired{};
 };
 

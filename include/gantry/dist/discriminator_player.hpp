@@ -22,7 +22,8 @@
 
 namespace gantry::inline v0::dist {
 
-/// Discriminator with a tape for real and one for fake batches.
+/// Discriminator with a tape for real and one for fake batches, and where it takes pairs one for
+/// both in the same memory (batch_tapes.hpp).
 template <Topology T, Backend B>
 class discriminator_player {
   static_assert(Loss<typename T::loss_type, B>,
@@ -85,6 +86,7 @@ class discriminator_player {
   void start_learning(const network_input<B>& real, const network_input<B>& fake,
                       std::uint32_t iteration, std::uint32_t local_step, Update&& update_now) {
     B& b = *backend_;
+    if (real.paired) check_pair(real, fake);
     auto* const sum = loss_at(iteration);
     if (begun_ == progress::none)
       begin_forward(real, iteration, local_step);
@@ -128,9 +130,12 @@ class discriminator_player {
   /// What of the next learn() needs no fakes, for those who have the real batch earlier: its
   /// forward and, where they are scored apart, its backward. The result is the same, bit for bit.
   /// Not before the first learn(). Running statistics move here, so that who is not going to learn
-  /// restores them and calls forget().
+  /// restores them and calls forget(). @throws usage_error for a `real` that is paired
   void begin_learn(const network_input<B>& real, std::uint32_t iteration,
                    std::uint32_t local_step) {
+    expects(!real.paired,
+            "a step on a pair begins with both batches; begin_learn with a real "
+            "batch that is not paired");
     begin_forward(real, iteration, local_step);
     if constexpr (scores_apart) {
       if (loss_.generator_needs_real()) return;  // neither does its discriminator score them apart
@@ -233,6 +238,16 @@ class discriminator_player {
   static constexpr std::uint32_t feedback_pass = 0xFFFE, feedback_real_pass = 0xFFFD,
                                  penalty_pass = 0xFFFC;
 
+  void check_pair(const network_input<B>& real, const network_input<B>& fake) const {
+    using layout = typename B::storage::layout;
+    expects(pairs && begun_ == progress::none,
+            "this discriminator takes a pass for each batch; give it a real batch that is not "
+            "paired");
+    expects(real.samples.n == fake.samples.n &&
+                fake.samples.data ==
+                    real.samples.data + layout::elements(T::sample_shape, real.samples.n),
+            "the generated batch of a pair was expected right behind the real one and as large");
+  }
   [[nodiscard]] stream_id random(std::uint32_t iteration, std::uint32_t pass) const {
     return {
         .seed = seed_, .step = iteration, .worker = worker_, .use = purpose::dropout, .salt = pass};

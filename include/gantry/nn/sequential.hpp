@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "gantry/base/error.hpp"
 #include "gantry/concepts/network.hpp"
 #include "gantry/nn/plan.hpp"
 #include "gantry/nn/tape.hpp"
@@ -102,6 +103,8 @@ struct sequential {
   template <Backend B>
   void forward(B& b, network_view<B> values, const std::type_identity_t<network_input<B>>& x,
                tape<B>& t, mode run_mode, const stream_id& random) const {
+    expects(!x.paired || (TakesPairs<B> && takes_pairs),
+            "a pair of batches was given to a network or a backend that takes one at a time");
     t.begin(x.paired ? 2 * x.samples.n : x.samples.n, run_mode, random, x.labels, x.paired);
     chain<B>::forward(b, t.frame(layers_, x.samples, values));
   }

@@ -141,13 +141,13 @@ class EmulatedOverMpi(MpiTest):
                "iterations": 1, "save_every": 1, "swap_every": "1it", "metrics": "none",
                "tensorboard": "off", "grid_every": 100}
         for way, said in (("pointers", "pointers to their memory, as was asked for"),
-                          ("auto", "the MPI library ")):
+                          ("staged", "as was asked for")):
             job = self.start_job(3, **few, device_messages=way, quiet=False,
                                  outdir=self.folder / way)
             out, errors = self.end_of(job)
             self.assertEqual(job.returncode, 0, errors)
             self.assertRegex(out, f"messages between devices: MPI is handed .*{said}")
-        ways = [self.folder / way for way in ("pointers", "auto")]
+        ways = [self.folder / way for way in ("pointers", "staged")]
         self.assertEqual(*(manifest_hash(outdir, 1) for outdir in ways))
         sent = [[line["sent"] for line in lines(outdir / "phases-1.jsonl")] for outdir in ways]
         self.assertEqual(*sent)

@@ -54,17 +54,18 @@ void launch(const context& c, ops::dropout<Shape>, const params_of<ops::dropout<
             const activation_behind& behind = {}) {
   const std::size_t count = nhwc::elements(Shape, p.x.n),
                     second = p.second_salt ? count / 2 : count;
-  detail::start_philox(c,
-                       dropout_body{p.x.data,
-                                    p.y.data,
-                                    count,
-                                    second,
-                                    {p.stream, nullptr},
-                                    p.second_salt.value_or(0),
-                                    p.rate,
-                                    1.0f / (1.0f - p.rate),
-                                    behind},
-                       second % 4 == 0 && allow_packs(p.x.data, p.y.data, behind.gate));
+  detail::start_philox(
+      c,
+      dropout_body{p.x.data,
+                   p.y.data,
+                   count,
+                   second,
+                   {p.stream, nullptr},
+                   p.second_salt.value_or(0),
+                   p.rate,
+                   1.0f / (1.0f - p.rate),
+                   behind},
+      (!p.second_salt || second % 4 == 0) && allow_packs(p.x.data, p.y.data, behind.gate));
 }
 
 }  // namespace gantry::kernels
