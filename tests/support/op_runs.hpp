@@ -218,7 +218,8 @@ void on_batches(int n, bool paired, const F& f) {
 }
 template <Backend B, hwc Shape>
 batch_of<typename B::storage> part(const device_batch<B, Shape>& all, int first, int n) {
-  return {all.view().data + B::storage::layout::elements(Shape, first), n};
+  // No samples take room for a vector in the CPU's layout.
+  return {all.view().data + (first == 0 ? 0 : B::storage::layout::elements(Shape, first)), n};
 }
 
 /// y, running statistics, saved statistics. option: inputs far from 0.
