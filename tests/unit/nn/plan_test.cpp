@@ -34,7 +34,8 @@ TEST_CASE("plan: extents and offsets, layer after layer") {
   CHECK(p::params_of(2) == 0);
   CHECK(p::buffers_of(1) == 8);
   CHECK(p::first_parameter_layer == 0);
-  CHECK(nn::saved_elements<batch_norm, nhwc, p::shapes[1]>(9) == 8);
+  // Means and deviations of 4 channels, for a pair of batches.
+  CHECK(nn::saved_elements<batch_norm, nhwc, p::shapes[1]>(9) == 16);
   CHECK(nn::saved_elements<linear<5>, nhwc, p::shapes[4]>(9) == 0);
 }
 
