@@ -12,6 +12,7 @@
 
 namespace gantry::inline v0::dist {
 
+/// What conditional topologies ask of their data.
 template <class T, class Source>
 struct require_labels {
   static_assert(T::classes == 0 || LabelledSource<Source>,
