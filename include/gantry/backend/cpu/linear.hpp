@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Dense layers. Their weights are read once per product, so they are never packed: the batch is
-// turned into columns instead, y^T = W x^T and dx^T = W^T dy^T, and the weights stream through in
-// canonical order. Layers with fewer than 16 outputs (the logit of a discriminator) are sums over
-// the blocks where they lie.
+// Dense layers. Their weights are read once per product, so they are never packed but stream
+// through in canonical order: for y^T = W x^T the batch is turned into columns, for dx = dy W the
+// weights are the right operand as they lie. Layers with fewer than 16 outputs (the logit of a
+// discriminator) are sums over the blocks where they lie.
 #pragma once
 
 #include <algorithm>
@@ -94,6 +94,34 @@ void columns_to_batch(const columns& c, int n, int begin, float* y, bool accumul
   });
 }
 
+/// All of a batch as rows: value k of sample i at [k][i].
+template <hwc Shape>
+const float* batch_to_rows(cpu& b, const float* x, int n) {
+  float* rows = scratch(scratch_use::op, static_cast<std::size_t>(n) * Shape.size());
+  b.split(Shape.size(), value_grain, [&](std::size_t first, std::size_t last) {
+    for_each_value_block<Shape>(
+        n, static_cast<int>(first), static_cast<int>(last), [&](const value_block& v) {
+          for (int i = 0; i < n; i += 16)
+            transpose_part(x + v.offset + i * v.stride, v.stride, std::min(16, n - i), v.width,
+                           rows + static_cast<std::size_t>(v.k) * n + i, n);
+        });
+  });
+  return rows;
+}
+
+/// y (+)= the values begin .. behind of all samples, value_grain at most, which lie as
+/// [sample][value - begin].
+template <hwc Shape>
+void rows_to_batch(const float* rows, int n, int begin, int behind, float* y, bool accumulate) {
+  for_each_value_block<Shape>(n, begin, behind, [&](const value_block& v) {
+    for (int i = 0; i < n; ++i) {
+      const float* from = rows + static_cast<std::ptrdiff_t>(i) * value_grain + v.k - begin;
+      float* to = y + v.offset + i * v.stride;
+      for (int j = 0; j < v.width; ++j) to[j] = accumulate ? to[j] + from[j] : from[j];
+    }
+  });
+}
+
 /// y = x W^T (+ bias).
 template <linear_geometry G>
 void dense_forward(cpu& b, const layer_product& p) {
@@ -135,29 +163,55 @@ void finish_blocks(const layer_product& p, int begin, int behind) {
   });
 }
 
-/// y (+)= x W, the gradient by the inputs; its end, where there is one, needs whole blocks.
+/// The columns of W from `begin` on, 16 at most, with zeros behind the last one.
+template <linear_geometry G>
+void copy_last_columns(const float* weight, int begin, float* to) {
+  constexpr int inputs = G.in.size();
+  for (int k = 0; k < G.out; ++k)
+    for (int j = 0; j < 16; ++j)
+      to[k * 16 + j] =
+          begin + j < inputs ? weight[static_cast<std::size_t>(k) * inputs + begin + j] : 0.0f;
+}
+
+/// y (+)= x W, the gradient by the inputs; its end, where there is one, needs whole blocks. Rows of
+/// the product are samples, so that the weights come as vectors and results lie as the layout has
+/// them.
 template <linear_geometry G>
 void dense_backward_data(cpu& b, const layer_product& p, bool accumulate) {
   const int n = p.n;
   constexpr int inputs = G.in.size();
-  const columns source = batch_to_columns<hwc{1, 1, G.out}>(b, p.x, n);
+  const float* source = batch_to_rows<hwc{1, 1, G.out}>(b, p.x, n);
   b.split(inputs, value_grain, [&](std::size_t first, std::size_t last) {
-    const int begin = static_cast<int>(first), rows = static_cast<int>(last - first);
-    const columns sums = make_columns(scratch_use::piece, n, rows);
-    const product_target target{sums.data, 16, sums.block_stride()};
+    const int begin = static_cast<int>(first), count = static_cast<int>(last - first);
+    constexpr bool direct = has_whole_blocks(G.in);
+    float* sums = direct ? p.y + first * static_cast<std::size_t>(n)
+                         : scratch(scratch_use::piece, static_cast<std::size_t>(n) * value_grain);
+    const product_target target = direct ? product_target{sums, 16, std::ptrdiff_t{16} * n}
+                                         : product_target{sums, value_grain, 16};
     for (int k = 0; k < G.out; k += reduction_chunk)
-      for_each_column_group(0, ceil_div(n, 16), [&](int j, int blocks) {
-        const reduction_run run{p.weight + static_cast<std::size_t>(k) * inputs + begin,
-                                source.at(16 * j, k)};
+      for_each_column_group(0, count / 16, [&](int j, int blocks) {
+        const reduction_run run{source + static_cast<std::size_t>(k) * n,
+                                p.weight + static_cast<std::size_t>(k) * inputs + begin + 16 * j};
         multiply_transposed({&run, 1},
                             {.length = std::min(reduction_chunk, G.out - k),
-                             .column_stride = source.block_stride(),
-                             .a_stride = inputs,
-                             .b_stride = 16},
-                            rows, blocks, target.from_column(j), k > 0);
+                             .column_stride = 16,
+                             .a_stride = n,
+                             .b_stride = inputs},
+                            n, blocks, target.from_column(j), k > 0 || (direct && accumulate));
       });
-    columns_to_batch<G.in>(sums, n, begin, p.y, accumulate);
-    if constexpr (has_whole_blocks(G.in)) finish_blocks<G.in>(p, begin, begin + rows);
+    if constexpr (direct) {
+      finish_blocks<G.in>(p, begin, begin + count);
+    } else {
+      if (count % 16 > 0) {
+        float* tail = scratch(scratch_use::piece_output, std::size_t{16} * G.out);
+        copy_last_columns<G>(p.weight, begin + count / 16 * 16, tail);
+        const reduction_run run{source, tail};
+        multiply_transposed({&run, 1},
+                            {.length = G.out, .column_stride = 16, .a_stride = n, .b_stride = 16},
+                            n, 1, target.from_column(count / 16), false);
+      }
+      rows_to_batch<G.in>(sums, n, begin, begin + count, p.y, accumulate);
+    }
   });
 }
 

@@ -116,8 +116,9 @@ template <int Rows, int Blocks>
   tile.store(t);
 }
 
-/// Steps of a reduction after which a row of the left operand is needed that is asked for now.
-/// Those of a dense layer's weights are kilobytes apart, which processors do not foresee.
+/// Steps of a reduction after which a row of an operand is needed that is asked for now, of the one
+/// whose rows are further apart. Those of a dense layer's weights are kilobytes apart, which
+/// processors do not foresee.
 inline constexpr int rows_ahead = 12;
 
 /// c (+)= the sum over runs of a^T b. Where it adds to what is there, a weight gradient, the
@@ -133,11 +134,15 @@ template <int Rows, int Blocks>
       for (int j = Blocks; j < 2 * Blocks; ++j)
         __builtin_prefetch(t.c + r * t.row_stride + j * t.column_stride, 1);
   const std::ptrdiff_t a_stride = s.a_stride, b_stride = s.b_stride, columns = s.column_stride;
+  const bool left_is_far = a_stride >= b_stride;
+  const std::ptrdiff_t far_stride = left_is_far ? a_stride : b_stride;
   for (int q = 0; q < runs.count; ++q) {
     const float *a = runs.data[q].a + skip, *b = runs.data[q].b;
+    const float* ahead = (left_is_far ? a : b) + rows_ahead * far_stride;
 #pragma GCC unroll 4
-    for (int k = 0; k < s.length; ++k, a += a_stride, b += b_stride) {
-      __builtin_prefetch(a + rows_ahead * a_stride);
+    for (int k = 0; k < s.length; ++k, a += a_stride, b += b_stride, ahead += far_stride) {
+      __builtin_prefetch(ahead);
+      if constexpr (Blocks > 1) __builtin_prefetch(ahead + 16 * Blocks - 1);
       tile.add_outer(a, 1, b, columns);
     }
   }
