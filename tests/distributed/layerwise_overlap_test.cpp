@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -110,6 +111,31 @@ outcome run(const config& settings, const run_settings& s = {}) {
   });
   out.total = world.total();
   return out;
+}
+
+/// Notes what each message of a network that arrives was said to carry.
+template <class C>
+struct noting : rank_view<C> {
+  explicit noting(C& whole) : rank_view<C>(whole, 1, whole.size() - 1) {}
+  void expect_part(const network_part& next) { part = next; }
+  [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
+    CHECK((kind == message::control) == part.network.empty());
+    if (kind == message::model)
+      said.push_back(std::string(part.network) + " " + std::to_string(part.layer));
+    return rank_view<C>::receive(kind, out, from);
+  }
+  network_part part;
+  std::vector<std::string> said;
+};
+
+/// As noted for a whole network.
+template <class Net>
+std::vector<std::string> parts_of(const std::string& name, const config& settings) {
+  const auto slices = dist::slices_of<Net>(settings);
+  std::vector<std::string> parts;
+  for (std::size_t s = slices.size(); s-- > 0;)
+    parts.push_back(name + " " + std::to_string(slices[s].layer));
+  return parts;
 }
 
 config steps(int discriminator, int generator, overlap_mode mode = overlap_mode::ready) {
@@ -301,6 +327,35 @@ TEST_CASE("a worker that stops leaves the others training") {
   CHECK(out.discriminators.size() == 2);
   CHECK(out == run(settings, {.rounds = 6, .threads = 1, .stops = {{2, 3}}}));
   CHECK_THROWS_AS(run(steps(1, 1), {.workers = 2, .stops = {{1, 2}, {2, 2}}}), workers_lost);
+}
+
+TEST_CASE("who waits for a slice can say of which layer it is") {
+  const config settings = steps(1, 1);
+  const common_config<topology> common{.seed = 3, .batch = batch};
+  const auto generator = parts_of<topology::generator_type>("generator", settings);
+  const auto discriminator = parts_of<topology::discriminator_type>("discriminator", settings);
+  REQUIRE(generator.size() > 1);
+  auto world = comm::in_process(2, 2);
+  world.run([&]<class C>(C& whole) {
+    noting<C> comm(whole);
+    cpu b;
+    if (comm.rank() == 0) {
+      server_type server(b, common, settings, 1);
+      server.begin(comm);
+      static_cast<void>(server.round(comm, 0));
+      server.command(comm, order::stop);
+      CHECK(comm.said == discriminator);
+      return;
+    }
+    const toy::noise_source source(60, 0);
+    worker_type::begin(comm, source);
+    worker_type worker(b, common, settings, source, 0);
+    CHECK(worker.round(comm, 0) == order::train);
+    auto expected = generator;  // before the first round
+    expected.insert(expected.end(), discriminator.begin(), discriminator.end());
+    expected.insert(expected.end(), generator.begin(), generator.end());
+    CHECK(comm.said == expected);
+  });
 }
 
 TEST_CASE("settings that cannot work are refused in a sentence") {

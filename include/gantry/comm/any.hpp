@@ -86,6 +86,7 @@ class any_communicator {
   void charge(double flops) { held_->charge(flops); }
   /// Goes to transports that say where a late rank is; nothing on others.
   void enter_iteration(std::uint32_t iteration) { held_->enter_iteration(iteration); }
+  void expect_part(const network_part& part) { held_->expect_part(part); }
   /// What the transport remembers between rounds (filters with error feedback do).
   void visit_values(const std::function<void(const std::string&, std::vector<float>&)>& f) {
     held_->visit_values(f);
@@ -121,6 +122,7 @@ class any_communicator {
     virtual bool exchange_device(message, device_parts, rank_t, device_parts, rank_t) = 0;
     virtual void charge(double) = 0;
     virtual void enter_iteration(std::uint32_t) = 0;
+    virtual void expect_part(const network_part&) = 0;
     virtual void visit_values(const visitor&) = 0;
   };
 
@@ -198,6 +200,7 @@ class any_communicator {
     void enter_iteration(std::uint32_t iteration) override {
       gantry::enter_iteration(*inner, iteration);
     }
+    void expect_part(const network_part& part) override { gantry::expect_part(*inner, part); }
     void visit_values(const visitor& f) override {
       if constexpr (requires { inner->visit_values(f); }) inner->visit_values(f);
     }

@@ -46,6 +46,7 @@ class filtered_communicator : public ordered_collectives<filtered_communicator<I
   void leave() noexcept { inner_->leave(); }
   void charge(double flops) { gantry::charge(*inner_, flops); }
   void enter_iteration(std::uint32_t iteration) { gantry::enter_iteration(*inner_, iteration); }
+  void expect_part(const network_part& part) { gantry::expect_part(*inner_, part); }
   /// What the filter remembers, and what lies below it. A checkpoint of this rank holds it.
   template <class Visit>
   void visit_values(Visit&& visit) {

@@ -57,14 +57,14 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
 
   [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
     require_peer(kind, from);
-    return receive({.kind = kind, .count = out.size(), .from = from}, out);
+    return receive({.kind = kind, .count = out.size(), .from = from, .part = part_}, out);
   }
 
   /// f sees the message where it lies; `room` says how long it must be.
   template <class F>
   [[nodiscard]] bool receive_with(message kind, std::span<float> room, rank_t from, F&& f) {
     require_peer(kind, from);
-    return show({.kind = kind, .count = room.size(), .from = from}, f);
+    return show({.kind = kind, .count = room.size(), .from = from, .part = part_}, f);
   }
 
   bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
@@ -92,6 +92,7 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
   void leave() noexcept { boxes_->leave(rank_); }
   /// For what is said of ranks that are late.
   void enter_iteration(std::uint32_t iteration) { boxes_->enter_iteration(rank_, iteration); }
+  void expect_part(const network_part& part) { part_ = part; }
 
  private:
   bool receive(const mailboxes::wanted& what, std::span<float> out) {
@@ -123,6 +124,7 @@ class in_process_communicator : public ordered_collectives<in_process_communicat
   traffic* counters_;
   compute_permit* permit_;
   rank_t rank_, size_;
+  network_part part_;  // of what is received
 };
 
 static_assert(HasBroadcast<in_process_communicator> && HasReduce<in_process_communicator> &&

@@ -30,6 +30,7 @@
 #include "gantry/base/error.hpp"
 #include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/health.hpp"
+#include "gantry/comm/peer_rules.hpp"
 #include "gantry/concepts/communicator.hpp"
 
 namespace gantry::inline v0::comm {
@@ -78,12 +79,14 @@ class mailboxes {
     });
   }
 
-  /// What a rank wants to receive; kind, count and operation are only for descriptions.
+  /// What a rank wants to receive; kind, count, operation and part are only for
+  /// descriptions.
   struct wanted {
     message kind{};
     std::size_t count{};
     rank_t from{};
     std::string_view operation{"receive"};
+    network_part part{};
   };
   /// Waits for the next message of `from` to `self`, without the permit while it sleeps. An empty
   /// list says that `from` has left and nothing of it remains; else it holds one packet, to be
@@ -374,8 +377,7 @@ inline late_wait mailboxes::describe_late(const wanted& what, double started, do
   late.seconds = now - started;
   late.in_all = late_.in_all(late.seconds);
   late.what = what.from < 0 ? "the others"
-                            : "a " + std::string(message_name(what.kind)) + " message of " +
-                                  std::to_string(what.count) + " values from rank " +
+                            : detail::describe(what.kind, what.count, what.part) + " from rank " +
                                   std::to_string(what.from);
   for (const rank_t r : not_arrived(what))
     late.missing += (late.missing.empty() ? "" : ", ") +

@@ -180,6 +180,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     for (neighbour& n : peers_) n.received = 0;
     late_.enter_iteration();
   }
+  void expect_part(const network_part& part) { part_ = part; }
   /// Whether rank 0 has taken this one as lost.
   [[nodiscard]] bool is_lost() const { return lost_; }
   /// The ranks that have been taken as lost, as far as this one knows.
@@ -334,7 +335,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     wait([&] { return (done = is_done()) || peer(from).has_left; },
          {.operation = "receive",
           .from = from,
-          .what = "the rest of " + detail::describe(static_cast<message>(tag), out.size()) +
+          .what = "the rest of " + detail::describe(static_cast<message>(tag), out.size(), part_) +
                   " from rank " + std::to_string(from),
           .kind = static_cast<message>(tag)});
     return done;
@@ -355,7 +356,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     wait([&] { return peer(from).has_left || arrived(data_, from, MPI_ANY_TAG, status); },
          {.operation = operation,
           .from = from,
-          .what = detail::describe(kind, out.size()) + " from rank " + std::to_string(from),
+          .what = detail::describe(kind, out.size(), part_) + " from rank " + std::to_string(from),
           .kind = kind});
     if (lost_ || peer(from).has_left) return false;
     const int count = count_of(status);
@@ -583,6 +584,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
   int rank_{}, size_{};
   int epoch_{};
   std::uint32_t iteration_{};  // 1, 2, ...; 0: before the first
+  network_part part_;          // of what is received
   bool gone_{false}, lost_{false};
   std::string failure_;
   late_waits late_;

@@ -60,6 +60,10 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
     iteration_ = iteration + 1;
     gantry::enter_iteration(*control_, iteration);
   }
+  void expect_part(const network_part& part) {
+    part_ = part;
+    gantry::expect_part(*control_, part);
+  }
 
   void send(message kind, std::span<const float> data, rank_t to) {
     // Of a send, the lane only reads.
@@ -235,7 +239,7 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
           now.missing += (now.missing.empty() ? "rank " : ", rank ") + std::to_string(r) +
                          (alive(r) ? " (announced, values under way)" : " (has stopped)");
         }
-        now.what = "the values of " + detail::describe(kind, count) + " by NCCL";
+        now.what = "the values of " + detail::describe(kind, count, part_) + " by NCCL";
         return now.sentence();
       };
       if (patience_->give_up_after > 0 && seconds > patience_->give_up_after)
@@ -267,6 +271,7 @@ class nccl_communicator : public ordered_collectives<nccl_communicator<Control>>
   thread_pool* pool_;
   const patience* patience_;
   std::uint32_t iteration_{};  // 1, 2, ...; 0: before the first
+  network_part part_;          // of what is received
   traffic counters_;
   std::vector<std::uint32_t> sent_, received_;  // by peer, of those that go by NCCL
   std::vector<float> staged_;

@@ -16,9 +16,12 @@
 
 namespace gantry::inline v0::comm::detail {
 
-inline std::string describe(message kind, std::size_t count) {
+inline std::string describe(message kind, std::size_t count, const network_part& part = {}) {
   return "a " + std::string(message_name(kind)) + " message of " + std::to_string(count) +
-         " values";
+         " values" +
+         (part.network.empty() ? std::string()
+                               : " (the " + std::string(part.network) + " from layer " +
+                                     std::to_string(part.layer) + " on)");
 }
 
 [[noreturn]] inline void throw_no_such_rank(rank_t own, rank_t size, std::string_view what,

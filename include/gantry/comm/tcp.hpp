@@ -82,7 +82,7 @@ class tcp_communicator : public ordered_collectives<tcp_communicator> {
   }
   [[nodiscard]] bool receive(message kind, std::span<float> out, rank_t from) {
     require_peer(message_name(kind), from);
-    return receive({.kind = kind, .count = out.size(), .from = from}, out);
+    return receive({.kind = kind, .count = out.size(), .from = from, .part = part_}, out);
   }
   bool exchange(message kind, std::span<const float> out, rank_t to, std::span<float> in,
                 rank_t from) {
@@ -124,6 +124,7 @@ class tcp_communicator : public ordered_collectives<tcp_communicator> {
     boxes_->enter_iteration(rank_, iteration);
     tell_all({.what = detail::frame::iteration, .number = iteration});
   }
+  void expect_part(const network_part& part) { part_ = part; }
 
   /// The last words, once; with the reason if this rank has failed.
   void say_farewell(const std::string& failure) noexcept {
@@ -175,6 +176,7 @@ class tcp_communicator : public ordered_collectives<tcp_communicator> {
   rank_t rank_;
   std::uint64_t barriers_{};
   bool gone_{false};
+  network_part part_;  // of what is received
   traffic counters_;
 };
 

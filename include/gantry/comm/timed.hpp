@@ -162,6 +162,7 @@ class timed_communicator : public ordered_collectives<timed_communicator<Inner, 
   }
 
   void enter_iteration(std::uint32_t iteration) { gantry::enter_iteration(*inner_, iteration); }
+  void expect_part(const network_part& part) { gantry::expect_part(*inner_, part); }
 
   /// What a filter below remembers; clocks start anew with each run.
   template <class Visit>

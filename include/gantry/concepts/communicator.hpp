@@ -199,6 +199,19 @@ void enter_iteration(C& comm, std::uint32_t iteration) {
   if constexpr (requires { comm.enter_iteration(iteration); }) comm.enter_iteration(iteration);
 }
 
+/// Part of a network, from that layer on, where networks travel in parts; of none without a name.
+struct network_part {
+  std::string_view network{};
+  std::size_t layer{};
+};
+
+/// Tells a communicator what the messages carry that its rank receives from now on, for what it
+/// says of ranks that are late.
+template <Communicator C>
+void expect_part(C& comm, const network_part& part) {
+  if constexpr (requires { comm.expect_part(part); }) comm.expect_part(part);
+}
+
 /// A message as receive_with() shows it.
 struct message_view {
   std::span<const float> values;

@@ -31,6 +31,7 @@ class ranks_within {
   [[nodiscard]] const traffic& statistics() const { return world_->statistics(); }
   void leave() noexcept { world_->leave(); }
   void charge(double flops) { gantry::charge(*world_, flops); }
+  void expect_part(const network_part& part) { gantry::expect_part(*world_, part); }
 
  protected:
   explicit ranks_within(C& world) : world_(&world) {}

@@ -213,9 +213,12 @@ class layerwise_server {
   /// a mean that is returned goes at once.
   template <Communicator C>
   void average(C& comm, round_report& report) {
-    for (std::size_t s = d_slices_.size(); s-- > 0;)
+    for (std::size_t s = d_slices_.size(); s-- > 0;) {
+      expect_part(comm, {"discriminator", d_slices_[s].layer});
       for_each_piece(d_slices_[s], message_room(config_),
                      [&](const layer_slice& piece) { average(comm, piece, report); });
+    }
+    expect_part(comm, {});
   }
   template <Communicator C>
   void average(C& comm, const layer_slice& part, round_report& report) {

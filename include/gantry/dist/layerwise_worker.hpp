@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -340,10 +341,11 @@ class layerwise_worker {
                      [&](const layer_slice& piece) { coming_.push_back(piece.scalars()); });
     expect_device(comm, coming_, 0);
   }
-  /// Receives a slice into a network. @returns false if the server is gone
+  /// Receives a slice into the network of that name. @returns false if the server is gone
   template <Communicator C>
-  bool take_slice(C& comm, const layer_slice& s, network_view<B> values) {
+  bool take_slice(C& comm, const layer_slice& s, std::string_view name, network_view<B> values) {
     bool here = true;
+    expect_part(comm, {name, s.layer});
     for_each_piece(s, message_room(config_), [&](const layer_slice& piece) {
       if constexpr (HasDeviceMemory<B> && HasDeviceMessages<C>)
         if (shares_memory<B>(comm)) {
@@ -354,6 +356,7 @@ class layerwise_worker {
       here = here && comm.receive(message::model, message, 0);
       if (here) upload_slice(*backend_, std::span<const float>(message), piece, values);
     });
+    expect_part(comm, {});
     return here;
   }
 
@@ -366,7 +369,7 @@ class layerwise_worker {
     });
     if (shares_memory<B>(comm)) backend_->synchronize();  // what comes takes the place of values
     for (std::size_t s = d_slices_.size(); here && s-- > 0;)
-      here = take_slice(comm, d_slices_[s], player().state().values());
+      here = take_slice(comm, d_slices_[s], "discriminator", player().state().values());
     watch.lap(phase::wait);
     return here;
   }
@@ -391,7 +394,7 @@ class layerwise_worker {
       backend_->synchronize();
       watch.lap(phase::generate);
       for (; here && taken < count; taken += here)
-        here = take_slice(comm, sent_as(taken), gan_.generator().state().values());
+        here = take_slice(comm, sent_as(taken), "generator", gan_.generator().state().values());
       watch.lap(phase::wait);
       waited = own[phase::wait];
       until_last = own[phase::generate];
