@@ -16,7 +16,9 @@
 #include "gantry/backend/reference/reference.hpp"
 #include "gantry/base/rng.hpp"
 #include "gantry/comm/any.hpp"
+#include "gantry/dist/averaged_discriminator.hpp"
 #include "gantry/dist/device_exchange.hpp"
+#include "gantry/dist/federated_average.hpp"
 #include "gantry/dist/layerwise_overlap.hpp"
 #include "gantry/dist/md_gan.hpp"
 #include "gantry/loss/objectives.hpp"
@@ -121,7 +123,67 @@ layerwise_outcome train_layerwise(comm::any_world world, dist::overlap_mode mode
   return kept;
 }
 
+struct averaging_outcome {
+  std::vector<float> generator;
+  std::map<rank_t, std::size_t> downloaded;
+  std::map<rank_t, traffic> counted;
+};
+
+template <class Strategy>
+averaging_outcome train_averaging(comm::any_world world) {
+  averaging_outcome kept;
+  std::mutex mutex;
+  const typename Strategy::config config;
+  world.run([&](auto& comm) {
+    const common_config<topology> common{.seed = 3, .batch = 4};
+    device b;
+    const auto keep = [&] {
+      const std::lock_guard lock(mutex);
+      kept.downloaded[comm.rank()] = b.downloaded;
+      kept.counted[comm.rank()] = comm.statistics();
+    };
+    if (comm.rank() == 0) {
+      typename Strategy::template server<topology, device> server(b, common, config, 2);
+      server.begin(comm);
+      for (std::uint32_t i = 0; i < rounds; ++i) static_cast<void>(server.round(comm, i));
+      server.command(comm, order::stop);
+      const auto values = server.generator().state().values();
+      kept.generator.assign(values.params.begin(), values.params.end());
+      return keep();
+    }
+    const private_source source{static_cast<std::uint32_t>(comm.rank())};
+    using worker_type = typename Strategy::template worker<topology, device, private_source>;
+    worker_type::begin(comm, source);
+    worker_type worker(b, common, config, source, static_cast<std::uint32_t>(comm.rank() - 1));
+    for (std::uint32_t i = 0; worker.round(comm, i) == order::train; ++i) {}
+    keep();
+  });
+  return kept;
+}
+
+/// Networks go down and up where they lie; `up` numbers of each worker were downloaded before.
+template <class Strategy>
+void averages_from_device_to_device(std::size_t down, std::size_t up) {
+  const averaging_outcome staged = train_averaging<Strategy>(comm::in_process(3, 2));
+  const averaging_outcome direct = train_averaging<Strategy>(test::nccl_world(3));
+  CHECK(!staged.generator.empty());
+  CHECK(direct.generator == staged.generator);
+  for (rank_t r = 0; r < 3; ++r) {
+    CHECK(direct.counted.at(r) == staged.counted.at(r));
+    CHECK(direct.downloaded.at(r) + rounds * (r == 0 ? down : up) == staged.downloaded.at(r));
+  }
+}
+
 }  // namespace
+
+TEST_CASE(
+    "nccl: networks that are averaged move from device to device with the bits of a run over "
+    "threads") {
+  constexpr std::size_t theta = generator::param_count + generator::buffer_count,
+                        phi = discriminator::param_count + discriminator::buffer_count;
+  averages_from_device_to_device<dist::federated_average>(theta + phi, theta + phi);
+  averages_from_device_to_device<dist::averaged_discriminator>(theta + phi, phi);
+}
 
 TEST_CASE("nccl: slices of networks move from device to device with the bits of other ways") {
   using enum dist::overlap_mode;

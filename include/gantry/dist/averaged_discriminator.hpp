@@ -21,6 +21,7 @@
 #include "gantry/concepts/augmentation.hpp"
 #include "gantry/dist/aggregate.hpp"
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/device_exchange.hpp"
 #include "gantry/dist/device_scheduling.hpp"
 #include "gantry/dist/discriminator_player.hpp"
 #include "gantry/dist/generator_player.hpp"
@@ -72,6 +73,15 @@ struct averaged_discriminator {
   static strategy_plan plan(const common_config<T>& common, const config& settings, int workers);
 
  private:
+  /// The memory of both networks as a message has it; the second half is the discriminator's.
+  template <class G, class D>
+  static auto parts_of(G& generator, D& discriminator, const config& c) {
+    std::vector<decltype(generator.gradients())> all;
+    const auto add = [&](auto part) { all.push_back(part); };
+    visit_parts(generator, {c.statistics_travel}, add);
+    visit_parts(discriminator, {c.statistics_travel}, add);
+    return all;
+  }
   /// Server to every live worker, each round: what to do, and whether to take part.
   using plan_message = std::array<float, 2>;
   static constexpr plan_message message_of(order what, bool takes_part) {
@@ -186,15 +196,13 @@ class averaged_discriminator::server {
     const std::vector<int> live = roster_.live();
     std::vector<int> chosen =
         scheduled_workers(config_.scheduling, live, common_.seed, iteration, memory_);
-    const travels with{config_.statistics_travel};
-    const std::span<float> rest =
-        pack_network(*backend_, generator_.state(), with, std::span(down_));
-    pack_network(*backend_, discriminator_.state(), with, rest);
+    const auto both = parts_of(generator_.state(), discriminator_.state(), config_);
+    stage<B>(*backend_, comm, both, down_);
     for (const int n : live) {
       const bool takes_part = std::ranges::binary_search(chosen, n);
       comm.send(message::control, message_of(order::train, takes_part), n);
       if (!takes_part) continue;
-      comm.send(message::model, down_, n);
+      send_parts<B>(*backend_, comm, message::model, both, down_, n);
       report.bytes_down += down_.size() * sizeof(float);
     }
     return chosen;
@@ -296,12 +304,10 @@ class averaged_discriminator::worker {
     if (!comm.receive(message::control, plan, 0)) return order::stop;
     const auto what = static_cast<order>(plan[0]);
     if (what != order::train || plan[1] == 0) return what;
-    if (!comm.receive(message::model, packet_, 0)) return order::stop;
+    const auto both = parts_of(gan_.generator().state(), gan_.discriminator().state(), config_);
+    if (!receive_parts<B>(*backend_, comm, message::model, both, packet_, 0)) return order::stop;
     watch.lap(phase::wait);
-    const travels with{config_.statistics_travel};
-    const std::span<float> phi =
-        unpack_network(*backend_, gan_.generator().state(), with, std::span(packet_));
-    unpack_network(*backend_, gan_.discriminator().state(), with, phi);
+    unstage<B>(*backend_, comm, packet_, both);
     watch.lap(phase::exchange);
     for (int s = 0; s < config_.local_updates; ++s) {
       const auto index = iteration * static_cast<std::uint32_t>(config_.local_updates) +
@@ -318,8 +324,10 @@ class averaged_discriminator::worker {
     charge(comm, static_cast<double>(batch_) * config_.local_updates *
                      (c::generate + c::learn_discriminator));
     done.signals = gan_.discriminator().signals();
-    pack_network(*backend_, gan_.discriminator().state(), with, phi);
-    comm.send(message::model, phi, 0);
+    const std::span<float> phi = std::span(packet_).last(up_size<T, B>(config_));
+    const auto own = std::span(both).last(both.size() / 2);
+    stage<B>(*backend_, comm, own, phi);
+    send_parts<B>(*backend_, comm, message::model, own, phi, 0);
     watch.lap(phase::exchange);
     comm.send(message::control, done.pack(), 0);
     return order::train;

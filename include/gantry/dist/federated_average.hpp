@@ -20,6 +20,7 @@
 
 #include "gantry/dist/aggregate.hpp"
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/device_exchange.hpp"
 #include "gantry/dist/federated_settings.hpp"
 #include "gantry/dist/federated_worker.hpp"
 #include "gantry/dist/generator_player.hpp"
@@ -183,7 +184,15 @@ class federated_average::server {
         .subspan(static_cast<std::size_t>(n - 1) * label_values, label_values);
   }
 
-  /// The networks into the message that goes to workers, and back.
+  /// The networks' memory, as the message that goes to workers has it.
+  std::vector<std::span<typename B::scalar>> parts() {
+    std::vector<std::span<typename B::scalar>> all;
+    const auto add = [&](auto part) { all.push_back(part); };
+    if (averages_generator(config_)) visit_parts(generator_.state(), config_.with, add);
+    if (discriminator_) visit_parts(*discriminator_, config_.with, add);
+    return all;
+  }
+  /// The networks into that message on the host, and back.
   void pack() {
     std::span<float> rest = packet_;
     if (averages_generator(config_))
@@ -236,7 +245,7 @@ class federated_average::server {
 
   template <Communicator C>
   void send_networks(C& comm, int n, round_report& report) {
-    comm.send(message::model, packet_, n);
+    send_parts<B>(*backend_, comm, message::model, parts(), packet_, n);
     report.bytes_down += packet_.size() * sizeof(float);
   }
   /// The result of worker n. @returns its updates, 0 if it has stopped
@@ -256,7 +265,7 @@ class federated_average::server {
   void average_workers(C& comm, std::uint32_t iteration, round_report& report) {
     stopwatch watch(report.lead);
     const std::vector<int> live = roster_.live(), chosen = choose(live, iteration);
-    pack();
+    stage<B>(*backend_, comm, parts(), packet_);
     for (const int n : live) {
       const bool takes_part = std::ranges::binary_search(chosen, n);
       const plan_message plan{
@@ -334,7 +343,7 @@ class federated_average::server {
     aggregate({}, both, packet_);
     unpack(updates);
     watch.lap(phase::generator);
-    pack();
+    stage<B>(*backend_, comm, parts(), packet_);
     send_networks(comm, n, report);
     at(started_, n) = static_cast<float>(iteration + 1);
     const float now = at(due_, n);

@@ -12,6 +12,7 @@
 
 #include "gantry/base/error.hpp"
 #include "gantry/dist/costs.hpp"
+#include "gantry/dist/device_exchange.hpp"
 #include "gantry/dist/federated_settings.hpp"
 #include "gantry/dist/local_gan.hpp"
 #include "gantry/dist/roster.hpp"
@@ -85,29 +86,33 @@ class federated_average::worker {
     return packet_type::must_publish(settings) ? std::max(size, packet_type::published) : size;
   }
 
-  /// Calls move(b, network, what travels with it, rest of the message) for the averaged networks.
-  /// @returns the message
-  template <class Move>
-  std::span<float> each_network(Move&& move) {
-    const std::span<float> all = std::span(packet_).first(packet_type::size(config_));
-    std::span<float> rest = all;
-    if (averages_generator(config_)) rest = move(gan_.generator().state(), rest);
-    if (averages_discriminator(config_)) move(gan_.discriminator().state(), rest);
+  /// Calls f(network) for the averaged networks.
+  template <class F>
+  void each_network(F&& f) {
+    if (averages_generator(config_)) f(gan_.generator().state());
+    if (averages_discriminator(config_)) f(gan_.discriminator().state());
+  }
+  /// Their memory, and their message on the host.
+  std::vector<std::span<typename B::scalar>> parts() {
+    std::vector<std::span<typename B::scalar>> all;
+    each_network([&](auto& state) {
+      visit_parts(state, config_.with, [&](auto part) { all.push_back(part); });
+    });
     return all;
   }
+  std::span<float> staged() { return std::span(packet_).first(packet_type::size(config_)); }
 
   /// Takes the server's networks and makes K updates, FedGAN's Algorithm 1, step 2; those of round
   /// r have the indices r K, ..., r K + K - 1. @returns false if the server is gone
   template <Communicator C>
   bool train(C& comm, const plan_message& plan, std::uint32_t round) {
     stopwatch watch(times_);
-    if (!comm.receive(message::model, std::span(packet_).first(packet_type::size(config_)), 0))
-      return false;
+    const auto networks = parts();
+    if (!receive_parts<B>(*backend_, comm, message::model, networks, staged(), 0)) return false;
     watch.lap(phase::wait);
-    each_network([&](auto& state, std::span<float> rest) {
-      if (config_.with.moments) state.step = static_cast<std::int64_t>(plan.step);
-      return unpack_network(*backend_, state, config_.with, rest);
-    });
+    unstage<B>(*backend_, comm, staged(), networks);
+    if (config_.with.moments)
+      each_network([&](auto& state) { state.step = static_cast<std::int64_t>(plan.step); });
     watch.lap(phase::exchange);
     for (int s = 0; s < updates_; ++s)
       update(round * static_cast<std::uint32_t>(updates_) + static_cast<std::uint32_t>(s), watch);
@@ -141,10 +146,9 @@ class federated_average::worker {
   template <Communicator C>
   void deliver(C& comm) {
     stopwatch watch(times_);
-    const auto all = each_network([&](auto& state, std::span<float> rest) {
-      return pack_network(*backend_, state, config_.with, rest);
-    });
-    comm.send(message::model, all, 0);
+    const auto networks = parts();
+    stage<B>(*backend_, comm, networks, staged());
+    send_parts<B>(*backend_, comm, message::model, networks, staged(), 0);
     watch.lap(phase::exchange);
     const work_report done{static_cast<double>(losses_[0]), static_cast<double>(losses_[1]),
                            updates_, times_, gan_.discriminator().signals()};

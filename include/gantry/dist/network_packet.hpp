@@ -29,17 +29,22 @@ constexpr std::size_t packed_network(const travels& with) {
          (with.moments ? moment_count<State> : 0);
 }
 
+/// Calls f(part of the state) for all that travels, in the order of the message.
+template <class State, class F>
+void visit_parts(State& state, const travels& with, F&& f) {
+  f(state.values().params);
+  if (with.statistics) f(state.values().buffers);
+  if (with.moments) f(state.optimizer_state().first(moment_count<State>));
+}
+
 /// Calls f(part of the state, part of the message) for all that travels. @returns what the network
 /// leaves of the message
 template <class State, class F>
 std::span<float> visit_packet(State& state, const travels& with, std::span<float> message, F&& f) {
-  const auto take = [&](auto part) {
+  visit_parts(state, with, [&](auto part) {
     f(part, message.first(part.size()));
     message = message.subspan(part.size());
-  };
-  take(state.values().params);
-  if (with.statistics) take(state.values().buffers);
-  if (with.moments) take(state.optimizer_state().first(moment_count<State>));
+  });
   return message;
 }
 
