@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """gantry-train over TCP: processes of a launcher without MPI, and what --transport nccl needs."""
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,6 +53,26 @@ class OverTcp(ProgramTest):
                 sent = [[line["sent"] for line in lines(at / f"phases-{rank}.jsonl")]
                         for at in (outdir, expected)]
                 self.assertEqual(*sent)
+
+    def test_torchrun(self):
+        """The launcher itself, where one is installed that works."""
+        torchrun = shutil.which("torchrun")
+        if not torchrun:
+            self.skipTest("torchrun is not on PATH")
+        found = subprocess.run([torchrun, "--help"], capture_output=True, text=True, check=False)
+        if found.returncode != 0:
+            self.skipTest(f"{torchrun} does not run: {found.stderr.strip().splitlines()[-1:]}")
+        settings = {**ROUNDS, "transport": "tcp", "threads": 1}
+        expected = self.folder / "expected"
+        self.train(**ROUNDS, outdir=expected)
+        outdir = self.folder / "torchrun"
+        job = subprocess.run([torchrun, "--no_python", "--nnodes=1", "--nproc_per_node=4",
+                              "--master_addr=localhost", f"--master_port={free_port()}",
+                              *command(self.settings(**settings, outdir=outdir))],
+                             env=self.environment, capture_output=True, text=True, check=False,
+                             timeout=PATIENCE)
+        self.assertEqual(job.returncode, 0, job.stderr)
+        self.assertEqual(manifest_hash(outdir, 6), manifest_hash(expected, 6))
 
     def wait_for(self, file: Path, job: list[subprocess.Popen]) -> None:
         while not file.exists():

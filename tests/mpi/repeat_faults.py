@@ -121,7 +121,8 @@ def stopped(pid: int):
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # the job has ended
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
