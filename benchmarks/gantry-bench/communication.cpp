@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -21,10 +22,15 @@ namespace {
 using namespace gantry;
 using communicator = comm::any_communicator;
 
-/// Buffers of a rank, of the length of a message; `all` has one for each rank.
+/// Buffers of a rank, of the length of a message; `all` has one for each rank. `window` messages
+/// are in flight where an operation has several.
 struct buffers {
   std::vector<float> out, in, all;
+  int window;
 };
+
+/// What the time of a call is that of.
+enum class call_of { one_message, there_and_back, window, window_each_way };
 
 /// One operation. `bus_factor` is what nccl-tests multiplies bytes / seconds with, so that the
 /// result can be held against the speed of a link for any number of ranks.
@@ -32,7 +38,13 @@ struct operation {
   const char* name;
   double (*bus_factor)(int ranks);
   void (*run)(communicator&, buffers&);
-  bool halved;  ///< a call is there and back
+  call_of what{call_of::one_message};
+
+  /// Messages that follow each other in a call.
+  [[nodiscard]] int messages(int window) const {
+    if (what == call_of::there_and_back) return 2;
+    return what == call_of::one_message ? 1 : window;
+  }
 };
 
 double one(int) { return 1; }
@@ -40,6 +52,19 @@ double one(int) { return 1; }
 /// A peer that has stopped is no part of a benchmark.
 void must(bool received) {
   if (!received) throw workers_lost("every rank was expected to take part and one has stopped");
+}
+
+/// OSU's windows: so many messages of rank 0, and of rank 1 where both send, then a word that says
+/// that all have come.
+void send_window(communicator& c, buffers& b, bool each_way) {
+  if (c.rank() > 1) return;
+  const rank_t other = 1 - c.rank();
+  const bool sends = each_way || c.rank() == 0, receives = each_way || c.rank() == 1;
+  for (int i = 0; i < b.window && sends; ++i) c.send(message::model, b.out, other);
+  for (int i = 0; i < b.window && receives; ++i) must(c.receive(message::model, b.in, other));
+  std::array<float, 1> word{};
+  if (receives) c.send(message::control, word, other);
+  if (sends) must(c.receive(message::control, word, other));
 }
 
 const operation operations[] = {
@@ -50,22 +75,23 @@ const operation operations[] = {
        must(c.receive(message::model, b.in, 1 - c.rank()));
        if (c.rank() == 1) c.send(message::model, b.out, 0);
      },
-     true},
+     call_of::there_and_back},
+    {"bw", one, [](communicator& c, buffers& b) { send_window(c, b, false); }, call_of::window},
+    {"bibw", one, [](communicator& c, buffers& b) { send_window(c, b, true); },
+     call_of::window_each_way},
     {"exchange", one,
      [](communicator& c, buffers& b) {
        const rank_t next = (c.rank() + 1) % c.size();
        const rank_t last = (c.rank() + c.size() - 1) % c.size();
        must(c.exchange(message::discriminator, b.out, next, b.in, last));
-     },
-     false},
+     }},
     {"broadcast", one,
-     [](communicator& c, buffers& b) { must(c.broadcast(message::model, b.in, 0)); }, false},
-    {"reduce", one, [](communicator& c, buffers& b) { c.reduce_sum(message::model, b.in, 0); },
-     false},
+     [](communicator& c, buffers& b) { must(c.broadcast(message::model, b.in, 0)); }},
+    {"reduce", one, [](communicator& c, buffers& b) { c.reduce_sum(message::model, b.in, 0); }},
     {"all_reduce", [](int n) { return 2.0 * (n - 1) / n; },
-     [](communicator& c, buffers& b) { c.all_reduce_sum(message::model, b.in); }, false},
+     [](communicator& c, buffers& b) { c.all_reduce_sum(message::model, b.in); }},
     {"gather", [](int n) { return static_cast<double>(n - 1); },
-     [](communicator& c, buffers& b) { c.gather(message::feedback, b.out, b.all, 0); }, false},
+     [](communicator& c, buffers& b) { c.gather(message::feedback, b.out, b.all, 0); }},
 };
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -82,13 +108,19 @@ double timed_call(communicator& c, const operation& op, buffers& b) {
   return seconds_since(begin);
 }
 
+/// Sends are buffered, so a window of long messages takes memory.
+int window_of(std::size_t bytes) {
+  constexpr std::size_t messages = 64, room = std::size_t{1} << 26;
+  return static_cast<int>(std::clamp<std::size_t>(room / bytes, 1, messages));
+}
+
 /// Seconds of each call, on rank 0, each by the rank that took longest. Empty elsewhere.
 std::vector<double> times_of(communicator& c, const operation& op, std::size_t bytes,
                              double budget) {
   const std::size_t values = bytes / sizeof(float);
   const auto ranks = static_cast<std::size_t>(c.size());
   buffers b{std::vector<float>(values, 1.0f), std::vector<float>(values),
-            std::vector<float>(c.rank() == 0 ? values * ranks : 0)};
+            std::vector<float>(c.rank() == 0 ? values * ranks : 0), window_of(bytes)};
   double once = 0;
   for (int warm_up = 0; warm_up < 3; ++warm_up) once = timed_call(c, op, b);
   std::vector<float> calls{
@@ -114,16 +146,19 @@ void run_operation(communicator& c, const communication_settings& s, const opera
   for (std::size_t bytes = s.least; bytes <= s.most; bytes *= 4) {
     const std::vector<double> seconds = times_of(c, op, bytes, s.seconds);
     if (c.rank() != 0) continue;
-    const double ways = op.halved ? 2 : 1;
+    const double each = op.messages(window_of(bytes));
     sizes.push_back(static_cast<double>(bytes));
-    medians.push_back(quantile(seconds, 0.5) / ways);
-    const double gb_per_s = static_cast<double>(bytes) / medians.back() / 1e9;
+    medians.push_back(quantile(seconds, 0.5) / each);
+    const double ways = op.what == call_of::window_each_way ? 2 : 1;
+    const double gb_per_s = ways * static_cast<double>(bytes) / medians.back() / 1e9;
     io::json::object line = line_of(s, op, c.size());
     line.set("bytes", static_cast<std::int64_t>(bytes));
     line.set("calls", static_cast<std::int64_t>(seconds.size()));
+    if (op.what == call_of::window || op.what == call_of::window_each_way)
+      line.set("window", window_of(bytes));
     line.set("us", medians.back() * 1e6);
-    line.set("us_p10", quantile(seconds, 0.1) / ways * 1e6);
-    line.set("us_p90", quantile(seconds, 0.9) / ways * 1e6);
+    line.set("us_p10", quantile(seconds, 0.1) / each * 1e6);
+    line.set("us_p90", quantile(seconds, 0.9) / each * 1e6);
     line.set("gb_per_s", gb_per_s);
     line.set("bus_gb_per_s", gb_per_s * op.bus_factor(c.size()));
     print_line(line);

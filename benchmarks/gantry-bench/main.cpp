@@ -200,6 +200,8 @@ void add_options(CLI::App& app, communication_settings& s) {
 }
 
 void add_options(CLI::App& app, scaling_settings& s) {
+  app.add_option("--transport", s.transport, "of the measured runs")
+      ->check(one_of(transport_names()));
   app.add_option("--model", s.model, "networks")->check(one_of(scaling_models()));
   app.add_option("--strategies", s.strategies, "with commas between them")->delimiter(',');
   app.add_option("--batch", s.batch, "samples of a worker; of all workers in strong scaling")

@@ -2,20 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <sstream>
 #include <utility>
 
 #include "gantry/base/error.hpp"
-#include "gantry/base/thread_pool.hpp"
 #include "gantry/comm/any.hpp"
-#include "gantry/comm/in_process.hpp"
 #include "gantry/data/image_set.hpp"
 #include "gantry/data/partition.hpp"
 #include "gantry/io/file.hpp"
 #include "gantry/io/json.hpp"
 
-#include "borrowed_world.hpp"
+#include "first_ranks.hpp"
 #include "gantry-train/preset.hpp"
+#include "gantry-train/transport.hpp"
 #include "lines.hpp"
 #include "plot.hpp"
 #include "scaling.hpp"
@@ -53,7 +54,11 @@ double images_per_second(const scaled_run& r) {
 
 class study {
  public:
-  explicit study(const scaling_settings& settings) : s_(settings), models_(known_models()) {}
+  explicit study(const scaling_settings& settings)
+      : s_(settings), models_(known_models()), carrier_(make_transport(settings.transport)) {}
+
+  /// Whether this process prints and writes.
+  [[nodiscard]] bool leads() const { return carrier_->leads(); }
 
   program_options options(const std::string& strategy, int workers, int batch) const {
     std::vector<std::string> words{"gantry-train",
@@ -85,6 +90,7 @@ class study {
     return kind == scaling::weak ? s_.batch : s_.batch / workers;
   }
 
+  /// Its time is that of rank 0. @throws gantry::usage_error for more ranks than were started
   scaled_run measure(const std::string& strategy, scaling kind, int workers) {
     const int batch = batch_of(kind, workers);
     const program_options o = options(strategy, workers, batch);
@@ -97,13 +103,18 @@ class study {
           seconds.push_back(std::chrono::duration<double>(now - last).count());
           last = now;
         }};
-    auto world = comm::in_process(workers + 1, o.threads);
-    comm::any_world erased = borrowed_world(world);
-    networks.train(o, erased, data::partition(images(networks.image), o.split, workers, o.seed),
-                   go);
-    seconds.erase(seconds.begin());  // the first round is not timed
+    comm::any_world all = carrier_->world_of(workers + 1, o.threads);
+    if (all.size() < workers + 1)
+      throw usage_error("--measured was expected to ask for at most " +
+                        std::to_string(all.size() - 1) + " workers, one less than processes, and " +
+                        "asks for " + std::to_string(workers) + "; start more of them");
+    std::uint64_t sent = 0;
+    comm::any_world world = first_ranks(std::move(all), workers + 1, sent);
+    networks.train(o, world, data::partition(images(networks.image), o.split, workers, o.seed), go);
     const strategy_plan costs = networks.plan(o).costs;
-    require_planned_bytes(strategy, workers, costs, world.total().sent);
+    if (!leads()) return {strategy, "", kind, workers, batch, 0, costs};
+    seconds.erase(seconds.begin());  // the first round is not timed
+    require_planned_bytes(strategy, workers, costs, sent);
     return {strategy, "", kind, workers, batch, quantile(std::move(seconds), 0.5), costs};
   }
 
@@ -122,8 +133,7 @@ class study {
 
  private:
   void require_planned_bytes(const std::string& strategy, int workers, const strategy_plan& costs,
-                             const tally_by_kind& sent) const {
-    const std::uint64_t counted = sent.total().bytes - sent[message::control].bytes;
+                             std::uint64_t counted) const {
     const std::uint64_t planned =
         (costs.bytes_down + costs.bytes_up) * static_cast<std::uint64_t>(s_.rounds);
     if (counted != planned)
@@ -152,6 +162,7 @@ class study {
 
   const scaling_settings& s_;
   std::vector<model_info> models_;
+  std::unique_ptr<transport> carrier_;
   std::shared_ptr<const data::image_set> images_;
 };
 
@@ -173,13 +184,13 @@ network_rates network_in(const std::filesystem::path& file) {
                    "found none; run it with --operations send");
 }
 
-void print(const scaled_run& r) {
+void print(const scaling_settings& s, const scaled_run& r) {
   io::json::object line{{"impl", "gantry"},
                         {"strategy", r.strategy},
                         {"scaling", name_of(r.kind)},
                         {"workers", r.workers},
                         {"batch", r.batch},
-                        {"network", r.network.empty() ? std::string("threads") : r.network},
+                        {"network", r.network.empty() ? s.transport : r.network},
                         {"modelled", !r.network.empty()},
                         {"round_ms", r.seconds * 1e3},
                         {"images_per_s", images_per_second(r)},
@@ -195,21 +206,28 @@ double speed_up(const std::vector<scaled_run>& runs, const scaled_run& r) {
   return images_per_second(r) / images_per_second(*first);
 }
 
+/// The pages and pictures of a run.
+std::string stem_of(const scaling_settings& s) {
+  return s.model + (s.transport == "threads" ? "" : "-" + s.transport);
+}
+
 std::string page_of(const scaling_settings& s, const std::string& machine,
                     const std::vector<scaled_run>& runs, double rate) {
-  std::string text = "# Scaling of " + s.model + "\n\n```\ngantry-bench scaling --model " +
-                     s.model + " --batch " + std::to_string(s.batch) +
-                     "\n```\n\nMachine: " + machine + ". Weak scaling: " + std::to_string(s.batch) +
-                     " samples per worker; strong: " + std::to_string(s.batch) +
-                     " samples shared by all. Measured rows: workers are threads of one process, "
-                     "medians of " +
-                     std::to_string(s.rounds - 1) +
-                     " rounds. Modelled rows are no measurements: server and worker work at " +
-                     number(rate / 1e9, 1) + " GFLOP/s" +
-                     (s.gflops > 0 ? " (given)" : " (one worker alone, measured here)") +
-                     ", all bytes that the strategy sends go one after the other over the "
-                     "server's link, and four latencies are added. The bytes are those that the "
-                     "counters of the measured runs confirm.\n";
+  const bool in_threads = s.transport == "threads";
+  std::string text =
+      "# Scaling of " + s.model + "\n\n```\ngantry-bench scaling --model " + s.model +
+      (in_threads ? "" : " --transport " + s.transport) + " --batch " + std::to_string(s.batch) +
+      "\n```\n\nMachine: " + machine + ". Weak scaling: " + std::to_string(s.batch) +
+      " samples per worker; strong: " + std::to_string(s.batch) +
+      " samples shared by all. Measured rows: server and workers are " +
+      (in_threads ? "threads of one process" : "processes of this machine over " + s.transport) +
+      ", medians of " + std::to_string(s.rounds - 1) +
+      " rounds. Modelled rows are no measurements: server and worker work at " +
+      number(rate / 1e9, 1) + " GFLOP/s" +
+      (s.gflops > 0 ? " (given)" : " (one worker alone, measured here)") +
+      ", all bytes that the strategy sends go one after the other over the "
+      "server's link, and four latencies are added. The bytes are those that the "
+      "counters of the measured runs confirm.\n";
   for (const scaling kind : {scaling::weak, scaling::strong}) {
     text += std::string("\n## ") + (kind == scaling::weak ? "Weak" : "Strong") +
             " scaling\n\n| strategy | network | workers | ms per round | images/s | speed-up | MB "
@@ -217,23 +235,24 @@ std::string page_of(const scaling_settings& s, const std::string& machine,
     for (const scaled_run& r : runs)
       if (r.kind == kind)
         text += "| " + r.strategy + " | " +
-                (r.network.empty() ? std::string("threads, measured") : r.network) + " | " +
+                (r.network.empty() ? s.transport + ", measured" : r.network) + " | " +
                 std::to_string(r.workers) + " | " + number(r.seconds * 1e3, 3) + " | " +
                 number(images_per_second(r), 0) + " | " + number(speed_up(runs, r), 2) + " | " +
                 number(static_cast<double>(r.costs.bytes_down + r.costs.bytes_up) / 1e6, 3) +
                 " |\n";
   }
-  return text + "\n![weak scaling](" + s.model + ".svg)\n\n![strong scaling](" + s.model +
+  return text + "\n![weak scaling](" + stem_of(s) + ".svg)\n\n![strong scaling](" + stem_of(s) +
          "-strong.svg)\n";
 }
 
-std::vector<curve> curves_of(const std::vector<scaled_run>& runs, scaling kind) {
+std::vector<curve> curves_of(const scaling_settings& s, const std::vector<scaled_run>& runs,
+                             scaling kind) {
   std::vector<curve> curves;
   for (const scaled_run& r : runs) {
     if (r.kind != kind) continue;
     const std::string name =
         r.strategy + ", " +
-        (r.network.empty() ? "threads, measured" : r.network.substr(0, r.network.find(',')));
+        (r.network.empty() ? s.transport + ", measured" : r.network.substr(0, r.network.find(',')));
     auto found = std::ranges::find(curves, name, &curve::name);
     if (found == curves.end()) found = curves.insert(curves.end(), curve{name, {}});
     found->points.emplace_back(r.workers, images_per_second(r));
@@ -256,11 +275,11 @@ void run_scaling(const scaling_settings& settings, const std::string& machine) {
         "held against; write 1,2,4");
   std::vector<network_rates> networks(std::begin(known_networks), std::end(known_networks));
   if (!settings.links.empty()) networks.push_back(network_in(settings.links));
-  io::require_writable_directory(settings.out, "--out");
   study all(settings);
+  if (all.leads()) io::require_writable_directory(settings.out, "--out");
   std::vector<scaled_run> runs;
   const auto keep = [&](scaled_run r) {
-    print(r);
+    if (all.leads()) print(settings, r);
     runs.push_back(std::move(r));
   };
   const auto fits = [&](scaling kind, int workers) { return all.batch_of(kind, workers) > 0; };
@@ -268,6 +287,7 @@ void run_scaling(const scaling_settings& settings, const std::string& machine) {
     for (const scaling kind : {scaling::weak, scaling::strong})
       for (const int workers : settings.measured)
         if (fits(kind, workers)) keep(all.measure(strategy, kind, workers));
+  if (!all.leads()) return;
   const scaled_run& alone = runs.front();
   const double rate = settings.gflops > 0
                           ? settings.gflops * 1e9
@@ -277,11 +297,11 @@ void run_scaling(const scaling_settings& settings, const std::string& machine) {
       for (const network_rates& network : networks)
         for (const int workers : settings.modelled)
           if (fits(kind, workers)) keep(all.model(strategy, kind, workers, network, rate));
-  io::write_file_atomic(settings.out / (settings.model + ".md"),
+  io::write_file_atomic(settings.out / (stem_of(settings) + ".md"),
                         page_of(settings, machine, runs, rate));
   for (const auto& [kind, name] :
        {std::pair(scaling::weak, ".svg"), std::pair(scaling::strong, "-strong.svg")})
     io::write_file_atomic(
-        settings.out / (settings.model + name),
-        svg_of(curves_of(runs, kind), {.x = "workers", .y = "images/s", .log_x = true}));
+        settings.out / (stem_of(settings) + name),
+        svg_of(curves_of(settings, runs, kind), {.x = "workers", .y = "images/s", .log_x = true}));
 }

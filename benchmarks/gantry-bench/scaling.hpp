@@ -10,10 +10,11 @@
 #include <vector>
 
 struct scaling_settings {
+  std::string transport{"threads"};  ///< of the measured runs
   std::string model{"mlp28"};
   std::vector<std::string> strategies{"md_gan", "federated_average"};
   int batch{64};                          ///< of a worker; of all workers in strong scaling
-  std::vector<int> measured{1, 2, 4, 8};  ///< workers in threads of this process
+  std::vector<int> measured{1, 2, 4, 8};  ///< workers, in threads or in processes
   std::vector<int> modelled{1, 4, 16, 64, 256, 1024, 4096};
   int rounds{20};                 ///< of a measured run; the first is not timed
   double gflops{0};               ///< of every modelled node; 0: as one worker alone was measured
@@ -25,8 +26,9 @@ struct scaling_settings {
 /// Networks whose runs can be scaled: those of gantry-train.
 std::vector<std::string> scaling_models();
 
-/// Prints a JSON line for each run and writes MODEL.md, MODEL.svg and MODEL-strong.svg into `out`.
-/// A modelled round is
+/// Prints a JSON line for each run and writes MODEL.md, MODEL.svg and MODEL-strong.svg into `out`,
+/// over another transport than threads MODEL-TRANSPORT.md and so on. Every process of a job calls
+/// it and rank 0 prints and writes. A modelled round is
 ///
 ///   server work / rate + worker work / rate + (bytes down + bytes up) / bandwidth + 4 latencies
 ///

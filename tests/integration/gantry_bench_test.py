@@ -86,7 +86,7 @@ class Bench(Runs):
 
 
 class Exchange(Runs):
-    OPERATIONS = ["send", "exchange", "broadcast", "reduce", "all_reduce", "gather"]
+    OPERATIONS = ["send", "bw", "bibw", "exchange", "broadcast", "reduce", "all_reduce", "gather"]
 
     def check(self, lines, transport, ranks):
         self.assertEqual(list(dict.fromkeys(line["op"] for line in lines)), self.OPERATIONS)
@@ -98,7 +98,9 @@ class Exchange(Runs):
             else:
                 self.assertLessEqual(line["us_p10"], line["us"])
                 self.assertLessEqual(line["us"], line["us_p90"])
-                self.assertAlmostEqual(line["gb_per_s"], line["bytes"] / line["us"] / 1e3, 6)
+                ways = 2 if line["op"] == "bibw" else 1
+                self.assertAlmostEqual(line["gb_per_s"], ways * line["bytes"] / line["us"] / 1e3, 6)
+                self.assertEqual(line.get("window"), 64 if "bw" in line["op"] else None)
         sizes = [line["bytes"] for line in lines if line["op"] == "send" and "bytes" in line]
         self.assertEqual(sizes, [4, 16, 64, 256, 1024])
 
@@ -106,18 +108,36 @@ class Exchange(Runs):
         lines = self.lines("comm", "--ranks", "3", "--most", "1024", "--seconds", "0.001")
         self.check(lines, "threads", 3)
 
-    def test_comm_over_mpi(self):
+    def over_mpi(self, ranks, *words):
         if not shutil.which("mpirun") or call("comm", "--transport", "mpi",
                                               "--ranks", "1").stderr.count("expected one of"):
             self.skipTest("this build has no MPI, or mpirun is missing")
         environment = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1",
                                     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                                     "OMPI_MCA_rmaps_base_oversubscribe": "1"}
-        result = subprocess.run(["mpirun", "-n", "2", os.environ["GANTRY_BENCH"], "comm",
-                                 "--transport", "mpi", "--most", "1024", "--seconds", "0.001"],
-                                capture_output=True, text=True, timeout=240, env=environment)
+        return subprocess.run(["mpirun", "-n", str(ranks), os.environ["GANTRY_BENCH"], *words,
+                               "--transport", "mpi"],
+                              capture_output=True, text=True, timeout=240, env=environment)
+
+    def test_comm_over_mpi(self):
+        result = self.over_mpi(2, "comm", "--most", "1024", "--seconds", "0.001")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.check([json.loads(line) for line in result.stdout.splitlines()], "mpi", 2)
+
+    def test_scaling_over_mpi(self):
+        words = ("scaling", "--batch", "4", "--rounds", "2", "--modelled", "1000", "--gflops", "10")
+        with tempfile.TemporaryDirectory() as folder:
+            result = self.over_mpi(3, *words, "--measured", "1,2", "--out", folder)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            page = (Path(folder) / "mlp28-mpi.md").read_text()
+            refused = self.over_mpi(2, *words, "--measured", "1,2", "--out", folder)
+        measured = [line for line in map(json.loads, result.stdout.splitlines())
+                    if not line["modelled"]]
+        # Two strategies, weak and strong; the idle rank's are not in the bytes, which were planned.
+        self.assertEqual([line["workers"] for line in measured], [1, 2] * 4)
+        self.assertEqual({line["network"] for line in measured}, {"mpi"})
+        self.assertIn("| mpi, measured | 2 |", page)
+        self.assertIn("at most 1 workers", refused.stderr)
 
     def test_scaling(self):
         with tempfile.TemporaryDirectory() as folder:
