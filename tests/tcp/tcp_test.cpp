@@ -3,13 +3,17 @@
 //
 // The transport contract over sockets, between processes that meet in a folder or at a port.
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -17,6 +21,7 @@
 #include "gantry/comm/any.hpp"
 
 #include "distributed/conformance.hpp"
+#include "distributed/conformance_groups.hpp"
 #include "tcp/ranks.hpp"
 
 using namespace gantry;
@@ -111,6 +116,16 @@ TEST_CASE("tcp: ranks meet at the address and port of torchrun's variables") {
     comm.all_reduce_sum(message::control, v);
     CHECK(v[0] == 10);
   });
+}
+
+TEST_CASE("tcp: who does nothing is dropped") {
+  conformance::who_does_nothing_is_dropped(
+      [](int size, comm::patience health) { return test::tcp_world(size, std::move(health)); }, 1,
+      [] { std::this_thread::sleep_for(std::chrono::milliseconds(4000)); },
+      [] {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(2500);
+        for (std::atomic<int> i{0}; std::chrono::steady_clock::now() < end; ++i) continue;
+      });
 }
 
 TEST_CASE("tcp: where to meet is read from the environment") {

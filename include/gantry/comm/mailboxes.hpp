@@ -62,6 +62,33 @@ class mailboxes {
   void enter(rank_t rank);
   void enter_iteration(rank_t rank, std::uint32_t iteration);
 
+  /// Of a rank that is another process: a sign of life, which says where it is. Without any, nobody
+  /// can say that it does nothing.
+  void note_sign(rank_t rank, const rank_position& where) {
+    const std::lock_guard lock(mutex_);
+    node& n = at(rank);
+    if (!n.gives_signs) n.signs = rank_signs();
+    n.gives_signs = true;
+    n.signs.note({n.iteration, where.waits_for, where.kind, where.cpu_seconds}, seconds_now());
+  }
+  /// Another process has decided that a rank is not alive. That of this process then finds that all
+  /// others have left.
+  void lose(rank_t rank) {
+    const std::lock_guard lock(mutex_);
+    at(rank).is_lost = true;
+    end_membership(rank);
+    end_wait(at(rank));
+  }
+  [[nodiscard]] bool is_lost(rank_t rank) {
+    const std::lock_guard lock(mutex_);
+    return at(rank).is_lost;
+  }
+  /// Where a rank of this process is, but for its processor time.
+  [[nodiscard]] rank_position position(rank_t rank) {
+    const std::lock_guard lock(mutex_);
+    return where(at(rank));
+  }
+
   /// Puts a copy of `values` behind what `from` has sent to `to`; drops it if `to` has left.
   /// @throws error if another rank failed
   void post(message kind, std::span<const float> values, rank_t from, rank_t to) {
@@ -133,6 +160,7 @@ class mailboxes {
     bool is_alive{true};
     bool is_lost{false};          // another one has decided that it is not alive
     bool wants_permit{false};     // it would compute if it could
+    bool gives_signs{false};      // from another process
     std::uint32_t iteration{};    // 1, 2, ...
     std::optional<clock> used{};  // processor time of its thread
     rank_signs signs;
@@ -145,6 +173,12 @@ class mailboxes {
   node& at(rank_t r) { return nodes_[static_cast<std::size_t>(r)]; }
   pair& between(rank_t from, rank_t to) {
     return pairs_[static_cast<std::size_t>(from) * nodes_.size() + static_cast<std::size_t>(to)];
+  }
+  static rank_position where(const node& n) {
+    rank_position at{.iteration = n.iteration};
+    if (n.waiting == waits_for::barrier) at.waits_for = rank_position::everybody;
+    if (n.waiting == waits_for::message) at.waits_for = n.from, at.kind = n.kind;
+    return at;
   }
   static void end_wait(node& n) {
     n.waiting = waits_for::nothing;
@@ -339,19 +373,17 @@ inline void mailboxes::watch_others(std::unique_lock<std::mutex>& lock, const wa
 
 inline void mailboxes::look_at_clocks(double now) {
   for (node& n : nodes_) {
-    if (!n.is_alive) continue;
-    rank_position where{.iteration = n.iteration};
-    if (n.waiting == waits_for::barrier) where.waits_for = rank_position::everybody;
-    if (n.waiting == waits_for::message) where.waits_for = n.from, where.kind = n.kind;
-    where.cpu_seconds = n.signs.at().cpu_seconds;
+    if (!n.is_alive || n.gives_signs) continue;
+    rank_position here = where(n);
+    here.cpu_seconds = n.signs.at().cpu_seconds;
     // Without a clock, or a permit, nobody can say that it does nothing.
     const bool may_work = n.wants_permit || !n.used;
 #if defined(__linux__)
     if (timespec t{}; n.used && clock_gettime(*n.used, &t) == 0)
-      where.cpu_seconds = static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+      here.cpu_seconds = static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 #endif
     if (may_work) n.signs = rank_signs(now);
-    n.signs.note(where, now);
+    n.signs.note(here, now);
   }
 }
 
@@ -362,11 +394,12 @@ inline std::vector<rank_t> mailboxes::not_arrived(const wanted& what) {
   for (rank_t r = 1; r < size_; ++r) {
     const node& n = at(r);
     if (!n.is_alive) continue;
-    bool is_missing = n.waiting != waits_for::barrier;
+    const rank_t other = n.gives_signs ? n.signs.at().waits_for : where(n).waits_for;
+    bool is_missing = other != rank_position::everybody;
     if (what.from >= 0)
-      is_missing = r == what.from || (between(r, 0).queue.empty() &&
-                                      between(r, 0).received <= between(what.from, 0).received &&
-                                      !(n.waiting == waits_for::message && n.from == 0));
+      is_missing = r == what.from ||
+                   (between(r, 0).queue.empty() &&
+                    between(r, 0).received <= between(what.from, 0).received && other != 0);
     if (is_missing) missing.push_back(r);
   }
   return missing;

@@ -231,7 +231,6 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
  private:
   static constexpr int has_left_tag = static_cast<int>(message_kinds);
   static constexpr int most_epochs = 32000;  // every MPI has tags up to 32767
-
   static constexpr int lost_tag = most_epochs;
 
   struct neighbour {
@@ -465,8 +464,7 @@ class mpi_communicator : public ordered_collectives<mpi_communicator> {
     for (rank_t r = 0; r < size_; ++r) {
       MPI_Status status;
       if (r == rank_ || peer(r).has_left || !arrived(data_, r, has_left_tag, status)) continue;
-      int count = 0;
-      check_mpi(MPI_Get_count(&status, MPI_FLOAT, &count), "MPI_Get_count");
+      const int count = count_of(status);
       if (count > 0) take_farewell(r, count);
     }
   }

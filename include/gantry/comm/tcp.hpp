@@ -30,34 +30,11 @@
 #include "gantry/comm/mailboxes.hpp"
 #include "gantry/comm/peer_rules.hpp"
 #include "gantry/comm/rendezvous.hpp"
+#include "gantry/comm/tcp_lines.hpp"
 #include "gantry/comm/tcp_socket.hpp"
 #include "gantry/concepts/communicator.hpp"
 
 namespace gantry::inline v0::comm {
-
-namespace detail {
-
-/// What precedes each message. Behind a farewell are the letters of the reason, none for a rank
-/// that has ended well.
-struct frame {
-  enum : std::uint32_t { barrier = message_kinds, iteration, farewell };
-  std::uint32_t what{}, number{};
-  std::uint64_t count{};
-};
-
-}  // namespace detail
-
-/// This process's lines to all others, over which worlds run one after the other.
-struct tcp_lines {
-  /// All processes of the job make it together. @throws as meet()
-  tcp_lines(const launch& self, const meeting_place& place)
-      : rank(self.rank), sockets(meet(self, place)), at_barrier(sockets.size()) {}
-  rank_t rank;
-  std::vector<tcp_socket> sockets;  // by rank
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<std::uint64_t> at_barrier;  // how often each rank has come to one
-};
 
 /// One rank's end; see concepts/communicator.hpp for the contract.
 class tcp_communicator : public ordered_collectives<tcp_communicator> {
@@ -100,14 +77,18 @@ class tcp_communicator : public ordered_collectives<tcp_communicator> {
     static_cast<void>(boxes_->ready(rank_, rank_));
     ++barriers_;
     tell_all({.what = detail::frame::barrier});
+    is_at_barrier_ = true;
     permit_->release();
     {
       std::unique_lock lock(lines_->mutex);
       lines_->changed.wait(lock, [&] { return all_have_come() || boxes_->failure(); });
     }
     permit_->acquire();
+    is_at_barrier_ = false;
     static_cast<void>(boxes_->ready(rank_, rank_));
   }
+  /// Whether its rank waits at one; any thread may ask.
+  [[nodiscard]] bool is_at_barrier() const { return is_at_barrier_; }
 
   [[nodiscard]] bool alive(rank_t rank) const {
     if (rank < 0 || rank >= size()) detail::throw_no_such_rank(rank_, size(), "alive", rank);
@@ -160,10 +141,8 @@ class tcp_communicator : public ordered_collectives<tcp_communicator> {
         return false;
     return true;
   }
-  /// Who listens to a line says what becomes of a rank whose line has ended.
   void write(rank_t to, const detail::frame& head, const void* values, std::size_t bytes) noexcept {
-    const tcp_socket& line = lines_->sockets[static_cast<std::size_t>(to)];
-    static_cast<void>(line.write(&head, sizeof head) && line.write(values, bytes));
+    lines_->write(to, head, values, bytes);
   }
   void tell_all(const detail::frame& head) {
     for (rank_t r = 0; r < size(); ++r)
@@ -176,6 +155,7 @@ class tcp_communicator : public ordered_collectives<tcp_communicator> {
   rank_t rank_;
   std::uint64_t barriers_{};
   bool gone_{false};
+  std::atomic<bool> is_at_barrier_{false};
   network_part part_;  // of what is received
   traffic counters_;
 };
@@ -211,7 +191,13 @@ class tcp_world {
   /// @throws what f threw here, or rank_failed with what another rank said
   template <class F>
   void run(F&& f) {
-    mailboxes boxes(size(), patience_);
+    tcp_losses losses;
+    patience health = patience_;
+    health.on_lost = [&](rank_t r) {
+      losses.add(r);
+      if (patience_.on_lost) patience_.on_lost(r);
+    };
+    mailboxes boxes(size(), health);
     std::ranges::fill(lines_->at_barrier, 0);
     compute_permit permit(*pool_);
     std::vector<std::thread> listeners;
@@ -219,7 +205,11 @@ class tcp_world {
       if (r != rank_) listeners.emplace_back([this, &boxes, r] { listen(boxes, r); });
     boxes.enter(rank_);
     tcp_communicator comm(*lines_, boxes, permit, rank_);
-    const detail::rank_end own = detail::end_of([&] { f(comm); });
+    const detail::rank_end own = detail::end_of([&] {
+      const tcp_pulse pulse(*lines_, boxes, losses, patience_.signs_every,
+                            [&] { return comm.is_at_barrier(); });
+      f(comm);
+    });
     const std::exception_ptr of_another = boxes.failure();
     comm.say_farewell(of_another ? heard(of_another) : own.reason);
     permit.release();
@@ -251,6 +241,11 @@ class tcp_world {
       if (head.what == detail::frame::farewell) return hear_farewell(boxes, from, head.count);
       if (head.what == detail::frame::iteration) {
         boxes.enter_iteration(from, head.number);
+      } else if (head.what == detail::frame::sign) {
+        boxes.note_sign(from, detail::position_in(head));
+      } else if (head.what == detail::frame::lost &&
+                 head.number < static_cast<std::uint32_t>(size())) {
+        note_lost(boxes, static_cast<rank_t>(head.number));
       } else if (head.what == detail::frame::barrier) {
         const std::lock_guard lock(lines_->mutex);
         ++lines_->at_barrier[static_cast<std::size_t>(from)];
@@ -288,6 +283,10 @@ class tcp_world {
   }
   /// A line that ends without a farewell: the process has been killed, or is cut off.
   void lose(mailboxes& boxes, rank_t from) {
+    if (boxes.is_lost(rank_) || !boxes.alive(from)) {
+      boxes.leave(from);
+      return wake();
+    }
     if (patience_.then != when_late::drop || from == 0)
       return end(boxes, from, lost_line,
                  std::make_exception_ptr(workers_lost("expected rank " + std::to_string(from) +
@@ -299,6 +298,12 @@ class tcp_world {
     patience_.warn("rank " + std::to_string(from) +
                    " is taken as lost, for its line has ended, and the others go on without it");
     if (patience_.on_lost) patience_.on_lost(from);
+  }
+  /// Rank 0 has given a rank up, for want of signs of work.
+  void note_lost(mailboxes& boxes, rank_t lost) {
+    boxes.lose(lost);
+    if (lost != rank_) lines_->sockets[static_cast<std::size_t>(lost)].shut_down();
+    wake();
   }
   void fail(mailboxes& boxes, rank_t from, const std::string& reason) {
     end(boxes, from, reason,

@@ -54,6 +54,11 @@ class tcp_socket {
     pollfd one{handle_, POLLIN, 0};
     return ::poll(&one, 1, static_cast<int>(std::max(0.0, seconds) * 1000)) > 0;
   }
+  /// Whether a short message can be written without waiting.
+  [[nodiscard]] bool has_room() const {
+    pollfd one{handle_, POLLOUT, 0};
+    return ::poll(&one, 1, 0) > 0;
+  }
   /// @returns false if the other end has closed
   [[nodiscard]] bool read(void* to, std::size_t bytes) const {
     auto* at = static_cast<char*>(to);
