@@ -47,14 +47,9 @@ struct scaled_gradient_tile {
       mine += static_cast<double>(a.dy[i]) * a.x[i];
       a.dx[i] += factor * a.dy[i];
     }
-    const double total = block_sum<Threads>(mine, shared.warps);
-    if (threadIdx.x == 0) a.partials[blockIdx.x] = static_cast<float>(total);
-    if (!is_last_block(a.ticket, gridDim.x, shared.flag)) return;
-    if (threadIdx.x == 0) {
-      double sum = 0;
-      for (unsigned b = 0; b < gridDim.x; ++b) sum += a.partials[b];
-      *a.dscale += static_cast<float>(sum);
-    }
+    const double total[1] = {block_sum<Threads>(mine, shared.warps)};
+    finish_over_blocks(total, a.partials, a.ticket, shared.flag,
+                       [&](const double(&sum)[1]) { *a.dscale += static_cast<float>(sum[0]); });
   }
 };
 

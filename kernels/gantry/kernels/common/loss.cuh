@@ -57,6 +57,20 @@ struct output_copies {
   }
 };
 
+/// What losses over two batches have for loss_tile: f is of the first `count_a` of `count` outputs,
+/// g of the others.
+template <class OnA, class OnB>
+struct two_batch_loss {
+  std::size_t count_a, count;
+  float* sum;
+  OnA f;
+  OnB g;
+  float* partials;  ///< [blocks]
+  unsigned* ticket;
+  output_copies copies;
+  static constexpr float scale = 1.0f;  // each batch has its own
+};
+
 /// Every block adds up its share, the last one the blocks' sums in their order.
 template <int Threads>
 struct loss_tile {
@@ -71,16 +85,12 @@ struct loss_tile {
     for (std::size_t i = std::size_t{blockIdx.x} * Threads + threadIdx.x; i < a.count;
          i += std::size_t{gridDim.x} * Threads)
       mine += a.term(i);
-    const double total = block_sum<Threads>(mine, shared.warps);
-    if (threadIdx.x == 0) a.partials[blockIdx.x] = static_cast<float>(total);
-    if (!is_last_block(a.ticket, gridDim.x, shared.flag)) return;
-    if (threadIdx.x == 0) {
-      double sum = 0;
-      for (unsigned b = 0; b < gridDim.x; ++b) sum += a.partials[b];
-      const float loss = *a.sum + static_cast<float>(a.scale * sum);
+    const double total[1] = {block_sum<Threads>(mine, shared.warps)};
+    finish_over_blocks(total, a.partials, a.ticket, shared.flag, [&](const double(&sum)[1]) {
+      const float loss = *a.sum + static_cast<float>(a.scale * sum[0]);
       *a.sum = loss;
       if (a.copies.sum) *a.copies.sum = loss;
-    }
+    });
   }
 };
 

@@ -36,4 +36,19 @@ __device__ inline bool is_last_block(unsigned* ticket, unsigned blocks, bool& sh
   return last;
 }
 
+/// f(the sums over all blocks of what their first threads bring), in one thread of the block that
+/// comes last, which adds the blocks' numbers in their order. partials: [blocks][N]. All threads of
+/// a block call it; it leaves the ticket at 0.
+template <int N, class F>
+__device__ void finish_over_blocks(const double (&mine)[N], float* partials, unsigned* ticket,
+                                   bool& shared_flag, F f) {
+  if (threadIdx.x == 0)
+    for (int k = 0; k < N; ++k) partials[N * blockIdx.x + k] = static_cast<float>(mine[k]);
+  if (!is_last_block(ticket, gridDim.x, shared_flag) || threadIdx.x != 0) return;
+  double sums[N] = {};
+  for (unsigned b = 0; b < gridDim.x; ++b)
+    for (int k = 0; k < N; ++k) sums[k] += partials[N * b + k];
+  f(sums);
+}
+
 }  // namespace gantry::kernels

@@ -176,18 +176,18 @@ void launch(const context& c, ops::classified_loss_terms<OnA, OnB, Classes>,
     const auto count_a = static_cast<std::size_t>(in_a), count = count_a + in_b;
     start(c, classified_loss_kernel<loss_policy_selector, OnA, OnB, Classes>,
           detail::loss_size(c, count),
-          {part(p.a, p.gradient_a, p.logits_a, p.labels_a, first, in_a),
+          {{count_a,
+            count,
+            p.sum,
+            p.f,
+            p.g,
+            c.partials,
+            c.tickets,
+            {copies.a ? copies.a + first : nullptr, copies.b ? copies.b + first : nullptr,
+             copies.sum}},
+           part(p.a, p.gradient_a, p.logits_a, p.labels_a, first, in_a),
            part(p.b, p.gradient_b, p.logits_b, p.labels_b, first, in_b),
-           count_a,
-           count,
-           p.weight,
-           p.sum,
-           p.f,
-           p.g,
-           c.partials,
-           c.tickets,
-           {copies.a ? copies.a + first : nullptr, copies.b ? copies.b + first : nullptr,
-            copies.sum}});
+           p.weight});
   }
 }
 

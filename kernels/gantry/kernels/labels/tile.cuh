@@ -264,20 +264,13 @@ struct classified_batch {
 /// Terms for loss_tile: f of the first outputs of one batch, g of those of the other, and the
 /// cross-entropies.
 template <class OnA, class OnB, int Classes>
-struct classified_args {
+struct classified_args : two_batch_loss<OnA, OnB> {
   classified_batch a, b;
-  std::size_t count_a, count;  ///< count: of both
   float weight;
-  float* sum;
-  OnA f;
-  OnB g;
-  float* partials;  ///< [blocks]
-  unsigned* ticket;
-  output_copies copies;
-  static constexpr float scale = 1.0f;  // each batch has its own
 
   __device__ double term(std::size_t i) const {
-    return i < count_a ? half(f, a, copies.a, i) : half(g, b, copies.b, i - count_a);
+    return i < this->count_a ? half(this->f, a, this->copies.a, i)
+                             : half(this->g, b, this->copies.b, i - this->count_a);
   }
 
  private:

@@ -42,20 +42,15 @@ struct penalty_tile {
       mine += g * g;
     }
     const double square = block_sum<Threads>(mine, shared.warps);
-    if (threadIdx.x == 0) {
-      shared.factor = a.share * a.f.factor(square);
-      a.partials[blockIdx.x] = static_cast<float>(a.f.value(square));
-    }
+    if (threadIdx.x == 0) shared.factor = a.share * a.f.factor(square);
     __syncthreads();
     const double factor = shared.factor;
     for (int k = static_cast<int>(threadIdx.x); k < a.size; k += Threads)
       a.v[first + k] = static_cast<float>(factor * a.g[first + k]);
-    if (!is_last_block(a.ticket, gridDim.x, shared.flag)) return;
-    if (threadIdx.x == 0) {
-      double sum = 0;
-      for (unsigned b = 0; b < gridDim.x; ++b) sum += a.partials[b];
-      *a.sum += static_cast<float>(a.share * sum);
-    }
+    const double value[1] = {a.f.value(square)};  // of the block's sum in its first thread
+    finish_over_blocks(value, a.partials, a.ticket, shared.flag, [&](const double(&sum)[1]) {
+      *a.sum += static_cast<float>(a.share * sum[0]);
+    });
   }
 };
 
@@ -86,23 +81,13 @@ struct deviation_tile {
       first += d;
       second += d * d;
     }
-    first = block_sum<Threads>(first, shared.firsts);
-    second = block_sum<Threads>(second, shared.seconds);
-    if (threadIdx.x == 0) {
-      a.partials[2 * blockIdx.x] = static_cast<float>(first);
-      a.partials[2 * blockIdx.x + 1] = static_cast<float>(second);
-    }
-    if (!is_last_block(a.ticket, gridDim.x, shared.flag)) return;
-    if (threadIdx.x == 0) {
-      double sum = 0, square = 0;
-      for (unsigned b = 0; b < gridDim.x; ++b) {
-        sum += a.partials[2 * b];
-        square += a.partials[2 * b + 1];
-      }
-      const double mean = sum / static_cast<double>(a.count);
-      const double raw = square / static_cast<double>(a.count) - mean * mean;
+    const double both[2] = {block_sum<Threads>(first, shared.firsts),
+                            block_sum<Threads>(second, shared.seconds)};
+    finish_over_blocks(both, a.partials, a.ticket, shared.flag, [&](const double(&sums)[2]) {
+      const double mean = sums[0] / static_cast<double>(a.count);
+      const double raw = sums[1] / static_cast<double>(a.count) - mean * mean;
       *a.reach = static_cast<float>(a.radius * sqrt(raw < 0 ? 0 : raw));  // NaN stays
-    }
+    });
   }
 };
 

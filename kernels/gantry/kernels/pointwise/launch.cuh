@@ -98,8 +98,13 @@ void launch(const context& c, ops::two_loss_terms<OnA, OnB>,
   if (count == 0) return;
   const auto share = [](std::size_t n) { return n > 0 ? 1.0f / static_cast<float>(n) : 0.0f; };
   start(c, two_loss_terms_kernel<loss_policy_selector, OnA, OnB>, detail::loss_size(c, count),
-        {p.a, p.b, p.gradient_a, p.gradient_b, p.count_a, count, share(p.count_a), share(p.count_b),
-         p.sum, p.f, p.g, c.partials, c.tickets, copies});
+        {{p.count_a, count, p.sum, p.f, p.g, c.partials, c.tickets, copies},
+         p.a,
+         p.b,
+         p.gradient_a,
+         p.gradient_b,
+         share(p.count_a),
+         share(p.count_b)});
 }
 
 /// @throws usage_error where the scratch is too small

@@ -172,22 +172,15 @@ struct loss_args {
 
 /// Means of f over the one half of `count` numbers and of g over the other, in one pass.
 template <class OnA, class OnB>
-struct two_terms_args {
+struct two_terms_args : two_batch_loss<OnA, OnB> {
   const float *a, *b;
   float *gradient_a, *gradient_b;
-  std::size_t count_a, count;  ///< count: of both
   float scale_a, scale_b;
-  float* sum;
-  OnA f;
-  OnB g;
-  float* partials;  ///< [blocks]
-  unsigned* ticket;
-  output_copies copies;
-  static constexpr float scale = 1.0f;  // each half has its own
 
   __device__ double term(std::size_t i) const {
-    return i < count_a ? half(f, a, gradient_a, scale_a, copies.a, i)
-                       : half(g, b, gradient_b, scale_b, copies.b, i - count_a);
+    return i < this->count_a
+               ? half(this->f, a, gradient_a, scale_a, this->copies.a, i)
+               : half(this->g, b, gradient_b, scale_b, this->copies.b, i - this->count_a);
   }
 
  private:

@@ -165,14 +165,9 @@ struct spectral_along_tile {
     for (std::size_t i = std::size_t{blockIdx.x} * Threads + threadIdx.x; i < a.count;
          i += std::size_t{gridDim.x} * Threads)
       mine += static_cast<double>(a.gradient[i]) * a.scaled[i];
-    const double sum = block_sum<Threads>(mine, shared.warps);
-    if (threadIdx.x == 0) a.partials[blockIdx.x] = static_cast<float>(sum);
-    if (!is_last_block(a.ticket, gridDim.x, shared.flag)) return;
-    if (threadIdx.x == 0) {
-      double all = 0;
-      for (unsigned b = 0; b < gridDim.x; ++b) all += a.partials[b];
-      *a.along = static_cast<float>(all);
-    }
+    const double sum[1] = {block_sum<Threads>(mine, shared.warps)};
+    finish_over_blocks(sum, a.partials, a.ticket, shared.flag,
+                       [&](const double(&all)[1]) { *a.along = static_cast<float>(all[0]); });
   }
 };
 
