@@ -245,10 +245,14 @@ bool run_twin(vendor_library& library, const kernels::context& c, vendor_math ma
   return p.x.n == 0 || library.run(c, what, {p.x.data, p.dy.data, p.dweight, nullptr});
 }
 
-/// With the bias in the library's launch, or, where it has no such plan, behind it; a function only
-/// in the launch.
-inline bool run_with_bias(vendor_library& library, const kernels::context& c,
-                          vendor_convolution what, vendor_library::conv_operands o) {
+/// A pass with its bias and f in the library's launch, or, where it has no such plan, the bias
+/// behind it; f only in the launch.
+inline bool run_convolution(vendor_library& library, const kernels::context& c,
+                            vendor_convolution what, vendor_library::conv_operands o,
+                            const twin_function& f = {}) {
+  what.alignment = alignment_of(o.image, o.filter, o.map, o.bias, o.result);
+  what.function = f.kind;
+  what.slope = f.slope;
   what.bias = o.bias != nullptr;
   if (what.n == 0 || library.run(c, what, o)) return true;
   if (!o.bias || what.function != vendor_function::identity) return false;
@@ -265,40 +269,26 @@ template <conv_geometry G>
 bool run_twin(vendor_library& library, const kernels::context& c, vendor_math math,
               ops::conv2d_forward<G>, const kernels::params_of<ops::conv2d_forward<G>>& p,
               const twin_function& f = {}) {
-  const vendor_convolution what{.pass = conv_pass::forward,
-                                .g = G,
-                                .n = p.x.n,
-                                .alignment = alignment_of(p.x.data, p.weight, p.y.data, p.bias),
-                                .math = math,
-                                .function = f.kind,
-                                .slope = f.slope};
-  return run_with_bias(library, c, what, {p.x.data, p.weight, nullptr, p.bias, p.y.data});
+  return run_convolution(library, c, {.pass = conv_pass::forward, .g = G, .n = p.x.n, .math = math},
+                         {p.x.data, p.weight, nullptr, p.bias, p.y.data}, f);
 }
 template <conv_geometry G>
 bool run_twin(vendor_library& library, const kernels::context& c, vendor_math math,
               ops::conv2d_backward_data<G>,
               const kernels::params_of<ops::conv2d_backward_data<G>>& p,
               const twin_function& f = {}) {
-  const vendor_convolution what{.pass = conv_pass::backward_data,
-                                .g = G,
-                                .n = p.dy.n,
-                                .alignment = alignment_of(p.dy.data, p.weight, p.dx.data, p.bias),
-                                .math = math,
-                                .function = f.kind,
-                                .slope = f.slope};
-  return run_with_bias(library, c, what, {nullptr, p.weight, p.dy.data, p.bias, p.dx.data});
+  return run_convolution(library, c,
+                         {.pass = conv_pass::backward_data, .g = G, .n = p.dy.n, .math = math},
+                         {nullptr, p.weight, p.dy.data, p.bias, p.dx.data}, f);
 }
 template <conv_geometry G>
 bool run_twin(vendor_library& library, const kernels::context& c, vendor_math math,
               ops::conv2d_backward_weights<G>,
               const kernels::params_of<ops::conv2d_backward_weights<G>>& p) {
-  const vendor_convolution what{.pass = conv_pass::backward_weights,
-                                .g = G,
-                                .n = p.x.n,
-                                .accumulate = true,
-                                .alignment = alignment_of(p.x.data, p.dy.data, p.dweight),
-                                .math = math};
-  return p.x.n == 0 || library.run(c, what, {p.x.data, nullptr, p.dy.data, nullptr, p.dweight});
+  return run_convolution(
+      library, c,
+      {.pass = conv_pass::backward_weights, .g = G, .n = p.x.n, .accumulate = true, .math = math},
+      {p.x.data, nullptr, p.dy.data, nullptr, p.dweight});
 }
 
 }  // namespace detail
