@@ -10,6 +10,8 @@
 #include "gantry/kernels/optimizer/launch.cuh"
 
 #include "kernels/device.cuh"
+#include "kernels/math_tolerance.hpp"
+#include "kernels/norm_arrays.hpp"
 
 using namespace gantry;
 using namespace gantry::test;
@@ -78,26 +80,11 @@ struct forward_run : run_options {
     for (float& v : offsets) v += option ? 100.0f : 0.0f;
     const device_array<B> bias(b, offsets);
     const device_batch<B, P::out> y(b, n), z(b, n);
-    const auto gamma = numbers(b, norm.c, 4), beta = numbers(b, norm.c, 5);
-    const auto mean = numbers(b, norm.c, 6), variance = numbers(b, norm.c, 7);
-    const auto saved_count = static_cast<std::size_t>((paired ? 2 : 1) * norm.c);
-    const device_array<B> saved(b, saved_count), inverse(b, saved_count);
+    const norm_arrays<B, norm> of(b, paired);
     const auto product =
         P::template params<typename B::storage>(x.view(), weight.data(), bias.data(), y.view());
     const auto norm_of = [&](int first, int count, int batch, bool pair) {
-      const int c = batch * norm.c;
-      return typename ops::batch_norm_forward<norm>::template params<typename B::storage>{
-          runs::part(y, first, count),
-          gamma.data(),
-          beta.data(),
-          mean.data(),
-          variance.data(),
-          saved.data() + c,
-          inverse.data() + c,
-          runs::part(z, first, count),
-          0.1f,
-          1e-5f,
-          pair};
+      return of.params(y, z, {first, count, batch, pair});
     };
     const std::size_t count = nhwc::elements(P::out, n);
     if constexpr (Fuses<B>) {
@@ -117,7 +104,49 @@ struct forward_run : run_options {
       launch(b, ops::activation_forward<function::tanh>{},
              {z.view().data, z.view().data, count, {}});
     }
-    return joined({y.read(), z.read(), mean.read(), variance.read(), saved.read(), inverse.read()});
+    return joined({y.read(), z.read(), of.mean.read(), of.variance.read(), of.saved.read(),
+                   of.inverse.read()});
+  }
+};
+
+/// Batch norm, leaky relu, a product whose load does both and leaves their results.
+template <class P>
+struct normed_run : run_options {
+  bool paired{};
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    constexpr hwc norm = P::in;
+    const auto x = runs::poisoned_batch<norm>(b, *this, 1);
+    const auto weight = numbers(b, P::weights, 2), bias = numbers(b, P::out.c, 3);
+    const device_batch<B, norm> z(b, n);
+    const device_batch<B, P::out> y(b, n);
+    const norm_arrays<B, norm> of(b, paired);
+    const auto product =
+        P::template params<typename B::storage>(z.view(), weight.data(), bias.data(), y.view());
+    const auto norm_of = [&](int first, int count, int batch, bool pair) {
+      return of.params(x, z, {first, count, batch, pair});
+    };
+    if constexpr (Fuses<B>) {
+      const auto p = norm_of(0, n, 0, paired);
+      kernels::find_statistics<norm>(b.context(), p);
+      kernels::product_fusion fusion{.norm = kernels::norm_pass_of<norm>(p, chosen(leaky))};
+      const bool aligned = kernels::allow_packs(z.view().data);
+      CHECK(fusion.norm.fits_load() == aligned);
+      if (!aligned) {
+        CHECK_THROWS_AS(launch(b.context(), typename P::op{}, product, fusion), usage_error);
+        kernels::normalise<norm>(b.context(), p, fusion.norm.f);
+        fusion.norm = {};
+      }
+      launch(b.context(), typename P::op{}, product, fusion);
+    } else {
+      runs::on_batches<B>(n, paired, [&](int first, int samples, int batch, bool pair) {
+        launch(b, ops::batch_norm_forward<norm>{}, norm_of(first, samples, batch, pair));
+      });
+      launch(b, ops::activation_forward<function::leaky_relu>{},
+             {z.view().data, z.view().data, nhwc::elements(norm, n), leaky});
+      launch(b, typename P::op{}, product);
+    }
+    return joined({z.read(), y.read()});
   }
 };
 
@@ -133,26 +162,12 @@ struct backward_run : run_options {
     const auto weight = numbers(b, P::weights, 2);
     const auto y = clean_batch<P::out>(b, *this, 3), x = clean_batch<P::out>(b, *this, 4);
     const device_batch<B, P::out> gradient(b, n), dx(b, n);
-    const int saved = (paired ? 2 : 1) * norm.c;
-    const auto gamma = numbers(b, norm.c, 5), mean = numbers(b, saved, 6);
-    const device_array<B> inverse(b, runs::positive_floats(saved, 7));
-    const auto dgamma = numbers(b, norm.c, 8), dbeta = numbers(b, norm.c, 9);
+    const norm_gradient_arrays<B, norm> of(b, paired);
     typename B::scalar* none = nullptr;
     const auto product =
         P::template params<typename B::storage>(dy.view(), weight.data(), none, gradient.view());
     const auto norm_of = [&](int first, int count, int batch, bool pair) {
-      const int c = batch * norm.c;
-      return typename ops::batch_norm_backward<norm>::template params<typename B::storage>{
-          runs::part(x, first, count),
-          runs::part(gradient, first, count),
-          gamma.data(),
-          mean.data() + c,
-          inverse.data() + c,
-          runs::part(dx, first, count),
-          dgamma.data(),
-          dbeta.data(),
-          false,
-          pair};
+      return of.params(x, gradient, dx, {first, count, batch, pair});
     };
     if constexpr (Fuses<B>) {
       const auto c = b.context();
@@ -175,7 +190,7 @@ struct backward_run : run_options {
         launch(b, ops::batch_norm_backward<norm>{}, norm_of(first, samples, batch, pair));
       });
     }
-    return joined({gradient.read(), dx.read(), dgamma.read(), dbeta.read()});
+    return joined({gradient.read(), dx.read(), of.dgamma.read(), of.dbeta.read()});
   }
 };
 
@@ -190,7 +205,7 @@ struct weights_run : run_options {
     const auto dweight = numbers(b, weights, 3), dbias = numbers(b, Out.c, 4);
     const typename Op::template params<typename B::storage> p{x.view(), dy.view(), dweight.data()};
     if constexpr (Fuses<B>) {
-      launch(b.context(), Op{}, p, kernels::product_fusion{.line_sums = dbias.data()});
+      launch(b.context(), Op{}, p, kernels::weights_fusion{dbias.data()});
     } else {
       launch(b, Op{}, p);
       launch(b, ops::channel_sum<Out>{}, {dy.view(), dbias.data()});
@@ -199,9 +214,57 @@ struct weights_run : run_options {
   }
 };
 
+/// The gradient of a batch norm, which is dy of a weight gradient, or its x, and done in its load.
+template <class Op, hwc In, hwc Out, bool IsDy>
+struct normed_weights_run : run_options {
+  int weights;
+  bool paired{};
+  template <Backend B>
+  std::vector<float> operator()(B& b) const {
+    constexpr hwc norm = IsDy ? Out : In;
+    const auto x = clean_batch<norm>(b, *this, 1), dy = runs::poisoned_batch<norm>(b, *this, 2);
+    const auto other = clean_batch < IsDy ? In : Out > (b, *this, 3);
+    const device_batch<B, norm> dx(b, n);
+    const norm_gradient_arrays<B, norm> of(b, paired);
+    const auto dweight = numbers(b, weights, 9), dbias = numbers(b, Out.c, 10);
+    const auto norm_of = [&](int first, int count, int batch, bool pair) {
+      return of.params(x, dy, dx, {first, count, batch, pair});
+    };
+    const auto product = [&] {
+      if constexpr (IsDy)
+        return typename Op::template params<typename B::storage>{other.view(), dx.view(),
+                                                                 dweight.data()};
+      else
+        return typename Op::template params<typename B::storage>{dx.view(), other.view(),
+                                                                 dweight.data()};
+    }();
+    if constexpr (Fuses<B>) {
+      const auto c = b.context();
+      const auto p = norm_of(0, n, 0, paired);
+      kernels::find_gradient_sums<norm>(c, p);
+      kernels::weights_fusion fusion{dbias.data(), kernels::norm_gradient_pass_of<norm>(c, p)};
+      const bool aligned = kernels::allow_packs(dx.view().data);
+      CHECK(fusion.norm_gradient.fits_load() == aligned);
+      if (!aligned) {
+        CHECK_THROWS_AS(launch(c, Op{}, product, fusion), usage_error);
+        kernels::normalise_backward<norm>(c, p);
+        fusion.norm_gradient = {};
+      }
+      launch(c, Op{}, product, fusion);
+    } else {
+      runs::on_batches<B>(n, paired, [&](int first, int samples, int batch, bool pair) {
+        launch(b, ops::batch_norm_backward<norm>{}, norm_of(first, samples, batch, pair));
+      });
+      launch(b, Op{}, product);
+      launch(b, ops::channel_sum<Out>{}, {product.dy, dbias.data()});
+    }
+    return joined({dx.read(), dweight.read(), dbias.read(), of.dgamma.read(), of.dbeta.read()});
+  }
+};
+
 constexpr conv_geometry down{{8, 6, 8}, 12, 4, 2, 1}, wide{{4, 4, 4}, 70, 3, 1, 1};
-constexpr linear_geometry narrow{{1, 1, 300}, 40}, flat{{2, 2, 20}, 70};
-constexpr tolerance sums{5e-5, 5e-5};
+constexpr linear_geometry narrow{{1, 1, 300}, 40}, flat{{2, 2, 20}, 70}, even{{2, 2, 20}, 72};
+constexpr tolerance sums{5e-5, 5e-5}, of_norm{2e-4, 2e-4};
 
 /// In the form of each kind of product, of one block and of several.
 template <template <class> class Run>
@@ -223,6 +286,32 @@ TEST_CASE("fused kernels: activation and statistics of a product, then norm and 
   CHECK(agrees_on_device(forward_run<conv<down>>{{.n = 12, .option = true}}, {5e-4, 5e-4}));
   CHECK(spreads_nan_on_device(forward_run<conv<down>>{{.n = 12, .poison = 200}}));
 }
+
+TEST_CASE("fused kernels: the batch norm before a product in its load") {
+  check_all<normed_run>();
+  constexpr conv_geometry to_one_pixel{{4, 4, 8}, 1, 4};
+  CHECK(agrees_on_device(normed_run<conv<to_one_pixel>>{{.n = 3}}, sums));
+  CHECK(agrees_on_device(normed_run<dense<flat, hwc{1, 1, 70}>>{{.n = 5}}, sums));
+  CHECK(agrees_on_device(normed_run<conv<down>>{{.n = 12}, true}, sums));
+  CHECK(agrees_on_device(normed_run<transposed<down>>{{.n = 6}, true}, sums));
+  CHECK(agrees_on_device(normed_run<dense<flat, hwc{1, 1, 70}>>{{.n = 66}, true}, sums));
+  CHECK(spreads_nan_on_device(normed_run<conv<down>>{{.n = 12, .poison = 200}}));
+  const auto in = [](kernels::gemm_math math) {
+    return math_tolerance(math, 4 * kernels::conv_backward_data_shape(down, 1).depth);
+  };
+  using enum kernels::gemm_math;
+  CHECK(agrees_on_device<tf32>(normed_run<conv<down>>{{.n = 12}}, in(tf32)));
+  CHECK(agrees_on_device<bf16>(normed_run<conv<down>>{{.n = 12}}, in(bf16)));
+  CHECK(agrees_on_device<bf16>(normed_run<transposed<down>>{{.n = 7}}, in(bf16)));
+}
+
+// Which windows, or pixels of the first phase, a load can leave the norm's results from.
+static_assert(kernels::loads_norm(ops::conv2d_forward<conv_geometry{{7, 7, 4}, 4, 3, 2, 1}>{}, 4));
+static_assert(!kernels::loads_norm(ops::conv2d_forward<conv_geometry{{8, 8, 4}, 4, 3, 2}>{}, 4),
+              "the last row is in no window");
+static_assert(!kernels::loads_norm(ops::conv2d_forward<conv_geometry{{8, 8, 4}, 4, 1, 2}>{}, 4));
+static_assert(!kernels::loads_norm(ops::conv2d_forward<conv_geometry{{8, 8, 3}, 4, 3, 1, 1}>{}, 3));
+static_assert(!kernels::loads_norm(ops::conv2d_forward<down>{}, 4), "channels of other pixels");
 
 TEST_CASE("fused kernels: an input gradient, the activation below it and the norm's sums") {
   check_all<backward_run>();
@@ -248,6 +337,21 @@ TEST_CASE("fused kernels: gradients of weights and bias") {
   for (const int n : {1, 40})  // of 40 the depth is shared
     CHECK(agrees_on_device(of_conv{{.n = n}, down.weights()}, sums));
   for (const int n : {1, 67}) CHECK(agrees_on_device(of_dense{{.n = n}, flat.weights()}, sums));
+}
+
+TEST_CASE("fused kernels: the gradient of a batch norm in the load of a weight gradient") {
+  using conv_op = ops::conv2d_backward_weights<down>;
+  using of_conv = normed_weights_run<conv_op, down.in, down.out(), true>;
+  using of_transposed = normed_weights_run<conv_op, down.in, down.out(), false>;
+  using of_dense =
+      normed_weights_run<ops::linear_backward_weights<even>, even.in, hwc{1, 1, even.out}, true>;
+  for (const bool paired : {false, true})
+    for (const int n : {2, 40}) {  // of 40 the depth is shared
+      CHECK(agrees_on_device(of_conv{{.n = n}, down.weights(), paired}, of_norm));
+      CHECK(agrees_on_device(of_transposed{{.n = n}, down.weights(), paired}, of_norm));
+      CHECK(agrees_on_device(of_dense{{.n = n}, even.weights(), paired}, of_norm));
+    }
+  CHECK(spreads_nan_on_device(of_transposed{{.n = 3, .poison = 200}, down.weights()}));
 }
 
 TEST_CASE("fused kernels: Adam moves the average of running statistics on its way") {

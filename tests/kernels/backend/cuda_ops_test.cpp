@@ -112,6 +112,91 @@ TEST_CASE("cuda: an activation is part of the product before it, with the same b
 
 namespace {
 
+/// f of a batch norm's results, which a product reads after `between`; all three, and the launches.
+template <class Function, class F>
+std::pair<std::vector<float>, std::size_t> normed(backend::cuda& b, const Function& f,
+                                                  const F& between) {
+  static constexpr hwc shape{1, 3, 8};
+  static constexpr linear_geometry g{shape, 33};
+  const run_options o{.n = 5};
+  const auto x = runs::clean_batch<shape>(b, o, 1);
+  const auto weight = runs::numbers(b, g.weights(), 2);
+  const auto gamma = runs::numbers(b, shape.c, 3), beta = runs::numbers(b, shape.c, 4);
+  const auto mean = runs::numbers(b, shape.c, 5), variance = runs::numbers(b, shape.c, 6);
+  const device_array<backend::cuda> saved(b, shape.c), inverse(b, shape.c);
+  const device_batch<backend::cuda, shape> z(b, o.n);
+  const device_batch<backend::cuda, hwc{1, 1, g.out}> y(b, o.n);
+  b.synchronize();
+  const std::size_t before = b.launches();
+  launch(b, ops::batch_norm_forward<shape>{},
+         {x.view(), gamma.data(), beta.data(), mean.data(), variance.data(), saved.data(),
+          inverse.data(), z.view(), 0.1f, 1e-5f, false});
+  float* const data = z.view().data;
+  launch(b, ops::activation_forward<Function>{}, {data, data, nhwc::elements(shape, o.n), f});
+  between(data);
+  launch(b, ops::linear_forward<g>{}, {z.view(), weight.data(), nullptr, y.view()});
+  auto found = joined({y.read(), z.read()});
+  return {found, b.launches() - before};
+}
+
+}  // namespace
+
+TEST_CASE("cuda: a product takes in the batch norm that it reads, with the same bits") {
+  backend::cuda fused, apart(backend::cuda_options{.fuse = false});
+  const auto nothing = [](float*) {};
+  constexpr function::leaky_relu leaky{0.2f};
+  const auto [expected, four] = normed(apart, leaky, nothing);
+  CHECK(four == 4);
+  const auto [found, two] = normed(fused, leaky, nothing);
+  CHECK(same_bits(found, expected));
+  CHECK(two == 2);  // its statistics, and all else
+  const auto other = fused.allocate(1);
+  const auto [after, between] = normed(fused, leaky, [&](float*) {
+    launch(fused, ops::fill{}, {other.data(), 1, 1.0f});
+  });
+  CHECK(same_bits(after, expected));
+  CHECK(between == 4);
+  const auto [bent, three] = normed(fused, function::tanh{}, nothing);
+  CHECK(same_bits(bent, normed(apart, function::tanh{}, nothing).first));
+  CHECK(three == 3);  // too much for a load
+}
+
+namespace {
+
+/// The gradients of a batch norm and of the weights before it; dx, dweight, and the launches.
+std::pair<std::vector<float>, std::size_t> norm_gradients(backend::cuda& b) {
+  static constexpr hwc shape{1, 3, 8};
+  static constexpr linear_geometry g{{1, 1, 5}, shape.size()};
+  const run_options o{.n = 6};
+  const auto x = runs::clean_batch<shape>(b, o, 1), dy = runs::clean_batch<shape>(b, o, 2);
+  const auto in = runs::clean_batch<g.in>(b, o, 3);
+  const auto gamma = runs::numbers(b, shape.c, 4), mean = runs::numbers(b, 2 * shape.c, 5);
+  const auto inverse = runs::numbers(b, 2 * shape.c, 6), dgamma = runs::numbers(b, shape.c, 7);
+  const auto dbeta = runs::numbers(b, shape.c, 8), dweight = runs::numbers(b, g.weights(), 9);
+  const device_batch<backend::cuda, shape> dx(b, o.n);
+  b.synchronize();
+  const std::size_t before = b.launches();
+  launch(b, ops::batch_norm_backward<shape>{},
+         {x.view(), dy.view(), gamma.data(), mean.data(), inverse.data(), dx.view(), dgamma.data(),
+          dbeta.data(), false, true});
+  launch(b, ops::linear_backward_weights<g>{}, {in.view(), dx.view(), dweight.data()});
+  auto found = joined({dweight.read(), dx.read(), dgamma.read(), dbeta.read()});
+  return {found, b.launches() - before};
+}
+
+}  // namespace
+
+TEST_CASE("cuda: a weight gradient takes in the batch norm's that it reads, with the same bits") {
+  backend::cuda fused, apart(backend::cuda_options{.fuse = false});
+  const auto [expected, apart_launches] = norm_gradients(apart);
+  const auto [found, launches] = norm_gradients(fused);
+  CHECK(same_bits(found, expected));
+  CHECK(apart_launches == 4);  // the sums of either half, the pass, the product
+  CHECK(launches == 3);
+}
+
+namespace {
+
 /// The gradient of a layer f(first(x)), where `first` is a mask or a copy, and its launches.
 template <class First>
 std::pair<std::vector<float>, std::size_t> masked(backend::cuda& b, const First& first) {

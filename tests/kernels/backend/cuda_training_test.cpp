@@ -257,6 +257,6 @@ TEST_CASE("cuda: a run waits for its device only where its callback looks") {
 
 TEST_CASE("cuda: an mlp trains as on the CPU") { follows_cpu<mlp8>(25); }
 
-TEST_CASE("cuda: a DCGAN trains as on the CPU") { follows_cpu<dcgan8>(37); }
+TEST_CASE("cuda: a DCGAN trains as on the CPU") { follows_cpu<dcgan8>(30); }
 
-TEST_CASE("cuda: a WGAN-GP trains as on the CPU") { follows_cpu<wgan_gp8>(47); }
+TEST_CASE("cuda: a WGAN-GP trains as on the CPU") { follows_cpu<wgan_gp8>(43); }

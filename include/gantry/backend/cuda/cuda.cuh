@@ -55,13 +55,37 @@ void named(Op op, const kernels::params_of<Op>& p, const F& start) {
   }
 }
 
+/// Ops that take part in fusion see what is held; before all others it starts.
+template <class Op>
+inline constexpr bool sees_window = false;
+template <hwc Shape>
+inline constexpr bool sees_window<ops::batch_norm_forward<Shape>> = true;
+template <hwc Shape>
+inline constexpr bool sees_window<ops::batch_norm_backward<Shape>> = true;
+template <conv_geometry G>
+inline constexpr bool sees_window<ops::conv2d_forward<G>> = true;
+template <conv_geometry G>
+inline constexpr bool sees_window<ops::conv2d_backward_data<G>> = true;
+template <conv_geometry G>
+inline constexpr bool sees_window<ops::conv2d_backward_weights<G>> = true;
+template <linear_geometry G>
+inline constexpr bool sees_window<ops::linear_forward<G>> = true;
+template <linear_geometry G>
+inline constexpr bool sees_window<ops::linear_backward_weights<G>> = true;
+
 /// Starts an op, or lets it wait for the next one where that may become part of it.
 template <class Context, gemm_math Math, class Op>
 void start_or_hold(const Context& c, basic_cuda<Math>& b, Op op, const kernels::params_of<Op>& p) {
   if constexpr (requires(const fused_parts& parts) { launch(c, op, p, parts); }) {
-    b.window().hold(fusable_of(op, p), [c, op, p](const fused_parts& parts) {
-      named(op, p, [&] { launch(c, op, p, parts); });
-    });
+    fused_parts before;
+    if constexpr (sees_window<Op>) {
+      before = b.window().take_into(op, p);
+      b.window().flush();
+    }
+    b.window().hold(
+        fusable_of(op, p),
+        [c, op, p](const fused_parts& parts) { named(op, p, [&] { launch(c, op, p, parts); }); },
+        before);
   } else {
     named(op, p, [&] { launch(c, op, p); });
   }
@@ -116,7 +140,10 @@ void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::fill op,
 /// activation.
 template <class Context, gemm_math Math, class Op, class Params, hwc Shape>
 void hold_norm(const Context& c, basic_cuda<Math>& b, Op op, const Params& p) {
-  b.window().hold({p.y.data, nhwc::elements(Shape, p.y.n), true},
+  b.window().hold({.result = p.y.data,
+                   .count = nhwc::elements(Shape, p.y.n),
+                   .activation = true,
+                   .norm = kernels::norm_pass_of<Shape>(p)},
                   [c, op, p](const fused_parts& parts) {
                     named(op, p, [&] { kernels::normalise<Shape>(c, p, parts.f); });
                   });
@@ -148,21 +175,14 @@ void start_or_hold(const Context& c, basic_cuda<Math>& b, ops::batch_norm_backwa
   const bool summed = kernels::needs_sums(p) &&
                       b.window().sum_results(p.dy.data, nhwc::elements(Shape, p.dy.n), sums);
   b.window().flush();
-  named(op, p, [&] {
-    if (summed)
-      kernels::normalise_backward<Shape>(c, p);
-    else
-      launch(c, op, p);
-  });
+  if (!summed && kernels::needs_sums(p))
+    named(op, p, [&] { kernels::find_gradient_sums<Shape>(c, p); });
+  if (!p.dx.data) return;
+  b.window().hold({.norm_gradient = kernels::norm_gradient_pass_of<Shape>(c, p)},
+                  [c, op, p](const fused_parts&) {
+                    named(op, p, [&] { kernels::normalise_backward<Shape>(c, p); });
+                  });
 }
-
-/// Ops that take part in fusion see what is held; before all others it starts.
-template <class Op>
-inline constexpr bool sees_window = false;
-template <hwc Shape>
-inline constexpr bool sees_window<ops::batch_norm_forward<Shape>> = true;
-template <hwc Shape>
-inline constexpr bool sees_window<ops::batch_norm_backward<Shape>> = true;
 
 /// @throws device_error that names the op and its shapes
 template <class Context, gemm_math Math, class Op>

@@ -25,7 +25,7 @@ namespace gantry::inline v0::backend::detail {
 using kernels::params_of;
 
 /// What an op that waits has become.
-struct fused_parts : kernels::product_fusion, kernels::output_copies {
+struct fused_parts : kernels::product_fusion, kernels::weights_fusion, kernels::output_copies {
   kernels::weight_average more{};  ///< of an update
   params_of<ops::clear> zeros{};   ///< of a fill
 };
@@ -52,24 +52,107 @@ struct loss_arrays {
 
 /// What the ops behind may be.
 struct fusable {
-  const float* result{};    ///< of the op
-  std::size_t count{};      ///< of results
-  bool activation{};        ///< behind it, or the gradient of the one before
-  bool sums{};              ///< of results per channel
-  const float* gradient{};  ///< of a weight gradient: its bias's is the sum of these numbers
-  bool update{};            ///< an optimizer's step
-  bool zeros{};             ///< other zeros
-  loss_arrays loss{};       ///< copies of its outputs and of its sum
+  const float* result{};      ///< of the op
+  std::size_t count{};        ///< of results
+  bool activation{};          ///< behind it, or the gradient of the one before
+  bool sums{};                ///< of results per channel
+  const float* gradient{};    ///< of a weight gradient: its bias's is the sum of these numbers
+  bool update{};              ///< an optimizer's step
+  bool zeros{};               ///< other zeros
+  loss_arrays loss{};         ///< copies of its outputs and of its sum
+  kernels::norm_pass norm{};  ///< of a batch norm: a product that reads what it writes
+  kernels::norm_gradient_pass norm_gradient{};  ///< of its backward: a weight gradient that does
 };
+
+/// What the window may do with an op; nothing by default.
+template <class Op>
+fusable fusable_of(Op, const params_of<Op>&) {
+  return {};
+}
+template <conv_geometry G>
+fusable fusable_of(ops::conv2d_forward<G>, const params_of<ops::conv2d_forward<G>>& p) {
+  return {p.y.data, nhwc::elements(G.out(), p.y.n), true, true};
+}
+template <conv_geometry G>
+fusable fusable_of(ops::conv2d_backward_data<G>, const params_of<ops::conv2d_backward_data<G>>& p) {
+  return {p.dx.data, nhwc::elements(G.in, p.dx.n), true, true};
+}
+template <linear_geometry G>
+fusable fusable_of(ops::linear_forward<G>, const params_of<ops::linear_forward<G>>& p) {
+  return {p.y.data, nhwc::elements(hwc{1, 1, G.out}, p.y.n), true, true};
+}
+template <linear_geometry G>
+fusable fusable_of(ops::linear_backward_data<G>, const params_of<ops::linear_backward_data<G>>& p) {
+  return {p.dx.data, nhwc::elements(G.in, p.dx.n), true, true};
+}
+template <conv_geometry G>
+fusable fusable_of(ops::conv2d_backward_weights<G>,
+                   const params_of<ops::conv2d_backward_weights<G>>& p) {
+  return {.gradient = p.dy.data};
+}
+template <linear_geometry G>
+fusable fusable_of(ops::linear_backward_weights<G>,
+                   const params_of<ops::linear_backward_weights<G>>& p) {
+  return {.gradient = p.dy.data};
+}
+
+inline fusable fusable_of(ops::adam_step, const params_of<ops::adam_step>& p) {
+  return {.update = p.count > 0};
+}
+/// Without outputs a loss starts nothing, so that it cannot copy either.
+inline fusable fusable_loss(const loss_arrays& arrays) {
+  return arrays.count_a + arrays.count_b > 0 ? fusable{.loss = arrays} : fusable{};
+}
+template <class F>
+fusable fusable_of(ops::loss_term<F>, const params_of<ops::loss_term<F>>& p) {
+  return fusable_loss({.a = p.logits, .count_a = p.count, .gradient_a = p.gradient, .sum = p.sum});
+}
+template <class F, class G>
+fusable fusable_of(ops::two_loss_terms<F, G>, const params_of<ops::two_loss_terms<F, G>>& p) {
+  return fusable_loss({p.a, p.b, p.count_a, p.count_b, p.gradient_a, p.gradient_b, p.sum});
+}
+template <class F>
+fusable fusable_of(ops::paired_term<F>, const params_of<ops::paired_term<F>>& p) {
+  return fusable_loss({p.a, p.b, p.count, p.count, p.gradient_a, p.gradient_b, p.sum});
+}
+template <class F, class G>
+fusable fusable_of(ops::relativistic_average_terms<F, G>,
+                   const params_of<ops::relativistic_average_terms<F, G>>& p) {
+  return fusable_loss({p.a, p.b, p.count, p.count, p.gradient_a, p.gradient_b, p.sum});
+}
+
+template <class F, class G, int Classes>
+fusable fusable_of(ops::classified_loss_terms<F, G, Classes>,
+                   const params_of<ops::classified_loss_terms<F, G, Classes>>& p) {
+  return fusable_loss({p.logits_a, p.logits_b, static_cast<std::size_t>(p.a.n),
+                       static_cast<std::size_t>(p.b.n), p.gradient_a.data, p.gradient_b.data, p.sum,
+                       p.a.data, p.b.data, 1 + Classes});
+}
+
+/// What a product reads through a load that can normalise.
+template <conv_geometry G>
+const float* product_input(ops::conv2d_forward<G>, const params_of<ops::conv2d_forward<G>>& p) {
+  return p.x.data;
+}
+template <conv_geometry G>
+const float* product_input(ops::conv2d_backward_data<G>,
+                           const params_of<ops::conv2d_backward_data<G>>& p) {
+  return p.dy.data;
+}
+template <linear_geometry G>
+const float* product_input(ops::linear_forward<G>, const params_of<ops::linear_forward<G>>& p) {
+  return p.x.data;
+}
 
 class launch_window {
  public:
   /// Blocks whose sums the last one adds up, and results for whose sums the scratch has room.
   static constexpr std::size_t most_blocks = 512, most_results = std::size_t{1} << 25;
 
-  void hold(const fusable& what, std::function<void(const fused_parts&)> start) {
+  void hold(const fusable& what, std::function<void(const fused_parts&)> start,
+            const fused_parts& parts = {}) {
     what_ = what;
-    parts_ = {};
+    parts_ = parts;
     start_ = std::move(start);
   }
   /// Starts what is held.
@@ -138,7 +221,37 @@ class launch_window {
     return true;
   }
 
+  /// What is held if it can be part of an op that reads its results; it is then held no longer.
+  template <class Op>
+  fused_parts take_into(Op op, const params_of<Op>& p) {
+    fused_parts parts;
+    if (!start_) return parts;
+    if constexpr (requires { p.dweight; }) {
+      if (loads_gradient_of(op, p.dy.data, true) || loads_gradient_of(op, p.x.data, false))
+        parts.norm_gradient = what_.norm_gradient;
+    } else {
+      kernels::norm_pass norm = what_.norm;
+      norm.f = parts_.f;
+      const fusable next = fusable_of(op, p);
+      const auto apart = [&](const float* a) {
+        return std::less_equal<>{}(a + norm.count, next.result) ||
+               std::less_equal<>{}(next.result + next.count, a);
+      };
+      if (norm.fits_load() && norm.y == product_input(op, p) && !parts_.gate &&
+          kernels::loads_norm(op, norm.channels) && apart(norm.x) && apart(norm.y))
+        parts.norm = norm;
+    }
+    if (parts.norm.y || parts.norm_gradient.dx) start_ = {};
+    return parts;
+  }
+
  private:
+  template <class Op>
+  bool loads_gradient_of(Op op, const float* operand, bool is_dy) const {
+    const kernels::norm_gradient_pass& norm = what_.norm_gradient;
+    return norm.fits_load() && norm.dx == operand &&
+           kernels::loads_norm_gradient(op, norm.channels, is_dy);
+  }
   bool activate(const float* result, std::size_t count, const kernels::any_activation& f,
                 const float* gate) {
     if (!start_ || !what_.activation || what_.result != result || what_.count != count ||
@@ -154,69 +267,5 @@ class launch_window {
   fused_parts parts_;
   std::function<void(const fused_parts&)> start_;
 };
-
-/// What the window may do with an op; nothing by default.
-template <class Op>
-fusable fusable_of(Op, const params_of<Op>&) {
-  return {};
-}
-template <conv_geometry G>
-fusable fusable_of(ops::conv2d_forward<G>, const params_of<ops::conv2d_forward<G>>& p) {
-  return {p.y.data, nhwc::elements(G.out(), p.y.n), true, true};
-}
-template <conv_geometry G>
-fusable fusable_of(ops::conv2d_backward_data<G>, const params_of<ops::conv2d_backward_data<G>>& p) {
-  return {p.dx.data, nhwc::elements(G.in, p.dx.n), true, true};
-}
-template <linear_geometry G>
-fusable fusable_of(ops::linear_forward<G>, const params_of<ops::linear_forward<G>>& p) {
-  return {p.y.data, nhwc::elements(hwc{1, 1, G.out}, p.y.n), true, true};
-}
-template <linear_geometry G>
-fusable fusable_of(ops::linear_backward_data<G>, const params_of<ops::linear_backward_data<G>>& p) {
-  return {p.dx.data, nhwc::elements(G.in, p.dx.n), true, true};
-}
-template <conv_geometry G>
-fusable fusable_of(ops::conv2d_backward_weights<G>,
-                   const params_of<ops::conv2d_backward_weights<G>>& p) {
-  return {.gradient = p.dy.data};
-}
-template <linear_geometry G>
-fusable fusable_of(ops::linear_backward_weights<G>,
-                   const params_of<ops::linear_backward_weights<G>>& p) {
-  return {.gradient = p.dy.data};
-}
-inline fusable fusable_of(ops::adam_step, const params_of<ops::adam_step>& p) {
-  return {.update = p.count > 0};
-}
-/// Without outputs a loss starts nothing, so that it cannot copy either.
-inline fusable fusable_loss(const loss_arrays& arrays) {
-  return arrays.count_a + arrays.count_b > 0 ? fusable{.loss = arrays} : fusable{};
-}
-template <class F>
-fusable fusable_of(ops::loss_term<F>, const params_of<ops::loss_term<F>>& p) {
-  return fusable_loss({.a = p.logits, .count_a = p.count, .gradient_a = p.gradient, .sum = p.sum});
-}
-template <class F, class G>
-fusable fusable_of(ops::two_loss_terms<F, G>, const params_of<ops::two_loss_terms<F, G>>& p) {
-  return fusable_loss({p.a, p.b, p.count_a, p.count_b, p.gradient_a, p.gradient_b, p.sum});
-}
-template <class F>
-fusable fusable_of(ops::paired_term<F>, const params_of<ops::paired_term<F>>& p) {
-  return fusable_loss({p.a, p.b, p.count, p.count, p.gradient_a, p.gradient_b, p.sum});
-}
-template <class F, class G>
-fusable fusable_of(ops::relativistic_average_terms<F, G>,
-                   const params_of<ops::relativistic_average_terms<F, G>>& p) {
-  return fusable_loss({p.a, p.b, p.count, p.count, p.gradient_a, p.gradient_b, p.sum});
-}
-
-template <class F, class G, int Classes>
-fusable fusable_of(ops::classified_loss_terms<F, G, Classes>,
-                   const params_of<ops::classified_loss_terms<F, G, Classes>>& p) {
-  return fusable_loss({p.logits_a, p.logits_b, static_cast<std::size_t>(p.a.n),
-                       static_cast<std::size_t>(p.b.n), p.gradient_a.data, p.gradient_b.data, p.sum,
-                       p.a.data, p.b.data, 1 + Classes});
-}
 
 }  // namespace gantry::backend::detail

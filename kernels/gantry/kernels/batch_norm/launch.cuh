@@ -91,12 +91,22 @@ void find_statistics(const context& c, const params_of<ops::batch_norm_inference
 }
 /// y = f of what is left to do when the statistics are there; p: of the forward or of inference.
 template <hwc Shape, class Params>
+norm_pass norm_pass_of(const Params& p, any_activation f = {}) {
+  return {p.x.data,
+          p.gamma,
+          p.beta,
+          p.saved_mean,
+          p.saved_inverse_deviation,
+          p.y.data,
+          nhwc::elements(Shape, p.x.n),
+          second_batch<Shape>(p),
+          Shape.c,
+          f};
+}
+template <hwc Shape, class Params>
 void normalise(const context& c, const Params& p, any_activation f = {}) {
-  detail::start_batch_norm(
-      c,
-      normalise_body<Shape.c>{p.x.data, p.gamma, p.beta, p.saved_mean, p.saved_inverse_deviation,
-                              p.y.data, nhwc::elements(Shape, p.x.n), second_batch<Shape>(p), f},
-      allow_packs(p.x.data, p.y.data));
+  detail::start_batch_norm(c, normalise_body<Shape.c>{norm_pass_of<Shape>(p, f)},
+                           allow_packs(p.x.data, p.y.data));
 }
 
 template <hwc Shape>
@@ -128,13 +138,23 @@ void find_gradient_sums(const context& c, const params_of<ops::batch_norm_backwa
 }
 /// dx, when the sums are in the context's scratch.
 template <hwc Shape>
+norm_gradient_pass norm_gradient_pass_of(const context& c,
+                                         const params_of<ops::batch_norm_backward<Shape>>& p) {
+  return {p.x.data,
+          p.dy.data,
+          p.gamma,
+          p.saved_mean,
+          p.saved_inverse_deviation,
+          p.fixed_statistics ? nullptr : c.partials,
+          p.dx.data,
+          nhwc::elements(Shape, p.x.n),
+          second_batch<Shape>(p),
+          Shape.c};
+}
+template <hwc Shape>
 void normalise_backward(const context& c, const params_of<ops::batch_norm_backward<Shape>>& p) {
   if (!p.dx.data) return;
-  detail::start_batch_norm(c,
-                           normalise_backward_body<Shape.c>{
-                               p.x.data, p.dy.data, p.gamma, p.saved_mean,
-                               p.saved_inverse_deviation, p.fixed_statistics ? nullptr : c.partials,
-                               p.dx.data, nhwc::elements(Shape, p.x.n), second_batch<Shape>(p)},
+  detail::start_batch_norm(c, normalise_backward_body<Shape.c>{norm_gradient_pass_of<Shape>(c, p)},
                            allow_packs(p.x.data, p.dy.data, p.dx.data));
 }
 

@@ -6,7 +6,7 @@
 
 #include "gantry/kernels/batch_norm/policy.hpp"
 #include "gantry/kernels/common/columns.cuh"
-#include "gantry/kernels/common/functions.cuh"
+#include "gantry/kernels/common/norm_pass.cuh"
 #include "gantry/kernels/common/norm_sums.cuh"
 #include "gantry/kernels/common/stream.cuh"
 
@@ -58,42 +58,29 @@ struct fixed_statistics_body {
   }
 };
 
-/// y = f(gamma (x - mean) / deviation + beta); from `second` on with the statistics behind.
 template <int Channels>
-struct normalise_body {
-  const float *x, *gamma, *beta, *mean, *inverse_deviation;
-  float* y;
-  std::size_t count, second;
-  any_activation f;
-
+struct normalise_body : norm_pass {
   template <int Width>
   __device__ void apply(std::size_t i) const {
     const auto in = load<Width>(x + i);
     store(y + i, generate<Width>([&](int j) {
             const std::size_t c = (i + j) % Channels, s = i + j < second ? c : c + Channels;
-            return value(f, (in.v[j] - mean[s]) * inverse_deviation[s] * gamma[c] + beta[c]);
+            return value(f, normalised(in.v[j], mean[s], inverse_deviation[s], gamma[c], beta[c]));
           }));
   }
 };
 
-/// dx; means is null where the statistics do not depend on x. From `second` on, statistics and
-/// means are those behind.
 template <int Channels>
-struct normalise_backward_body {
-  const float *x, *dy, *gamma, *mean, *inverse_deviation, *means;
-  float* dx;
-  std::size_t count, second;
-
+struct normalise_backward_body : norm_gradient_pass {
   template <int Width>
   __device__ void apply(std::size_t i) const {
     const auto in = load<Width>(x + i), gradient = load<Width>(dy + i);
     store(dx + i, generate<Width>([&](int j) {
             const std::size_t c = (i + j) % Channels, behind = i + j < second ? 0 : Channels;
-            const float inverse = inverse_deviation[behind + c];
-            const float h = (in.v[j] - mean[behind + c]) * inverse;
-            const std::size_t m = 2 * behind + c;
-            const float moved = means ? means[m] + h * means[m + Channels] : 0.0f;
-            return gamma[c] * inverse * (gradient.v[j] - moved);
+            const std::size_t s = behind + c, m = 2 * behind + c;
+            return derived({mean[s], inverse_deviation[s], gamma[c], means ? means[m] : 0.0f,
+                            means ? means[m + Channels] : 0.0f},
+                           in.v[j], gradient.v[j]);
           }));
   }
 };

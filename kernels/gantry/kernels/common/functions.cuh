@@ -82,6 +82,18 @@ __device__ inline float derivative(const any_activation& f, float y) {
   }
 }
 
+/// Whether f is made of straight lines, so that it costs a load little.
+constexpr bool is_of_lines(const any_activation& f) {
+  using enum activation_kind;
+  return f.kind == none || f.kind == relu || f.kind == leaky_relu;
+}
+/// The same numbers as value(f, x), if is_of_lines(f).
+__device__ inline float value_of_lines(const any_activation& f, float x) {
+  if (f.kind == activation_kind::none) return x;
+  return f.kind == activation_kind::relu ? function::relu{}.value(x)
+                                         : function::leaky_relu{f.slope}.value(x);
+}
+
 /// What happens to results on their way to memory: f, or with a gate their product with f' at its
 /// numbers.
 struct activation_behind {

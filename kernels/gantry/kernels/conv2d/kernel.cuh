@@ -11,8 +11,8 @@ template <class Spec>
 using conv_forward_problem =
     gemm_problem<conv_windows<Spec>, matrix_operand<true>, matrix_result<product_fusion>>;
 template <class Spec>
-using conv_backward_weights_problem =
-    gemm_problem<matrix_operand<false>, conv_shifted_pixels<Spec>, matrix_result<no_fusion>>;
+using conv_backward_weights_problem = gemm_problem<matrix_operand<false>, conv_shifted_pixels<Spec>,
+                                                   matrix_result<gradient_norm_fusion<true>>>;
 
 template <class Selector, class Problem>
 __global__ void __launch_bounds__(Selector::policy.threads(), Selector::policy.blocks)

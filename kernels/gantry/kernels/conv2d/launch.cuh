@@ -17,17 +17,28 @@ void start_conv(const math_context<Math>& c, const gemm_shape& shape, const Prob
 
 }  // namespace detail
 
+template <conv_geometry G>
+constexpr bool loads_norm(ops::conv2d_forward<G>, int channels) {
+  return conv_windows<conv_spec_of<G>>::takes_norm && channels == G.in.c;
+}
+template <conv_geometry G>
+constexpr bool loads_norm(ops::conv2d_backward_data<G>, int channels) {
+  return conv_gradient_windows<conv_spec_of<G>>::takes_norm && channels == G.filters;
+}
+
 /// With what the fusion asks for in the same launch.
 template <gemm_math Math, conv_geometry G>
-void launch(const math_context<Math>& c, ops::conv2d_forward<G>,
+void launch(const math_context<Math>& c, ops::conv2d_forward<G> op,
             const params_of<ops::conv2d_forward<G>>& p, const product_fusion& fusion = {}) {
   constexpr gemm_shape one = conv_forward_shape(G, 1);
   const gemm_shape shape = conv_forward_shape(G, p.x.n);
+  const float* const x =
+      detail::left_source(p.x.data, fusion.norm, loads_norm(op, fusion.norm.channels));
   auto y = detail::result(p.y.data, shape.rows, shape.columns, fusion);
   y.bias = p.bias;
   detail::start_conv<gemm_shape{any_extent, G.filters, G.taps()}>(
       c, shape,
-      conv_forward_problem<conv_spec_of<G>>{{p.x.data, shape.rows, allow_packs(p.x.data)},
+      conv_forward_problem<conv_spec_of<G>>{{x, shape.rows, allow_packs(x)},
                                             detail::matrix<true>(p.weight, G.filters, one.depth),
                                             y,
                                             one.depth,
@@ -36,36 +47,49 @@ void launch(const math_context<Math>& c, ops::conv2d_forward<G>,
 
 /// All phases in one launch; with a bias it is the forward of a transposed convolution.
 template <gemm_math Math, conv_geometry G>
-void launch(const math_context<Math>& c, ops::conv2d_backward_data<G>,
+void launch(const math_context<Math>& c, ops::conv2d_backward_data<G> op,
             const params_of<ops::conv2d_backward_data<G>>& p, const product_fusion& fusion = {}) {
   const gemm_shape shape = conv_backward_data_shape(G, p.dy.n);
+  const float* const dy =
+      detail::left_source(p.dy.data, fusion.norm, loads_norm(op, fusion.norm.channels));
   detail::start_conv<gemm_shape{any_extent, G.in.c, conv_backward_data_shape(G, 1).depth}>(
       c, shape,
-      conv_backward_data_problem<conv_spec_of<G>>{p.dy.data,
+      conv_backward_data_problem<conv_spec_of<G>>{dy,
                                                   p.weight,
                                                   p.bias,
                                                   p.dx.data,
                                                   shape.rows,
-                                                  allow_packs(p.dy.data),
+                                                  allow_packs(dy),
                                                   allow_packs(p.weight),
                                                   allow_packs(p.dx.data, fusion.gate),
                                                   fusion,
                                                   {}});
 }
 
-/// fusion: the bias's gradient, if any.
+template <conv_geometry G>
+constexpr bool loads_norm_gradient(ops::conv2d_backward_weights<G>, int channels, bool is_dy) {
+  if (is_dy) return channels == G.filters;
+  return conv_windows<conv_spec_of<G>>::takes_norm && channels == G.in.c;
+}
+
 template <gemm_math Math, conv_geometry G>
-void launch(const math_context<Math>& c, ops::conv2d_backward_weights<G>,
+void launch(const math_context<Math>& c, ops::conv2d_backward_weights<G> op,
             const params_of<ops::conv2d_backward_weights<G>>& p,
-            const product_fusion& fusion = {}) {
+            const weights_fusion& fusion = {}) {
   const gemm_shape shape = conv_backward_weights_shape(G, p.x.n);
-  auto dweight = detail::result(p.dweight, shape.rows, shape.columns, no_fusion{});
+  const norm_gradient_pass& norm = fusion.norm_gradient;
+  const float* const dy =
+      detail::operand_source(p.dy.data, norm, loads_norm_gradient(op, norm.channels, true));
+  const float* const x =
+      detail::operand_source(p.x.data, norm, loads_norm_gradient(op, norm.channels, false));
+  auto dweight = detail::result(p.dweight, shape.rows, shape.columns,
+                                gradient_norm_fusion<true>{norm, norm.dx == p.x.data});
   dweight.accumulate = true;
   detail::start_conv<gemm_shape{G.filters, G.taps(), any_extent}>(
       c, shape,
       conv_backward_weights_problem<conv_spec_of<G>>{
-          detail::matrix<false>(p.dy.data, G.filters, shape.depth),
-          {p.x.data, shape.depth, allow_packs(p.x.data)},
+          detail::matrix<false>(dy, G.filters, shape.depth),
+          {x, shape.depth, allow_packs(x)},
           dweight,
           shape.depth,
           {},

@@ -44,6 +44,9 @@ struct conv_windows {
   const float* x;
   int lines;
   bool packs;
+  /// Whether every number of x can be given to one window, see owns().
+  static constexpr bool takes_norm = g.in.c % 4 == 0 && conv_windows_own(g.in.h, g.out().h, g) &&
+                                     conv_windows_own(g.in.w, g.out().w, g);
 
   struct cursor {
     long long first;  ///< of the window's sample; -1: no such line
@@ -56,14 +59,32 @@ struct conv_windows {
     return {static_cast<long long>(p.sample) * g.in.size(), p.y * g.stride - g.pad,
             p.x * g.stride - g.pad};
   }
+  /// -1 outside.
+  __device__ static long long offset(const cursor& c, int k) {
+    const int tap = k / g.in.c;
+    const int row = c.y + tap / g.kernel, column = c.x + tap % g.kernel;
+    const bool inside =
+        c.first >= 0 && k < g.taps() && row >= 0 && row < g.in.h && column >= 0 && column < g.in.w;
+    return inside ? c.first + (row * g.in.w + column) * g.in.c + k % g.in.c : -1;
+  }
   __device__ pack<4> fetch(const cursor& c, int k) const {
-    return gather_pack<g.in.c % 4 == 0>(x, packs, [&](int j) -> long long {
-      const int tap = (k + j) / g.in.c;
-      const int row = c.y + tap / g.kernel, column = c.x + tap % g.kernel;
-      const bool inside = c.first >= 0 && k + j < g.taps() && row >= 0 && row < g.in.h &&
-                          column >= 0 && column < g.in.w;
-      return inside ? c.first + (row * g.in.w + column) * g.in.c + (k + j) % g.in.c : -1;
-    });
+    return gather_pack<g.in.c % 4 == 0>(x, packs, [&](int j) { return offset(c, k + j); });
+  }
+  /// Zeros around the images stay zeros.
+  __device__ void normalise(const norm_pass& norm, const cursor& c, int k,
+                            pack<4>& numbers) const requires takes_norm {
+    const long long i = offset(c, k);
+    if (i < 0) return;
+    numbers = norm.of(static_cast<std::size_t>(i), k % g.in.c, numbers);
+    if (blockIdx.y == 0 && owns(c, k / g.in.c)) store(norm.y + i, numbers);
+  }
+
+ private:
+  /// Of the windows that see the pixel of a tap, one.
+  __device__ static bool owns(const cursor& c, int tap) {
+    constexpr hwc out = g.out();
+    return (c.y + g.pad) / g.stride == conv_owning_window(c.y + tap / g.kernel, out.h, g.stride) &&
+           (c.x + g.pad) / g.stride == conv_owning_window(c.x + tap % g.kernel, out.w, g.stride);
   }
 };
 
@@ -77,6 +98,11 @@ struct conv_gradient_windows {
   bool packs;
   int row, column;     ///< dy's pixel of the phase's first tap, at dx's first pixel
   int taps_y, taps_x;  ///< that exist
+  bool first_phase;
+  /// Whether every number of dy can be given to one pixel of the first phase, see owns().
+  static constexpr bool takes_norm = g.filters % 4 == 0 &&
+                                     conv_first_phase_owns(g.in.h, g.out().h, g) &&
+                                     conv_first_phase_owns(g.in.w, g.out().w, g);
 
   struct cursor {
     long long first;
@@ -87,16 +113,36 @@ struct conv_gradient_windows {
     const pixel p = pixel_of<conv_phase_extent(g, g.in.h), conv_phase_extent(g, g.in.w)>(line);
     return {static_cast<long long>(p.sample) * g.out().size(), p.y + row, p.x + column};
   }
-  __device__ pack<4> fetch(const cursor& c, int k) const {
+  /// -1 outside.
+  [[nodiscard]] __device__ long long offset(const cursor& c, int k) const {
     constexpr hwc out = g.out();
     constexpr int taps = conv_phase_taps(g);
-    return gather_pack<g.filters % 4 == 0>(dy, packs, [&](int j) -> long long {
-      const int tap = (k + j) / g.filters, down = tap / taps, right = tap % taps;
-      const int y = c.y - down, x = c.x - right;
-      const bool inside = c.first >= 0 && down < taps_y && right < taps_x && y >= 0 && y < out.h &&
-                          x >= 0 && x < out.w;
-      return inside ? c.first + (y * out.w + x) * g.filters + (k + j) % g.filters : -1;
-    });
+    const int tap = k / g.filters, down = tap / taps, right = tap % taps;
+    const int y = c.y - down, x = c.x - right;
+    const bool inside = c.first >= 0 && down < taps_y && right < taps_x && y >= 0 && y < out.h &&
+                        x >= 0 && x < out.w;
+    return inside ? c.first + (y * out.w + x) * g.filters + k % g.filters : -1;
+  }
+  __device__ pack<4> fetch(const cursor& c, int k) const {
+    return gather_pack<g.filters % 4 == 0>(dy, packs, [&](int j) { return offset(c, k + j); });
+  }
+  /// Zeros around the images stay zeros.
+  __device__ void normalise(const norm_pass& norm, const cursor& c, int k,
+                            pack<4>& numbers) const requires takes_norm {
+    const long long i = offset(c, k);
+    if (i < 0) return;
+    numbers = norm.of(static_cast<std::size_t>(i), k % g.filters, numbers);
+    if (first_phase && blockIdx.y == 0 && owns(c, k / g.filters)) store(norm.y + i, numbers);
+  }
+
+ private:
+  /// Of the pixels of the first phase that see the pixel of a tap, one.
+  [[nodiscard]] __device__ bool owns(const cursor& c, int tap) const {
+    constexpr int taps = conv_phase_taps(g);
+    constexpr int last_y = conv_phase_extent(g, g.in.h) - 1;
+    constexpr int last_x = conv_phase_extent(g, g.in.w) - 1;
+    return c.y - row == conv_owning_pixel(c.y - tap / taps - row, last_y) &&
+           c.x - column == conv_owning_pixel(c.x - tap % taps - column, last_x);
   }
 };
 
@@ -135,18 +181,38 @@ struct conv_shifted_pixels {
 
   using cursor = int;
   __device__ cursor at(int line) const { return line; }
-  __device__ pack<4> fetch(const cursor& line, int k) const {
+  /// -1 outside.
+  [[nodiscard]] __device__ long long offset(int line, int k) const {
     constexpr hwc out = g.out();
     const pixel p = pixel_of<out.h, out.w>(k);
-    return gather_pack<g.in.c % 4 == 0>(x, packs, [&](int j) -> long long {
-      const int tap = (line + j) / g.in.c;
-      const int row = p.y * g.stride - g.pad + tap / g.kernel;
-      const int column = p.x * g.stride - g.pad + tap % g.kernel;
-      const bool inside = k < depth && line + j < g.taps() && row >= 0 && row < g.in.h &&
-                          column >= 0 && column < g.in.w;
-      const long long sample = static_cast<long long>(p.sample) * g.in.size();
-      return inside ? sample + (row * g.in.w + column) * g.in.c + (line + j) % g.in.c : -1;
-    });
+    const int row = p.y * g.stride - g.pad + line / g.in.c / g.kernel;
+    const int column = p.x * g.stride - g.pad + line / g.in.c % g.kernel;
+    const bool inside =
+        k < depth && line < g.taps() && row >= 0 && row < g.in.h && column >= 0 && column < g.in.w;
+    const long long sample = static_cast<long long>(p.sample) * g.in.size();
+    return inside ? sample + (row * g.in.w + column) * g.in.c + line % g.in.c : -1;
+  }
+  __device__ pack<4> fetch(const cursor& line, int k) const {
+    return gather_pack<g.in.c % 4 == 0>(x, packs, [&](int j) { return offset(line + j, k); });
+  }
+  /// Zeros around the images stay zeros.
+  __device__ void normalise(const norm_gradient_pass& norm, const cursor& line, int k,
+                            pack<4>& numbers) const requires conv_windows<Spec>::takes_norm {
+    const long long i = offset(line, k);
+    if (i < 0) return;
+    numbers = norm.of(static_cast<std::size_t>(i), line % g.in.c, numbers);
+    if (blockIdx.x == 0 && owns(line / g.in.c, k)) store(norm.dx + i, numbers);
+  }
+
+ private:
+  /// As of conv_windows.
+  __device__ static bool owns(int tap, int k) {
+    constexpr hwc out = g.out();
+    const pixel p = pixel_of<out.h, out.w>(k);
+    const int row = p.y * g.stride - g.pad + tap / g.kernel;
+    const int column = p.x * g.stride - g.pad + tap % g.kernel;
+    return p.y == conv_owning_window(row, out.h, g.stride) &&
+           p.x == conv_owning_window(column, out.w, g.stride);
   }
 };
 
@@ -201,9 +267,9 @@ struct conv_backward_data_problem {
     const int y = index / g.stride, x = index % g.stride;
     // Taps ky = first + i stride meet the pixel y of dx at row (y + pad - ky) / stride of dy.
     const int first_y = (y + g.pad) % g.stride, first_x = (x + g.pad) % g.stride;
-    const auto existing = [](int first) { return (g.kernel - first + g.stride - 1) / g.stride; };
+    const auto existing = [](int first) { return conv_existing_taps(g.kernel, g.stride, first); };
     return {{dy, rows, dy_packs, (y + g.pad) / g.stride, (x + g.pad) / g.stride, existing(first_y),
-             existing(first_x)},
+             existing(first_x), index == 0},
             {weight, weight_packs, first_y, first_x},
             {dx, bias, rows, dx_packs, y, x, fusion},
             conv_backward_data_shape(g, 1).depth,

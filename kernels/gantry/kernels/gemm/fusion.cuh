@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a product does besides multiplying, chosen at launch: one kernel for a layer with and
-// without its activation, its batch norm's sums, its bias.
+// without its activation, its batch norm's sums, its bias, the pass of the batch norm before it.
 #pragma once
 
-#include "gantry/kernels/common/functions.cuh"
+#include "gantry/kernels/common/norm_pass.cuh"
 #include "gantry/kernels/common/norm_sums.cuh"
 #include "gantry/kernels/common/pack.cuh"
 #include "gantry/kernels/common/reduce.cuh"
@@ -31,7 +31,10 @@ struct product_fusion {
   any_activation f{};
   const float* gate{};  ///< see activation_behind
   result_sums sums{};
-  float* line_sums{};  ///< of a weight gradient: the bias's gradient, which is added to
+  /// The left operand is norm.x, which becomes norm.y in the load; the blocks of the first column
+  /// of tiles leave norm.y in memory, each number once.
+  norm_pass norm{};
+  [[nodiscard]] __device__ bool norms_left() const { return norm.y != nullptr; }
 
   /// What goes to memory of results whose first has number i among all.
   template <int Width>
@@ -40,8 +43,21 @@ struct product_fusion {
   }
 };
 
-/// Results as they are.
-struct no_fusion {
+/// What a product for weights' gradients does besides.
+struct weights_fusion {
+  float* line_sums{};  ///< the bias's gradient, which is added to
+  /// An operand is norm_gradient.dy, which becomes norm_gradient.dx as norm.x becomes norm.y.
+  norm_gradient_pass norm_gradient{};
+};
+
+/// Results as they are; the operand that is norm.dy becomes norm.dx in the load. Either: that may
+/// be the right one.
+template <bool Either>
+struct gradient_norm_fusion {
+  norm_gradient_pass norm{};
+  bool of_right{};
+  [[nodiscard]] __device__ bool norms_left() const { return norm.dx && !of_right; }
+  [[nodiscard]] __device__ bool norms_right() const requires Either { return norm.dx && of_right; }
   template <int Width>
   __device__ pack<Width> finish(std::size_t, const pack<Width>& v) const {
     return v;

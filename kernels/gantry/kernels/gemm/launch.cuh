@@ -29,15 +29,27 @@ claimed claim_scratch(const context& c, gemm_problem<Left, Right, matrix_result<
   if constexpr (std::is_same_v<Fusion, product_fusion>) {
     return claim_sums(c, problem.result.fusion.sums, grid, p);
   } else {
-    if (!problem.lines.to) return {};
-    problem.lines.partials = c.partials;
-    return {std::size_t{grid.x} * static_cast<std::size_t>(p.rows * most_pieces), 0};
+    const std::size_t reserved = problem.result.fusion.norm.reserved();
+    if (!problem.lines.to) return {reserved, 0};
+    problem.lines.partials = c.partials + reserved;
+    return {reserved + std::size_t{grid.x} * static_cast<std::size_t>(p.rows * most_pieces), 0};
   }
 }
 template <class Problem>
 requires requires(Problem& problem) { problem.fusion.sums; }
 claimed claim_scratch(const context& c, Problem& problem, const dim3& grid, const gemm_policy& p) {
   return claim_sums(c, problem.fusion.sums, grid, p);
+}
+
+/// Whether a product's load does the pass of a batch norm.
+template <class Problem>
+bool normalises(const Problem& problem) {
+  if constexpr (requires { problem.fusion; })
+    return problem.fusion.norm.y != nullptr;
+  else if constexpr (requires { problem.result.fusion.norm.y; })
+    return problem.result.fusion.norm.y != nullptr;
+  else
+    return problem.result.fusion.norm.dx != nullptr;
 }
 
 /// Starts the kernel that `kernel<selector>` names for a problem, by the tile and the split that
@@ -72,7 +84,9 @@ void start_product(const math_context<Math>& c, const gemm_shape& shape, Problem
           problem);
   };
   if constexpr (is_worth_large(Most, Math)) {
-    if (choice.size == gemm_size::large) return go(gemm_selector<Math, gemm_size::large>{});
+    constexpr bool has_room = gemm_policy_of(Math, gemm_size::large).has_room_for_norm();
+    if (choice.size == gemm_size::large && (has_room || !normalises(problem)))
+      return go(gemm_selector<Math, gemm_size::large>{});
   }
   go(gemm_selector<Math, gemm_size::small>{});
 }
@@ -84,6 +98,25 @@ void start_gemm(const math_context<Math>& c, const Left& left, const Right& righ
   start_product<Most>(c, {left.lines, right.lines, left.depth},
                       problem{left, right, result, left.depth, {}, lines},
                       []<class Selector>(Selector) { return gemm_kernel<Selector, problem>; });
+}
+
+/// Where a product's left operand is read. @throws usage_error if its load cannot do what is asked
+inline const float* left_source(const float* data, const norm_pass& norm, bool takes_norm) {
+  if (!norm.y) return data;
+  expects(norm.y == data && takes_norm && norm.fits_load(),
+          "A product that normalises what it loads needs pixels of whole, aligned packs of four "
+          "that it sees all; start the norm by itself.");
+  return norm.x;
+}
+
+/// The same for an operand of a weight gradient, which is dy or x. @throws usage_error
+inline const float* operand_source(const float* data, const norm_gradient_pass& norm,
+                                   bool takes_norm) {
+  if (!norm.dx || norm.dx != data) return data;
+  expects(takes_norm && norm.fits_load(),
+          "A product that normalises what it loads needs pixels of whole, aligned packs of four "
+          "that it sees all; start the norm by itself.");
+  return norm.dy;
 }
 
 template <bool AlongDepth>
@@ -100,14 +133,38 @@ matrix_result<Fusion> result(float* data, int rows, int columns, const Fusion& f
 
 }  // namespace detail
 
+/// Whether a product's load can do the pass of a batch norm of so many channels over its input.
+template <class Op>
+constexpr bool loads_norm(Op, int) {
+  return false;
+}
+template <linear_geometry G>
+constexpr bool loads_norm(ops::linear_forward<G>, int channels) {
+  return G.in.size() % channels == 0;
+}
+
+/// Whether a weight gradient's load can do the gradient of a batch norm of so many channels, whose
+/// dx is its dy, or its x.
+template <class Op>
+constexpr bool loads_norm_gradient(Op, int, bool) {
+  return false;
+}
+template <linear_geometry G>
+constexpr bool loads_norm_gradient(ops::linear_backward_weights<G>, int channels, bool is_dy) {
+  return is_dy && G.out % channels == 0;
+}
+
 /// With what the fusion asks for in the same launch.
 template <gemm_math Math, linear_geometry G>
-void launch(const math_context<Math>& c, ops::linear_forward<G>,
+void launch(const math_context<Math>& c, ops::linear_forward<G> op,
             const params_of<ops::linear_forward<G>>& p, const product_fusion& fusion = {}) {
+  const bool takes_norm = loads_norm(op, std::max(1, fusion.norm.channels));
   auto y = detail::result(p.y.data, p.x.n, G.out, fusion);
   y.bias = p.bias;
   detail::start_gemm<gemm_shape{any_extent, G.out, G.in.size()}>(
-      c, detail::matrix<true>(p.x.data, p.x.n, G.in.size()),
+      c,
+      detail::matrix<true>(detail::left_source(p.x.data, fusion.norm, takes_norm), p.x.n,
+                           G.in.size()),
       detail::matrix<true>(p.weight, G.out, G.in.size()), y);
 }
 
@@ -121,15 +178,17 @@ void launch(const math_context<Math>& c, ops::linear_backward_data<G>,
       detail::matrix<false>(p.weight, G.in.size(), G.out), dx);
 }
 
-/// fusion: the bias's gradient, if any.
 template <gemm_math Math, linear_geometry G>
-void launch(const math_context<Math>& c, ops::linear_backward_weights<G>,
+void launch(const math_context<Math>& c, ops::linear_backward_weights<G> op,
             const params_of<ops::linear_backward_weights<G>>& p,
-            const product_fusion& fusion = {}) {
-  auto dweight = detail::result(p.dweight, G.out, G.in.size(), no_fusion{});
+            const weights_fusion& fusion = {}) {
+  const norm_gradient_pass& norm = fusion.norm_gradient;
+  const bool takes_norm = loads_norm_gradient(op, std::max(1, norm.channels), true);
+  auto dweight =
+      detail::result(p.dweight, G.out, G.in.size(), gradient_norm_fusion<false>{norm, false});
   dweight.accumulate = true;
   detail::start_gemm<gemm_shape{G.out, G.in.size(), any_extent}>(
-      c, detail::matrix<false>(p.dy.data, G.out, p.dy.n),
+      c, detail::matrix<false>(detail::operand_source(p.dy.data, norm, takes_norm), G.out, p.dy.n),
       detail::matrix<false>(p.x.data, G.in.size(), p.x.n), dweight, {fusion.line_sums});
 }
 

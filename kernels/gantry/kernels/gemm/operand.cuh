@@ -35,6 +35,22 @@ struct matrix_operand {
     if (packs && inside >= 4) return load<4>(p);
     return generate<4>([&](int j) { return j < inside ? p[j] : 0.0f; });
   }
+  /// Only where packs are allowed and lines are whole pixels of the norm.
+  __device__ void normalise(const norm_pass& norm, const cursor& c, int k,
+                            pack<4>& numbers) const requires AlongDepth {
+    if (!c.valid || k >= depth) return;
+    const auto i = static_cast<std::size_t>(c.first - data) + static_cast<std::size_t>(k);
+    numbers = norm.of(i, k % norm.channels, numbers);
+    if (blockIdx.y == 0) store(norm.y + i, numbers);
+  }
+  __device__ void normalise(const norm_gradient_pass& norm, const cursor& c, int k,
+                            pack<4>& numbers) const requires(!AlongDepth) {
+    if (!c.valid || k >= depth) return;
+    const auto line = static_cast<int>(c.first - data);
+    const auto i = static_cast<std::size_t>(k) * lines + line;
+    numbers = norm.of(i, line % norm.channels, numbers);
+    if (blockIdx.y == 0) store(norm.dx + i, numbers);
+  }
 };
 
 /// A matrix [rows][columns] that takes sum + bias of the column, or is added to.

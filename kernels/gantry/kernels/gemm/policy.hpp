@@ -24,6 +24,11 @@ struct gemm_policy {
   [[nodiscard]] constexpr int threads() const {
     return rows / warp_rows * (columns / warp_columns) * 32;
   }
+  /// Whether a thread has registers left for a batch norm in the load: a multiprocessor has 65536,
+  /// and with 128 of them the large tiles' kernels spill.
+  [[nodiscard]] constexpr bool has_room_for_norm() const {
+    return 65536 / (threads() * blocks) > 128;
+  }
   friend constexpr bool operator==(const gemm_policy&, const gemm_policy&) = default;
 };
 

@@ -30,6 +30,13 @@ class stager {
 #pragma unroll
     for (int i = 0; i < packs; ++i) held_[i] = operand_.fetch(cursors_[i], first_k + step(i));
   }
+  /// What a norm makes of what is held; not in fetch(), whose loads nothing may wait for.
+  template <class Norm>
+  __device__ void normalise(const Norm& norm, int first_k) {
+#pragma unroll
+    for (int i = 0; i < packs; ++i)
+      operand_.normalise(norm, cursors_[i], first_k + step(i), held_[i]);
+  }
   template <class Stage>
   __device__ void put(Stage& stage) const {
 #pragma unroll
@@ -117,6 +124,17 @@ class gemm_tile {
   /// Only a weight gradient's left operand runs against the depth.
   template <class Phase>
   static constexpr bool sums_lines = !decltype(Phase::left)::along_depth;
+  template <class Phase>
+  static constexpr bool left_loads_norm = P.has_room_for_norm() &&
+                                          requires(const Phase& p, pack<4>& numbers) {
+    p.left.normalise(p.result.fusion.norm, p.left.at(0), 0, numbers);
+  };
+  template <class Phase>
+  static constexpr bool right_loads_norm = P.has_room_for_norm() &&
+                                           requires(const Phase& p, pack<4>& numbers) {
+    p.result.fusion.norms_right();
+    p.right.normalise(p.result.fusion.norm, p.right.at(0), 0, numbers);
+  };
 
   /// @returns the sums of the thread's four lines, where they are wanted
   template <class Phase>
@@ -135,7 +153,11 @@ class gemm_tile {
       left.fetch(step * P.depth);
       right.fetch(step * P.depth);
     };
-    const auto put = [&](stage& s) {
+    const auto put = [&](stage& s, int step) {
+      if constexpr (left_loads_norm<Phase>)
+        if (p.result.fusion.norms_left()) left.normalise(p.result.fusion.norm, step * P.depth);
+      if constexpr (right_loads_norm<Phase>)
+        if (p.result.fusion.norms_right()) right.normalise(p.result.fusion.norm, step * P.depth);
       left.put(s.left);
       right.put(s.right);
       if constexpr (sums_lines<Phase>) left.add_to(lines);
@@ -147,7 +169,7 @@ class gemm_tile {
       const int now = (step - begin) & 1;
       if (more) fetch(step + 1);
       if (step >= begin) sums.multiply(shared.stages[now].left, shared.stages[now].right);
-      if (more) put(shared.stages[1 - now]);
+      if (more) put(shared.stages[1 - now], step + 1);
       __syncthreads();
     }
     return lines;
