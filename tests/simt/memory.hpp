@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Device memory: one arena. Fresh memory is NaN; what follows an allocation is checked when it is
-// freed, and guarded under AddressSanitizer.
+// Device memory: an arena per device, one behind the other. Fresh memory is NaN; what follows an
+// allocation is checked when it is freed, and guarded under AddressSanitizer.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +11,8 @@
 #include <map>
 #include <mutex>
 #include <sys/mman.h>
+#include <utility>
+#include <vector>
 
 #include "simt/options.hpp"
 
@@ -18,7 +20,7 @@ namespace simt {
 
 class device_heap {
  public:
-  static constexpr std::size_t reserved = std::size_t{16} << 30;
+  static constexpr std::size_t reserved = std::size_t{16} << 30;  ///< bytes of a device
 
   static device_heap& instance() {
     static device_heap& heap = *new device_heap;  // never destroyed: pointers into it may be left
@@ -26,18 +28,19 @@ class device_heap {
   }
 
   /// Null if there is no room.
-  void* allocate(std::size_t bytes) {
+  void* allocate(int device, std::size_t bytes) {
     const access open(*this);
+    char*& top = tops_[static_cast<std::size_t>(device)];
     const std::size_t padded = (bytes + gap + 255) & ~std::size_t{255};
     char* p = nullptr;
-    const auto old = freed_.find(padded);
+    const auto old = freed_.find({device, padded});
     if (old != freed_.end()) {
       p = old->second;
       freed_.erase(old);
     } else {
-      if (static_cast<std::size_t>(top_ - base_) + padded > reserved) return nullptr;
-      p = top_;
-      top_ += padded;
+      if (static_cast<std::size_t>(top - arena(device)) + padded > reserved) return nullptr;
+      p = top;
+      top += padded;
       if (settings().host_trap) protect(PROT_READ | PROT_WRITE);
     }
     asan_unpoison(p, padded);
@@ -63,11 +66,16 @@ class device_heap {
         std::abort();
       }
     }
-    freed_.emplace(padded, it->first);
+    freed_.emplace(std::pair{device_of(it->first), padded}, it->first);
     live_.erase(it);
     return true;
   }
-  [[nodiscard]] bool owns(const void* p) const { return p >= base_ && p < base_ + reserved; }
+  [[nodiscard]] bool owns(const void* p) const { return p >= base_ && p < arena(devices()); }
+  /// Of memory that it owns.
+  [[nodiscard]] int device_of(const void* p) const {
+    return static_cast<int>(static_cast<std::size_t>(static_cast<const char*>(p) - base_) /
+                            reserved);
+  }
   /// [p, p + bytes) lies within one allocation.
   [[nodiscard]] bool contains(const void* p, std::size_t bytes) {
     std::lock_guard guard(mutex_);
@@ -102,17 +110,28 @@ class device_heap {
     std::size_t bytes, padded;
   };
   device_heap() {
-    base_ = top_ = static_cast<char*>(mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
-                                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    const auto all = std::max<std::size_t>(1, tops_.size()) * reserved;
+    base_ = static_cast<char*>(mmap(nullptr, all, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    for (int device = 0; device < devices(); ++device)
+      tops_[static_cast<std::size_t>(device)] = arena(device);
+  }
+  [[nodiscard]] int devices() const { return static_cast<int>(tops_.size()); }
+  [[nodiscard]] char* arena(int device) const {
+    return base_ + static_cast<std::size_t>(device) * reserved;
   }
   void protect(int rights) {
-    const auto used = (static_cast<std::size_t>(top_ - base_) + 4095) & ~std::size_t{4095};
-    if (used) mprotect(base_, used, rights);
+    for (int device = 0; device < devices(); ++device) {
+      const char* top = tops_[static_cast<std::size_t>(device)];
+      const auto used = (static_cast<std::size_t>(top - arena(device)) + 4095) & ~std::size_t{4095};
+      if (used) mprotect(arena(device), used, rights);
+    }
   }
 
-  char *base_ = nullptr, *top_ = nullptr;
+  char* base_ = nullptr;
+  std::vector<char*> tops_ = std::vector<char*>(static_cast<std::size_t>(settings().devices));
   std::map<char*, extent> live_;
-  std::multimap<std::size_t, char*> freed_;
+  std::multimap<std::pair<int, std::size_t>, char*> freed_;  ///< by device and padded bytes
   int depth_ = 0;
   std::recursive_mutex mutex_;
 };

@@ -35,22 +35,45 @@ cudaError_t check_launch(void (*kernel)(P...), const launch_shape& shape) {
   if (!threads || threads > 1024 || b.z > 64 || !g.x || !g.y || !g.z || g.x > 0x7fffffffu ||
       g.y > 65535 || g.z > 65535)
     return runtime.note(cudaErrorInvalidConfiguration);
-  const auto allowed = runtime.most_shared.find(reinterpret_cast<const void*>(kernel));
+  const auto allowed =
+      runtime.most_shared.find({runtime.device, reinterpret_cast<const void*>(kernel)});
   const std::size_t most =
       allowed == runtime.most_shared.end() ? std::size_t{48} << 10 : allowed->second;
   return shape.shared_bytes > most ? runtime.note(cudaErrorInvalidValue) : cudaSuccess;
 }
 
-/// A kernel with its arguments, to be run later.
+/// A word of a kernel's arguments that points into another device's memory, as a sentence; else "".
+/// Kernels reach no other device: nothing here makes devices peers.
+template <class T>
+std::string foreign_pointer(const T& argument, int device) {
+  const auto& heap = device_heap::instance();
+  for (std::size_t at = 0; at + sizeof(void*) <= sizeof(T); at += sizeof(void*)) {
+    const void* word = nullptr;
+    std::memcpy(&word, reinterpret_cast<const char*>(&argument) + at, sizeof word);
+    if (heap.owns(word) && heap.device_of(word) != device)
+      return "a kernel on device " + std::to_string(device) + " was given memory of device " +
+             std::to_string(heap.device_of(word)) + " (byte " + std::to_string(at) +
+             " of its argument)";
+  }
+  return {};
+}
+
+/// A kernel with its arguments, to be run later on the calling thread's device.
 template <class... P>
 std::function<void()> bound_kernel(void (*kernel)(P...), const launch_shape& shape,
                                    const std::type_identity_t<P>&... arguments) {
-  return [kernel, shape, held = std::tuple<std::remove_cv_t<P>...>(arguments...)] {
+  return [kernel, shape, device = runtime_state::device,
+          held = std::tuple<std::remove_cv_t<P>...>(arguments...)] {
+    if (!settings().kernels) return;
     auto& runtime = runtime_state::instance();
-    const std::string sentence = run_kernel(shape, kernel, std::tuple<P...>(held));
+    std::string sentence;
+    std::apply([&](const auto&... a) { ((sentence += foreign_pointer(a, device)), ...); }, held);
+    const bool foreign = !sentence.empty();
+    ++runtime.kernels_of_device[static_cast<std::size_t>(device)];
+    if (!foreign) sentence = run_kernel(shape, kernel, std::tuple<P...>(held));
     if (sentence.empty()) return;
     runtime.message = sentence;
-    runtime.sticky = cudaErrorLaunchFailure;
+    runtime.sticky = foreign ? cudaErrorIllegalAddress : cudaErrorLaunchFailure;
   };
 }
 
@@ -61,6 +84,7 @@ cudaError_t launch(void (*kernel)(P...), const launch_shape& shape, cudaStream_t
   auto& runtime = runtime_state::instance();
   const runtime_guard guard(runtime.mutex);
   if (const auto e = check_launch(kernel, shape)) return e;
+  if (const auto e = runtime.refuse_other_device(runtime.of(stream).device)) return e;
   return runtime.enqueue(stream, bound_kernel(kernel, shape, arguments...));
 }
 
@@ -112,7 +136,7 @@ inline cudaError_t cudaGetLastError() {
 }
 inline const char* cudaGetErrorString(cudaError_t e) {
   const auto& r = simt::runtime_state::instance();
-  if (e == cudaErrorLaunchFailure && !r.message.empty()) return r.message.c_str();
+  if (e == r.sticky && !r.message.empty()) return r.message.c_str();
   switch (e) {
     case cudaSuccess:
       return "no error";
@@ -140,6 +164,10 @@ inline const char* cudaGetErrorName(cudaError_t e) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
     default:
@@ -147,17 +175,27 @@ inline const char* cudaGetErrorName(cudaError_t e) {
   }
 }
 
-/// One device, of so few multiprocessors that loops over the grid turn more than once.
 inline cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  *count = simt::settings().devices;
+  return *count ? cudaSuccess : simt::runtime_state::instance().note(cudaErrorNoDevice);
 }
 inline cudaError_t cudaSetDevice(int device) {
-  return device == 0 ? cudaSuccess : simt::runtime_state::instance().note(cudaErrorInvalidDevice);
-}
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = 3;
+  auto& r = simt::runtime_state::instance();
+  const simt::runtime_guard guard(r.mutex);
+  if (device < 0 || device >= simt::settings().devices) return r.note(cudaErrorInvalidDevice);
+  r.device = device;
   return cudaSuccess;
+}
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = simt::runtime_state::device;
+  return cudaSuccess;
+}
+/// So few multiprocessors that loops over the grid turn more than once.
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
+  *value = 3;
+  return device >= 0 && device < simt::settings().devices
+             ? cudaSuccess
+             : simt::runtime_state::instance().note(cudaErrorInvalidDevice);
 }
 inline cudaError_t cudaMemGetInfo(std::size_t* unused, std::size_t* all) {
   *unused = *all = simt::device_heap::reserved;
@@ -173,7 +211,7 @@ inline cudaError_t cudaDeviceReset() {
     s.queue.clear();
     s.done = s.queued;
   };
-  forget(r.legacy);
+  for (CUstream_st& s : r.legacy) forget(s);
   for (CUstream_st* s : r.streams) forget(*s);
   return cudaSuccess;
 }
@@ -183,7 +221,7 @@ cudaError_t cudaMalloc(T** p, std::size_t bytes) {
   auto& r = simt::runtime_state::instance();
   const simt::runtime_guard guard(r.mutex);
   if (const auto e = r.refuse_in_capture()) return e;
-  *p = bytes ? static_cast<T*>(simt::device_heap::instance().allocate(bytes)) : nullptr;
+  *p = bytes ? static_cast<T*>(simt::device_heap::instance().allocate(r.device, bytes)) : nullptr;
   return *p || !bytes ? cudaSuccess : r.note(cudaErrorMemoryAllocation);
 }
 inline cudaError_t cudaFree(void* p) {
@@ -223,6 +261,7 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes,
   auto& r = simt::runtime_state::instance();
   const simt::runtime_guard guard(r.mutex);
   if (!simt::device_heap::instance().contains(to, bytes)) return r.note(cudaErrorInvalidValue);
+  if (const auto e = r.refuse_other_device(r.of(stream).device)) return e;
   return r.enqueue(stream, [=] { std::memset(to, value, bytes); });
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
@@ -251,6 +290,7 @@ inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flag
   auto& r = simt::runtime_state::instance();
   const simt::runtime_guard guard(r.mutex);
   *stream = new CUstream_st;
+  (*stream)->device = r.device;
   (*stream)->waits_for_legacy = !(flags & cudaStreamNonBlocking);
   r.streams.insert(*stream);
   return cudaSuccess;
@@ -267,6 +307,7 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
+  (*event)->device = simt::runtime_state::device;
   return cudaSuccess;
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -277,6 +318,7 @@ inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = null
   auto& r = simt::runtime_state::instance();
   const simt::runtime_guard guard(r.mutex);
   CUstream_st& s = r.of(stream);
+  if (event->device != s.device) return r.note(cudaErrorInvalidResourceHandle);
   event->stream = &s;
   event->capture = s.capture;
   event->position = s.queued;
@@ -394,6 +436,7 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute, int by
   const simt::runtime_guard guard(r.mutex);
   if (bytes < 0 || static_cast<std::size_t>(bytes) > simt::worker::most_shared)
     return r.note(cudaErrorInvalidValue);
-  r.most_shared[reinterpret_cast<const void*>(kernel)] = static_cast<std::size_t>(bytes);
+  r.most_shared[{r.device, reinterpret_cast<const void*>(kernel)}] =
+      static_cast<std::size_t>(bytes);
   return cudaSuccess;
 }

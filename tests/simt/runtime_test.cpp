@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Streams, events, graphs and refused calls of the emulated runtime.
+#include <string>
 #include <vector>
 
 #include <cuda_runtime.h>
@@ -128,6 +129,61 @@ TEST_CASE_FIXTURE(fixture, "runtime: what a GPU refuses is refused") {
   CHECK(cudaMemcpy(a, host.data(), bytes + 4, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
   CHECK(cudaFree(host.data()) == cudaErrorInvalidValue);
   cudaGetLastError();
+}
+
+namespace {
+
+/// The calling thread is on another device while one lives.
+struct elsewhere {
+  elsewhere() { REQUIRE(cudaSetDevice(1) == cudaSuccess); }
+  ~elsewhere() { cudaSetDevice(0); }
+  elsewhere(const elsewhere&) = delete;
+  elsewhere& operator=(const elsewhere&) = delete;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(fixture, "runtime: each device has its memory, streams and events") {
+  int device = -1;
+  CHECK(cudaSetDevice(simt::settings().devices) == cudaErrorInvalidDevice);
+  float* other = nullptr;
+  cudaStream_t third = nullptr;
+  upload();
+  {
+    const elsewhere there;
+    CHECK(cudaGetDevice(&device) == cudaSuccess);
+    CHECK(device == 1);
+    CHECK(cudaMalloc(&other, bytes) == cudaSuccess);
+    CHECK(cudaStreamCreateWithFlags(&third, cudaStreamNonBlocking) == cudaSuccess);
+    CHECK(start(first, a, 2) == cudaErrorInvalidResourceHandle);
+    CHECK(cudaMemsetAsync(a, 0, bytes, first) == cudaErrorInvalidResourceHandle);
+    CHECK(cudaEventRecord(join, third) == cudaErrorInvalidResourceHandle);
+    CHECK(cudaMemcpy(other, host.data(), bytes, cudaMemcpyHostToDevice) == cudaSuccess);
+    CHECK(start(third, other, 2) == cudaSuccess);
+    CHECK(cudaStreamSynchronize(third) == cudaSuccess);
+  }
+  CHECK(cudaGetDevice(&device) == cudaSuccess);
+  CHECK(device == 0);
+  CHECK(cudaMemcpy(a, other, bytes, cudaMemcpyDeviceToDevice) == cudaSuccess);
+  CHECK(cudaMemcpy(result.data(), a, bytes, cudaMemcpyDeviceToHost) == cudaSuccess);
+  CHECK(result[7] == 2 * host[7]);
+  cudaStreamDestroy(third);
+  cudaFree(other);
+  cudaGetLastError();
+}
+
+TEST_CASE_FIXTURE(fixture, "runtime: a kernel reaches no other device's memory") {
+  float* other = nullptr;
+  {
+    const elsewhere there;
+    CHECK(cudaMalloc(&other, bytes) == cudaSuccess);
+  }
+  CHECK(simt::launch(add, {8, 128}, first, add_args{a, other, c, n}) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(first) == cudaErrorIllegalAddress);
+  CHECK(std::string(cudaGetErrorString(cudaErrorIllegalAddress))
+            .find("a kernel on device 0 was given memory of device 1 (byte 8") == 0);
+  CHECK(cudaDeviceReset() == cudaSuccess);
+  cudaFree(other);
 }
 
 TEST_CASE("runtime: nothing is left allocated") {

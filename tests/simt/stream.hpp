@@ -5,6 +5,8 @@
 // dependency between streams runs only what it names, so that a missing wait shows as stale data.
 #pragma once
 
+#include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -49,11 +51,13 @@ struct CUstream_st {
   };
   std::deque<work> queue;
   std::uint64_t queued = 0, done = 0;
+  int device = 0;
   bool waits_for_legacy = true;
   CUgraph_st* capture = nullptr;
   bool is_origin = false, is_broken = false;
 };
 struct CUevent_st {
+  int device = 0;
   CUstream_st* stream = nullptr;
   std::uint64_t position = 0;
   CUgraph_st* capture = nullptr;
@@ -68,26 +72,51 @@ namespace simt {
 
 /// What the calls of the runtime share; as there, one thread at a time is inside.
 struct runtime_state {
+  static inline thread_local int device = 0;  ///< the calling thread's
   static runtime_state& instance() {
     static runtime_state& s = *new runtime_state;
     return s;
   }
+  runtime_state() : legacy(static_cast<std::size_t>(settings().devices)) {
+    for (int i = 0; i < settings().devices; ++i) legacy_of(i).device = i;
+    if (settings().report) std::atexit([] { instance().write_report(); });
+  }
   std::recursive_mutex mutex;
-  CUstream_st legacy;
+  std::deque<CUstream_st> legacy;  ///< of each device
   std::set<CUstream_st*> streams;
-  std::map<const void*, std::size_t> most_shared;  ///< bytes that a kernel was allowed
+  /// Bytes that a kernel was allowed on a device.
+  std::map<std::pair<int, const void*>, std::size_t> most_shared;
   cudaError_t last_error = cudaSuccess;
   cudaError_t sticky = cudaSuccess;  ///< a failed kernel spoils all that follows
   std::string message;               ///< what the engine said
   std::size_t waits{};               ///< of the host for a stream
 
+  std::vector<std::size_t> kernels_of_device =
+      std::vector<std::size_t>(static_cast<std::size_t>(settings().devices));
+
+  void write_report() const {
+    std::FILE* const file = std::fopen(settings().report, "a");
+    if (!file) return;
+    for (const char* before = "["; const std::size_t kernels : kernels_of_device) {
+      std::fprintf(file, "%s%zu", before, kernels);
+      before = ", ";
+    }
+    std::fputs("]\n", file);
+    std::fclose(file);
+  }
   cudaError_t note(cudaError_t e) {
     if (e != cudaSuccess) last_error = e;
     return e;
   }
-  CUstream_st& of(cudaStream_t s) { return s ? *s : legacy; }
+  CUstream_st& legacy_of(int of) { return legacy[static_cast<std::size_t>(of)]; }
+  CUstream_st& of(cudaStream_t s) { return s ? *s : legacy_of(device); }
   [[nodiscard]] bool exists(const CUstream_st* s) const {
-    return s == &legacy || streams.count(const_cast<CUstream_st*>(s)) != 0;
+    return std::any_of(legacy.begin(), legacy.end(), [&](const auto& l) { return s == &l; }) ||
+           streams.count(const_cast<CUstream_st*>(s)) != 0;
+  }
+  /// A kernel's stream and an event's are those of the calling thread's device.
+  cudaError_t refuse_other_device(int of) {
+    return note(of == device ? cudaSuccess : cudaErrorInvalidResourceHandle);
   }
 
   void drain(CUstream_st& s, std::uint64_t until) {
@@ -107,7 +136,7 @@ struct runtime_state {
     drain(s);
   }
   void drain_all() {
-    drain(legacy);
+    for (CUstream_st& s : legacy) drain(s);
     for (CUstream_st* s : streams) drain(*s);
   }
 
@@ -119,11 +148,13 @@ struct runtime_state {
       return cudaSuccess;
     }
     CUstream_st::work work{{}, std::move(run)};
-    if (&s == &legacy) {
+    CUstream_st& first = legacy_of(s.device);
+    if (&s == &first) {
       for (CUstream_st* other : streams)
-        if (other->waits_for_legacy) work.after.emplace_back(other, other->queued);
+        if (other->waits_for_legacy && other->device == s.device)
+          work.after.emplace_back(other, other->queued);
     } else if (s.waits_for_legacy) {
-      work.after.emplace_back(&legacy, legacy.queued);
+      work.after.emplace_back(&first, first.queued);
     }
     s.queue.push_back(std::move(work));
     ++s.queued;
