@@ -62,6 +62,14 @@ function(gantry_add_kernel_gates)
            COMMAND Python3::Interpreter -B "${scripts}/check_vendor.py")
   set_tests_properties(kernels_vendor PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
                                                  ${GANTRY_TIMEOUT_kernels})
+  set(launches "${scripts}/check_launches.py" --compiler "${CMAKE_CXX_COMPILER}")
+  add_test(NAME kernels_launches COMMAND Python3::Interpreter -B ${launches})
+  set_tests_properties(kernels_launches PROPERTIES LABELS kernels PROCESSORS 2
+                                                   TIMEOUT ${GANTRY_TIMEOUT_kernels})
+  add_custom_target(
+    gantry_kernel_launches
+    COMMAND Python3::Interpreter -B ${launches} --presets all
+    USES_TERMINAL)
   # Prints every command that a machine with a GPU will run, and misses no source that it builds.
   set(doctest_headers "$<TARGET_PROPERTY:doctest::doctest,INTERFACE_INCLUDE_DIRECTORIES>")
   add_test(NAME kernels_gpu_check
