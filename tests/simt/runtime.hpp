@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <tuple>
+#include <typeinfo>
 
 #include "simt/stream.hpp"
 #include "simt/warp.hpp"
@@ -42,19 +43,25 @@ cudaError_t check_launch(void (*kernel)(P...), const launch_shape& shape) {
   return shape.shared_bytes > most ? runtime.note(cudaErrorInvalidValue) : cudaSuccess;
 }
 
-/// A word of a kernel's arguments that points into another device's memory, as a sentence; else "".
-/// Kernels reach no other device: nothing here makes devices peers.
+/// A word of a kernel's argument that points into another device's memory, as a sentence; else "".
+/// Kernels reach no other device: nothing here makes devices peers. Padding holds what the stack
+/// held, so a compiler is needed that can clear it.
 template <class T>
-std::string foreign_pointer(const T& argument, int device) {
-  const auto& heap = device_heap::instance();
+std::string foreign_pointer(T argument, int device) {
+#if __has_builtin(__builtin_clear_padding)
+  __builtin_clear_padding(&argument);
+  auto& heap = device_heap::instance();
   for (std::size_t at = 0; at + sizeof(void*) <= sizeof(T); at += sizeof(void*)) {
     const void* word = nullptr;
     std::memcpy(&word, reinterpret_cast<const char*>(&argument) + at, sizeof word);
-    if (heap.owns(word) && heap.device_of(word) != device)
+    if (heap.owns(word) && heap.device_of(word) != device && heap.contains(word, 0))
       return "a kernel on device " + std::to_string(device) + " was given memory of device " +
-             std::to_string(heap.device_of(word)) + " (byte " + std::to_string(at) +
-             " of its argument)";
+             std::to_string(heap.device_of(word)) + " (byte " + std::to_string(at) + " of its " +
+             typeid(T).name() + ")";
   }
+#else
+  static_cast<void>(argument), static_cast<void>(device);
+#endif
   return {};
 }
 
@@ -86,26 +93,6 @@ cudaError_t launch(void (*kernel)(P...), const launch_shape& shape, cudaStream_t
   if (const auto e = check_launch(kernel, shape)) return e;
   if (const auto e = runtime.refuse_other_device(runtime.of(stream).device)) return e;
   return runtime.enqueue(stream, bound_kernel(kernel, shape, arguments...));
-}
-
-/// cudaGraphAddKernelNode and cudaGraphExecKernelNodeSetParams, of a kernel whose type is known.
-/// Nodes run in the order in which they were added.
-template <class... P>
-cudaError_t add_kernel(cudaGraphNode_t* node, cudaGraph_t graph, void (*kernel)(P...),
-                       const launch_shape& shape, const std::type_identity_t<P>&... arguments) {
-  const runtime_guard guard(runtime_state::instance().mutex);
-  if (const auto e = check_launch(kernel, shape)) return e;
-  *node = &graph->handles.emplace_back(CUgraphNode_st{graph->nodes.size()});
-  graph->nodes.push_back(bound_kernel(kernel, shape, arguments...));
-  return cudaSuccess;
-}
-template <class... P>
-cudaError_t set_kernel(cudaGraphExec_t graph, cudaGraphNode_t node, void (*kernel)(P...),
-                       const launch_shape& shape, const std::type_identity_t<P>&... arguments) {
-  const runtime_guard guard(runtime_state::instance().mutex);
-  if (const auto e = check_launch(kernel, shape)) return e;
-  graph->nodes[node->index] = bound_kernel(kernel, shape, arguments...);
-  return cudaSuccess;
 }
 
 template <class T>
@@ -345,89 +332,6 @@ inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 inline cudaError_t cudaEventQuery(cudaEvent_t event) {
   return !event->stream || event->stream->done >= event->position ? cudaSuccess : cudaErrorNotReady;
-}
-
-inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  auto& r = simt::runtime_state::instance();
-  const simt::runtime_guard guard(r.mutex);
-  if (!stream) return r.note(cudaErrorStreamCaptureUnsupported);
-  stream->capture = new CUgraph_st;
-  stream->is_origin = true;
-  stream->is_broken = false;
-  return cudaSuccess;
-}
-inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  auto& r = simt::runtime_state::instance();
-  const simt::runtime_guard guard(r.mutex);
-  CUgraph_st* captured = stream->capture;
-  if (!captured || !stream->is_origin) return r.note(cudaErrorInvalidValue);
-  bool broken = false;
-  for (CUstream_st* s : r.streams) {
-    if (s->capture != captured) continue;
-    broken = broken || s->is_broken;
-    s->capture = nullptr;
-    s->is_origin = s->is_broken = false;
-  }
-  *graph = broken ? nullptr : captured;
-  if (broken) delete captured;
-  return broken ? r.note(cudaErrorStreamCaptureInvalidated) : cudaSuccess;
-}
-inline cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
-  *graph = new CUgraph_st;
-  return cudaSuccess;
-}
-/// Of a copy in three dimensions only a single row is known here.
-struct cudaPitchedPtr {
-  void* ptr;
-  std::size_t pitch, xsize, ysize;
-};
-struct cudaExtent {
-  std::size_t width, height, depth;
-};
-struct cudaMemcpy3DParms {
-  cudaPitchedPtr srcPtr, dstPtr;
-  cudaExtent extent;
-  cudaMemcpyKind kind;
-};
-inline cudaError_t cudaGraphAddMemcpyNode(cudaGraphNode_t* node, cudaGraph_t graph,
-                                          const cudaGraphNode_t*, std::size_t,
-                                          const cudaMemcpy3DParms* p) {
-  auto& r = simt::runtime_state::instance();
-  const simt::runtime_guard guard(r.mutex);
-  void *to = p->dstPtr.ptr, *from = p->srcPtr.ptr;
-  const std::size_t bytes = p->extent.width;
-  if (p->extent.height * p->extent.depth != 1) return r.note(cudaErrorInvalidValue);
-  if (const auto e = simt::check_copy(to, from, bytes, p->kind)) return e;
-  *node = &graph->handles.emplace_back(CUgraphNode_st{graph->nodes.size()});
-  graph->nodes.push_back([=] { std::memcpy(to, from, bytes); });
-  return cudaSuccess;
-}
-inline cudaError_t cudaGraphExecMemcpyNodeSetParams(cudaGraphExec_t e, cudaGraphNode_t node,
-                                                    const cudaMemcpy3DParms* p) {
-  const simt::runtime_guard guard(simt::runtime_state::instance().mutex);
-  e->nodes[node->index] = [c = *p] { std::memcpy(c.dstPtr.ptr, c.srcPtr.ptr, c.extent.width); };
-  return simt::check_copy(p->dstPtr.ptr, p->srcPtr.ptr, p->extent.width, p->kind);
-}
-inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
-                                        unsigned long long = 0) {
-  *executable = new CUgraphExec_st{graph->nodes};
-  return cudaSuccess;
-}
-inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-  auto& r = simt::runtime_state::instance();
-  const simt::runtime_guard guard(r.mutex);
-  return r.enqueue(stream, [&r, nodes = executable->nodes] {
-    for (const auto& node : nodes)
-      if (r.sticky == cudaSuccess) node();
-  });
-}
-inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
-  delete executable;
-  return cudaSuccess;
 }
 
 template <class... P>

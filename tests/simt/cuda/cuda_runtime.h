@@ -4,5 +4,5 @@
 // Found instead of CUDA's header where kernels are built for the emulator.
 #pragma once
 
-#include "simt/child_graph.hpp"
+#include "simt/graphs.hpp"
 #include "simt/ptx.hpp"
