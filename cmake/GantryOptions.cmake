@@ -12,6 +12,7 @@ option(GANTRY_TOGETHER "Compile several sources of a program in one translation 
 option(GANTRY_WERROR "Treat warnings as errors" OFF)
 # Off unless it is asked for: nvcc takes minutes, and a machine that has it may have no GPU.
 option(GANTRY_CUDA "Enable the CUDA language, build .cu files and gantry-train --device cuda" OFF)
+option(GANTRY_CUDA_LIBRARIES "Build gantry-train --kernels vendor: cuBLASLt and cuDNN" OFF)
 option(GANTRY_NCCL "Build gantry-train --transport nccl; needs GANTRY_CUDA" OFF)
 option(GANTRY_FUZZ "Build the libFuzzer programs of tests/fuzz (clang++)" OFF)
 set(GANTRY_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")

@@ -10,9 +10,10 @@
 #include "gantry/concepts/device_room.hpp"
 
 struct cuda_machine {
-  bool built{false};     ///< the program has been compiled for it
-  int devices{0};        ///< that this process sees
-  std::size_t memory{};  ///< bytes of the smallest of them
+  bool built{false};      ///< the program has been compiled for it
+  bool libraries{false};  ///< with cuBLASLt and cuDNN, for --kernels vendor
+  int devices{0};         ///< that this process sees
+  std::size_t memory{};   ///< bytes of the smallest of them
 };
 
 /// @throws gantry::device_error for a driver that fails
@@ -26,3 +27,7 @@ struct device_peaks {
   std::size_t used{}, held{};  ///< for networks and images; with what is kept for the next request
 };
 device_peaks take_device_peaks();
+
+/// Passes that the ranks of this process have left to the own kernels with --kernels vendor, since
+/// the libraries had no plan for them.
+std::size_t passes_without_plan();

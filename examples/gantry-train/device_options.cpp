@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: The Gantry authors
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
+
 #include <CLI/CLI.hpp>
 
 #include "checks.hpp"
@@ -20,6 +22,9 @@ std::string cuda_complaint(const program_options& o, const model_info& model,
   if (!model.on_cuda && !of_checkpoint(o))
     return "networks that this build has for it and came with " + o.model +
            "; add them to GANTRY_CUDA_PRESETS and build again or use --device cpu";
+  if (o.kernels == "vendor" && !machine.libraries)
+    return "a build of gantry-train with cuBLASLt and cuDNN for --kernels vendor and came with one "
+           "without; configure with -DGANTRY_CUDA_LIBRARIES=ON or use --kernels own";
   if (machine.devices == 0)
     return "a GPU with its driver and came with none; use --device cpu or a machine that has one";
   return {};
@@ -34,6 +39,9 @@ void add_device_flags(CLI::App& app, program_options& o) {
   app.add_option("--precision", o.precision,
                  "arithmetic of products with --device cuda; sums and weights are fp32")
       ->check(one_of({"fp32", "tf32", "bf16"}));
+  app.add_option("--kernels", o.kernels,
+                 "who multiplies with --device cuda; vendor: cuBLASLt and cuDNN, for comparison")
+      ->check(one_of({"own", "vendor"}));
   app.add_option(
          "--device-messages", o.device_messages,
          "what --transport mpi does with values on a device: hands MPI pointers to them, or "
@@ -54,7 +62,10 @@ void resolve_device(const model_info& model, program_options& o) {
         "--device-messages " + o.device_messages +
         " was expected with --device cuda and --transport mpi and came with " + o.device + " and " +
         o.transport + "; leave it out");
-  if (o.device == "cpu" && o.precision != "fp32")
-    throw gantry::usage_error("--precision " + o.precision +
-                              " was expected with --device cuda and came with cpu; leave it out");
+  for (const auto& [flag, value, usual] :
+       {std::array<std::string, 3>{"--precision ", o.precision, "fp32"},
+        {"--kernels ", o.kernels, "own"}})
+    if (o.device == "cpu" && value != usual)
+      throw gantry::usage_error(flag + value +
+                                " was expected with --device cuda and came with cpu; leave it out");
 }

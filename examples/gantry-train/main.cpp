@@ -48,6 +48,7 @@ void print_plan(const program_options& o, const run_plan& p) {
   all.set("threads", o.threads);
   all.set("device", o.device);
   all.set("precision", o.precision);
+  all.set("kernels", o.kernels);
   all.set("transport", o.transport);
   all.set("image", io::json::array{p.image.h, p.image.w, p.image.c});
   all.set("latent", p.latent.size());
@@ -159,8 +160,11 @@ void announce(const program_options& o, const std::string& facts) {
               o.strategy.name.c_str(), o.model.c_str(), o.data.c_str(), o.strategy.workers,
               o.strategy.workers == 1 ? "" : "s", o.batch, o.iterations, o.outdir.c_str());
   if (o.device == "cuda")
-    std::printf("device: cuda, %d of them, products in %s\n", find_cuda_machine().devices,
-                o.precision.c_str());
+    std::printf("device: cuda, %d of them, products in %s%s\n", find_cuda_machine().devices,
+                o.precision.c_str(),
+                o.kernels == "own" ? ""
+                                   : "; dense layers and convolutions are computed by cuBLASLt and "
+                                     "cuDNN, all other operations by the own kernels");
   if (!facts.empty()) std::printf("%s\n", facts.c_str());
   if (const auto privacy = privacy_of(o.messages, o.iterations, o.batch))
     std::printf("privacy: a worker's feedbacks of the whole run: %s; %s\n", privacy->text().c_str(),
@@ -216,6 +220,24 @@ train::run_result train_as_planned(const std::function<train::run_result()>& tra
   }
 }
 
+/// What the leading process says and writes after the last iteration.
+int finish(const program_options& o, recorder& record, const train::run_result& result) {
+  if (const std::size_t own = passes_without_plan(); own > 0 && !o.quiet)
+    std::printf(
+        "kernels: cuBLASLt and cuDNN had no plan for %zu passes, which the own kernels "
+        "computed\n",
+        own);
+  record.finish(result);
+  require_no_loss(o, result);
+  if (!result.stopped_early) return static_cast<int>(exit_code::done);
+  std::fprintf(stderr,
+               "gantry-train: stopped by signal %d after saving iteration %u; continue with "
+               "--resume latest\n",
+               caught_signal.load(), result.iterations);
+  return static_cast<int>(caught_signal.load() == SIGTERM ? exit_code::terminated
+                                                          : exit_code::interrupted);
+}
+
 int run(program_options o, transport& nodes) {
   const preset& networks = chosen_preset(o);
   require_fitting_images(o, networks.image);
@@ -265,16 +287,7 @@ int run(program_options o, transport& nodes) {
     options.score = [&](std::uint32_t iteration) { return record->score_of(iteration); };
   const train::run_result result = train_as_planned(
       [&] { return networks.train(o, world, std::move(shards), options); }, plan.costs);
-  if (!leads) return static_cast<int>(exit_code::done);
-  record->finish(result);
-  require_no_loss(o, result);
-  if (!result.stopped_early) return static_cast<int>(exit_code::done);
-  std::fprintf(stderr,
-               "gantry-train: stopped by signal %d after saving iteration %u; continue with "
-               "--resume latest\n",
-               caught_signal.load(), result.iterations);
-  return static_cast<int>(caught_signal.load() == SIGTERM ? exit_code::terminated
-                                                          : exit_code::interrupted);
+  return leads ? finish(o, *record, result) : static_cast<int>(exit_code::done);
 }
 
 constexpr program_name program{"gantry-train",

@@ -42,7 +42,7 @@ struct program_options {
   std::string loss{"non_saturating"};
   std::string optimizer{"adam"};
   std::string metrics{"fid"}, features{"auto"};
-  std::string device{"cpu"}, precision{"fp32"};
+  std::string device{"cpu"}, precision{"fp32"}, kernels{"own"};
   std::string transport{"threads"};
   std::string device_messages{"auto"};  ///< over MPI
   std::string launch;  ///< this process's place in its job, where no launcher says it

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
-"""--device and --precision of a program without a GPU, or without CUDA: one sentence, exit code 2,
-nothing written."""
+"""--device, --precision and --kernels of a program without a GPU, or without CUDA: one sentence,
+exit code 2, nothing written."""
 import json
 import unittest
 
@@ -23,9 +23,11 @@ class Device(ProgramTest):
                                   dry_run=True)
         self.assertEqual(json.loads(result.stdout)["device"], "cpu", result.stderr)
 
-    def test_precision_belongs_to_cuda(self):
-        result = self.run_program(precision="bf16", quiet=True)
-        self.assert_refused(result, 2, "--precision bf16 was expected with --device cuda")
+    def test_what_belongs_to_cuda(self):
+        for flag, value in (("precision", "bf16"), ("kernels", "vendor")):
+            with self.subTest(flag):
+                result = self.run_program(**{flag: value}, quiet=True)
+                self.assert_refused(result, 2, f"--{flag} {value} was expected with --device cuda")
 
 
 if __name__ == "__main__":

@@ -10,42 +10,41 @@
 #include <string_view>
 #include <utility>
 
-#include "gantry/backend/cuda/cuda.cuh"
+#include "gantry/backend/cuda/any.cuh"
 #include "gantry/backend/cuda/vendor_library.cuh"
 
 namespace gantry::inline v0::backend {
 
-constexpr std::string_view vendor_name(gemm_math math) {
-  return math == gemm_math::fp32   ? "cuda_vendor"
-         : math == gemm_math::tf32 ? "cuda_tf32_vendor"
-                                   : "cuda_bf16_vendor";
+constexpr bool has_vendor_math(gemm_math math) {
+  return math == gemm_math::fp32 || math == gemm_math::tf32 || math == gemm_math::bf16;
+}
+constexpr vendor_math vendor_math_of(gemm_math math) {
+  return math == gemm_math::fp32   ? vendor_math::fp32
+         : math == gemm_math::tf32 ? vendor_math::tf32
+                                   : vendor_math::bf16;
 }
 
-/// basic_cuda with a kernel set that is chosen at run time. With device_kernels::vendor, linear and
-/// convolution ops go to the libraries; all other ops, and passes for which a library has no plan
-/// (see missing()), to the own kernels. Equal inputs give equal bits here, too: no plan is chosen
-/// by timing, and engines that add up in another order each time are not taken.
-template <gemm_math Math>
-class vendor_cuda : public basic_cuda<Math> {
-  static_assert(Math == gemm_math::fp32 || Math == gemm_math::tf32 || Math == gemm_math::bf16,
+/// any_cuda with a kernel set that is chosen at run time, too. With device_kernels::vendor, linear
+/// and convolution ops go to the libraries; all other ops, and passes for which a library has no
+/// plan (see passes_without_plan), to the own kernels. Equal inputs give equal bits here, too: no
+/// plan is chosen by timing, and engines that add up in another order each time are not taken.
+template <gemm_math First, gemm_math... More>
+class vendor_cuda : public any_cuda<First, More...> {
+  static_assert(has_vendor_math(First) && (has_vendor_math(More) && ...),
                 "cuBLASLt and cuDNN compute in fp32, tf32 or bf16; bf16x3 and bf16x6 are own");
 
  public:
-  static constexpr std::string_view name = vendor_name(Math);
-  static constexpr vendor_math math = Math == gemm_math::fp32   ? vendor_math::fp32
-                                      : Math == gemm_math::tf32 ? vendor_math::tf32
-                                                                : vendor_math::bf16;
+  static constexpr std::string_view name = "cuda_vendor";
 
-  /// @throws usage_error if there is no such device, device_error
+  /// @throws usage_error if there is no such device or arithmetic, device_error
   explicit vendor_cuda(device_kernels set = device_kernels::vendor,
+                       std::string_view precision = precision_name(First),
                        const cuda_options& options = {})
-      : basic_cuda<Math>(options), set_(set) {
+      : any_cuda<First, More...>(precision, options), set_(set) {
     if (set == device_kernels::vendor) library_.emplace(this->stream().get());
   }
 
   [[nodiscard]] device_kernels kernels() const { return set_; }
-  /// Passes that the libraries could not take, each counted once.
-  [[nodiscard]] std::size_t missing() const { return library_ ? library_->missing() : 0; }
   /// Null with device_kernels::own.
   [[nodiscard]] vendor_library* library() { return library_ ? &*library_ : nullptr; }
 
@@ -103,32 +102,40 @@ bool run_with_parts(vendor_library& library, const kernels::context& c, vendor_m
   return true;
 }
 
-}  // namespace detail
-
-/// Like the backend's own, an op waits for an activation behind it. @throws device_error that names
-/// the op and its shapes
-template <gemm_math Math, class Op>
-requires has_vendor_twin<Op>
-void launch(vendor_cuda<Math>& b, Op op, const kernels::params_of<Op>& p) {
-  vendor_library* const library = b.library();
-  if (!library) return launch(static_cast<basic_cuda<Math>&>(b), op, p);
-  constexpr vendor_math math = vendor_cuda<Math>::math;
-  const auto c = b.context();
-  const detail::fusable behind = detail::fusable_of(op, p);
-  if constexpr (requires(const detail::fused_parts& parts) {
-                  detail::run_twin(*library, c, math, op, p, detail::twin_of(parts.f));
+/// Like the backend's own, an op waits for an activation behind it.
+template <gemm_math First, gemm_math Math, class Op>
+void launch_by(vendor_library& library, basic_cuda<First>& b, const kernels::math_context<Math>& c,
+               Op op, const kernels::params_of<Op>& p) {
+  static constexpr vendor_math math = vendor_math_of(Math);
+  b.window().flush();
+  const fusable behind = fusable_of(op, p);
+  if constexpr (requires(const fused_parts& parts) {
+                  run_twin(library, c, math, op, p, twin_of(parts.f));
                 })
     if (b.fuses())
       return b.window().hold({behind.result, behind.count, true},
-                             [library, c, op, p](const detail::fused_parts& parts) {
-                               detail::named(op, p, [&] {
-                                 if (!detail::run_with_parts(*library, c, math, op, p, parts))
+                             [&library, c, op, p](const fused_parts& parts) {
+                               named(op, p, [&] {
+                                 if (!run_with_parts(library, c, math, op, p, parts))
                                    launch(c, op, p, parts);
                                });
                              });
-  detail::named(op, p, [&] {
-    if (!detail::run_twin(*library, c, math, op, p)) launch(c, op, p);
+  named(op, p, [&] {
+    if (!run_twin(library, c, math, op, p)) launch(c, op, p);
     if (b.options().wait_for_each_op) b.synchronize();
+  });
+}
+
+}  // namespace detail
+
+/// @throws device_error that names the op and its shapes
+template <gemm_math First, gemm_math... More, class Op>
+requires has_vendor_twin<Op>
+void launch(vendor_cuda<First, More...>& b, Op op, const kernels::params_of<Op>& p) {
+  vendor_library* const library = b.library();
+  if (!library) return launch(static_cast<any_cuda<First, More...>&>(b), op, p);
+  b.with_context([&](const auto& c) {
+    detail::launch_by(*library, static_cast<basic_cuda<First>&>(b), c, op, p);
   });
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -50,6 +51,9 @@ class lasting_memory {
   std::size_t size_{};
 };
 
+/// Passes of this process that the libraries could not take, each counted once per backend.
+inline std::atomic<std::size_t> passes_without_plan{0};
+
 /// A plan for what was asked, none where the library has none, kept under the question.
 template <class Question, class Plan>
 class plan_cache {
@@ -64,14 +68,12 @@ class plan_cache {
     for (const auto& e : entries_)
       if (e->question == question) return *e;
     entries_.push_back(std::make_unique<entry>(entry{question, find()}));
-    if (!entries_.back()->plan) ++missing_;
+    if (!entries_.back()->plan) ++passes_without_plan;
     return *entries_.back();
   }
-  [[nodiscard]] std::size_t missing() const { return missing_; }
 
  private:
   std::vector<std::unique_ptr<entry>> entries_;  ///< addresses stay
-  std::size_t missing_{};
 };
 
 /// The libraries, their plans and what those need. It belongs to one stream.
@@ -86,8 +88,6 @@ class vendor_library {
   }
   vendor_library(const vendor_library&) = delete;
   vendor_library& operator=(const vendor_library&) = delete;
-
-  [[nodiscard]] std::size_t missing() const { return products_.missing() + passes_.missing(); }
 
   /// False if cuBLASLt has no plan. @throws device_error
   bool run(const kernels::context& c, const vendor_product& p, product_plan::operands o) {
