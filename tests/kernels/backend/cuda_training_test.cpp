@@ -14,6 +14,7 @@
 #include <doctest/doctest.h>
 
 #include "gantry/backend/cuda/cuda.cuh"
+#include "gantry/backend/reference/reference.hpp"
 #include "gantry/comm/in_process.hpp"
 #include "gantry/dist/standalone.hpp"
 #include "gantry/loss/objectives.hpp"
@@ -21,9 +22,7 @@
 #include "gantry/nn/layers.hpp"
 #include "gantry/optim/optimizers.hpp"
 #include "gantry/train/trainer.hpp"
-#if defined(__CUDACC__)
-#include "gantry/backend/reference/reference.hpp"
-#else
+#if !defined(__CUDACC__)
 #include "gantry/backend/cpu/cpu.hpp"
 #endif
 
@@ -234,7 +233,57 @@ std::vector<float> learn_once(bool paired) {
   return found;
 }
 
+/// What a whole step leaves in which no weight moves: both losses, and the gradients and running
+/// statistics of both players.
+template <class T, class B>
+std::vector<std::vector<float>> whole_step(B& b) {
+  common_config<T> common{.seed = 7, .batch = 4};
+  const auto stop = [](auto& optimizer) {
+    if constexpr (requires { optimizer.base; })
+      optimizer.base.rate = 0.0f;
+    else
+      optimizer.rate = 0.0f;
+  };
+  stop(common.topology.discriminator_optimizer);
+  stop(common.topology.generator_optimizer);
+  dist::standalone::node<T, B, squares> node(b, common, {}, squares(T::sample_shape));
+  round_report report;
+  comm::in_process_world world(1, std::make_shared<thread_pool>(1));
+  world.run([&](auto& comm) { report = node.round(comm, 0); });
+  std::vector<std::vector<float>> found{
+      {static_cast<float>(report.discriminator_loss), static_cast<float>(report.generator_loss)}};
+  const auto keep = [&](const auto& values) {
+    b.download(values.data(), found.emplace_back(values.size()));
+  };
+  node.visit_networks([&](const char*, auto& state) {
+    keep(state.gradients());
+    keep(state.values().buffers);
+  });
+  return found;
+}
+
+/// Each array within few roundings of its largest number.
+template <class T>
+void has_gradients_of_reference() {
+  backend::cuda device;
+  backend::reference<double> oracle;
+  const auto found = whole_step<T>(device), expected = whole_step<T>(oracle);
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    double largest = 0;
+    for (const float value : expected[i]) largest = std::max(largest, std::abs(double{value}));
+    CHECK((largest > 0 || expected[i].empty()));
+    CHECK(test::compare(found[i], expected[i], {0, 1e-5 * largest}));
+  }
+}
+
 }  // namespace
+
+TEST_CASE("cuda: a whole step has the losses and gradients of the reference in double") {
+  has_gradients_of_reference<mlp8>();
+  has_gradients_of_reference<dcgan8>();
+  has_gradients_of_reference<wgan_gp8>();
+}
 
 TEST_CASE("cuda: one pass over a pair computes what two passes do, dropout's masks included") {
   constexpr test::tolerance few{1e-6, 1e-6};
