@@ -70,8 +70,17 @@ function(gantry_add_kernel_gates)
     gantry_kernel_launches
     COMMAND Python3::Interpreter -B ${launches} --presets all
     USES_TERMINAL)
-  # Prints every command that a machine with a GPU will run, and misses no source that it builds.
   set(doctest_headers "$<TARGET_PROPERTY:doctest::doctest,INTERFACE_INCLUDE_DIRECTORIES>")
+  set(gpu_tests "${scripts}/check_gpu_tests.py" --doctest "${doctest_headers}")
+  add_test(NAME kernels_gpu_tests COMMAND Python3::Interpreter -B ${gpu_tests})
+  set_tests_properties(kernels_gpu_tests PROPERTIES LABELS kernels SKIP_RETURN_CODE 77
+                                                    TIMEOUT ${GANTRY_TIMEOUT_kernels})
+  # Minutes: every test that a machine with a GPU runs, by nvcc.
+  add_custom_target(
+    gantry_gpu_tests
+    COMMAND Python3::Interpreter -B ${gpu_tests} --all
+    USES_TERMINAL)
+  # Prints every command that a machine with a GPU will run, and misses no source that it builds.
   add_test(NAME kernels_gpu_check
            COMMAND Python3::Interpreter -B "${PROJECT_SOURCE_DIR}/benchmarks/cuda/gpu_check.py"
                    --dry-run --deps "${doctest_headers}")

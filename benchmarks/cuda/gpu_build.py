@@ -51,13 +51,17 @@ def ninja_file(nvcc, deps, build, workloads) -> str:
         objects[source.stem] = f"{build}/{source.stem}.o"
         lines.append(f"build {objects[source.stem]}: object {source}")
     lines.append(f"build {build}/kernel_tests: program {' '.join(objects.values())}")
-    lines.append(f"build {build}/ptx_test: program {objects['ptx_test']} {objects['main']}")
+    for stem in sorted(objects.keys() - {"main"}):  # tests of one file, on request
+        lines.append(f"build {build}/{stem}: program {objects[stem]} {objects['main']}")
     lines.append(f"build {build}/ptx_emulated: emulated {ROOT}/tests/kernels/ptx_test.cpp "
                  f"{ROOT}/tests/support/main.cpp")
+    wanted = ["kernel_tests", "ptx_test", "ptx_emulated"]
     for preset in presets(workloads):
         for math in maths_of(preset):
             twin = math in VENDOR_MATHS and not missing
+            wanted.append(f"step_{preset}_{math}")
             lines += [f"build {build}/step_{preset}_{math}: step {STEP}",
                       f"  preset = {preset}", f"  math = {math}",
                       f"  vendor = {'-DGANTRY_STEP_VENDOR' if twin else ''}"]
+    lines.append("default " + " ".join(f"{build}/{name}" for name in wanted))
     return "\n".join(lines) + "\n"
