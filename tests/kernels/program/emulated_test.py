@@ -2,8 +2,9 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 """gantry-train --device cuda, whose kernels run under the emulator, beside --device cpu of the same
-program: losses and checkpoints agree within roundings of numbers near 1; the same run again gives
-the same bits; a run goes on from a checkpoint of the other device."""
+program: losses and checkpoints agree within roundings of numbers near 1; the same run again, and on
+another number of devices, gives the same bits; a run goes on from a checkpoint of the other
+device."""
 import json
 import struct
 import sys
@@ -12,15 +13,39 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "integration"))
 from gantry_train_mpi_support import MISSING, MpiTest  # noqa: E402
-from gantry_train_support import (LOG, ProgramTest, checkpoint, figures, lines,  # noqa: E402
-                                  manifest_hash)
+from gantry_train_support import (LOG, SIDE, ProgramTest, checkpoint, figures,  # noqa: E402
+                                  images, lines, manifest_hash, models, write_cifar10)
 
 ITERATIONS = 2
 CLOSE = 2e-5  # of losses and weights, fp32 on both devices
 CLOSE_BF16 = 2e-2  # factors of products have 8 bits
-STRATEGIES = {"standalone": {"strategy": "standalone"},
-              "md_gan": {"strategy": "md_gan", "k": 2, "swap_every": 2},
-              "federated_average": {"strategy": "federated_average", "local_updates": 2}}
+ONCE = {"iterations": 1}  # in one a worker has trained, sent, and trained with what came back
+RUNS = {"standalone": {"strategy": "standalone"},
+        "md_gan": {"strategy": "md_gan", "k": 2, "swap_every": 2},
+        "federated_average": {"strategy": "federated_average", "local_updates": 2},
+        "averaged_discriminator": {"strategy": "averaged_discriminator", "local_updates": 1},
+        "layerwise_overlap": {"strategy": "layerwise_overlap"},
+        "label_parallel": {"strategy": "label_parallel", "critic_steps": 1},
+        "output_aggregation": {"strategy": "output_aggregation", "k": 2},
+        # Convolutions, batch norm, dropout, labels; residual blocks and a penalty.
+        "acgan28": {"model": "acgan28", "strategy": "md_gan", "k": 1, "swap_every": "1it", **ONCE},
+        "wgan_gp32_narrow": {"model": "wgan_gp32_narrow", "strategy": "standalone",
+                             "critic_steps": 1, "data": "cifar10", **ONCE}}
+
+
+def write_classes(folder: Path) -> Path:
+    """Images of two classes."""
+    folder.mkdir()
+    for prefix in ("train", "t10k"):
+        pixels, labels = images(40, 1)
+        few = [i for i, label in enumerate(labels) if label < 2]
+        side = len(pixels) // len(labels)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4I", 0x803, len(few), SIDE, SIDE) +
+            b"".join(pixels[i * side:(i + 1) * side] for i in few))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">2I", 0x801, len(few)) + bytes(labels[i] for i in few))
+    return folder
 
 
 def tensors(path: Path) -> dict[str, tuple[float, ...]]:
@@ -36,46 +61,76 @@ def tensors(path: Path) -> dict[str, tuple[float, ...]]:
 
 
 class Emulated(ProgramTest):
-    def usual(self, device: str, strategy: str) -> Path:
-        """A run that several tests look at."""
-        outdir = self.folder / f"{strategy}-{device}"
-        return outdir if outdir.exists() else self.run_on(device, outdir.name, strategy)
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.colour = write_cifar10(cls.folder / "cifar10", (12, 12), 4)
+        cls.classes = write_classes(cls.folder / "classes")
 
-    def run_on(self, device: str, name: str, strategy: str, **more) -> Path:
+    def usual(self, device: str, run: str) -> Path:
+        """A run that several tests look at."""
+        outdir = self.folder / f"{run}-{device}"
+        return outdir if outdir.exists() else self.run_on(device, outdir.name, run)
+
+    def run_on(self, device: str, name: str, run: str, **more) -> Path:
         outdir = self.folder / name
         usual = {"model": "mlp28", "batch": 2, "iterations": ITERATIONS, "quiet": True,
                  "grid_every": 100, "tensorboard": "off"}
-        self.train(device=device, outdir=outdir, **{**usual, **STRATEGIES[strategy], **more})
+        if run == "label_parallel":  # a worker for each class
+            usual["data_dir"] = self.classes
+        if "data" in RUNS[run]:
+            usual["data_dir"] = self.colour
+        self.environment["SIMT_REPORT"] = str(outdir.with_suffix(".report"))
+        self.train(device=device, outdir=outdir, **{**usual, **RUNS[run], **more})
         return outdir
 
-    def assert_close(self, found: Path, expected: Path, close: float) -> None:
+    def assert_close(self, found: Path, expected: Path, close: float,
+                     iteration: int = ITERATIONS) -> None:
         ours, theirs = lines(found / LOG), lines(expected / LOG)
         self.assertEqual(len(ours), len(theirs))
         for a, b in zip(ours, theirs):
             for key in ("loss_d", "loss_g"):
                 self.assertLess(abs(a[key] - b[key]), close, f"{key} of {a} and {b}")
-        names = sorted(p.name for p in checkpoint(expected, ITERATIONS).glob("*.safetensors"))
-        self.assertEqual(names, sorted(p.name for p in
-                                       checkpoint(found, ITERATIONS).glob("*.safetensors")))
+        a, b = (checkpoint(run, iteration) for run in (found, expected))
+        names = sorted(p.name for p in b.glob("*.safetensors"))
+        self.assertEqual(names, sorted(p.name for p in a.glob("*.safetensors")))
         self.assertTrue(any(n.startswith("generator") for n in names), names)
         for name in names:
-            a, b = (tensors(checkpoint(run, ITERATIONS) / name) for run in (found, expected))
-            self.assertEqual(a.keys(), b.keys())
-            for key in a:
+            ours, theirs = tensors(a / name), tensors(b / name)
+            self.assertEqual(ours.keys(), theirs.keys())
+            for key in ours:
                 most = max((abs(x - y) if x == x and y == y else 1e9
-                            for x, y in zip(a[key], b[key])), default=0)
+                            for x, y in zip(ours[key], theirs[key])), default=0)
                 self.assertLess(most, close, f"{name}: {key}")
 
-    def test_strategies_follow_the_cpu(self):
-        for strategy in STRATEGIES:
-            with self.subTest(strategy=strategy):
-                self.assert_close(self.usual("cuda", strategy), self.usual("cpu", strategy), CLOSE)
+    def test_runs_follow_the_cpu(self):
+        for run, settings in RUNS.items():
+            with self.subTest(run=run):
+                if settings.get("model", "mlp28") not in models():
+                    self.skipTest(f"this build has no {settings['model']}")
+                self.assert_close(self.usual("cuda", run), self.usual("cpu", run), CLOSE,
+                                  settings.get("iterations", ITERATIONS))
 
     def test_same_bits(self):
-        """Several workers, each with its stream, on one device."""
-        a, b = self.usual("cuda", "md_gan"), self.run_on("cuda", "again", "md_gan")
-        self.assertEqual(manifest_hash(a, ITERATIONS), manifest_hash(b, ITERATIONS))
-        self.assertEqual(figures(lines(a / LOG)), figures(lines(b / LOG)))
+        """Again, on any number of devices: ranks take turns, and who is where changes no bit."""
+        usual = self.usual("cuda", "md_gan")
+        self.addCleanup(self.environment.pop, "SIMT_DEVICES", None)
+        for devices in (1, 3):
+            self.environment["SIMT_DEVICES"] = str(devices)
+            again = self.run_on("cuda", f"devices-{devices}", "md_gan")
+            with self.subTest(devices=devices):
+                self.assertEqual(manifest_hash(again, ITERATIONS), manifest_hash(usual, ITERATIONS))
+                self.assertEqual(figures(lines(again / LOG)), figures(lines(usual / LOG)))
+                kernels = lines(again.with_suffix(".report"))[0]
+                self.assertEqual(len(kernels), devices)
+                self.assertGreater(min(kernels), 0, kernels)
+
+    def test_no_device(self):
+        self.environment["SIMT_DEVICES"] = "0"
+        self.addCleanup(self.environment.pop, "SIMT_DEVICES")
+        result = self.run_program(device="cuda", model="mlp28", quiet=True,
+                                  outdir=self.folder / "nowhere")
+        self.assert_refused(result, 2, "a GPU with its driver", "--device cpu")
 
     def test_checkpoints_change_devices(self):
         half = self.run_on("cuda", "half", "standalone", iterations=1)
@@ -124,7 +179,9 @@ class Emulated(ProgramTest):
 
     def test_refusals(self):
         outdir = self.folder / "refused"
-        for more, fragment in (({"strategy": "layerwise_overlap"}, "layerwise_overlap"),
+        others = set(models()) - {"mlp28", *(run.get("model", "mlp28") for run in RUNS.values())}
+        for more, fragment in (*(({"model": m}, "GANTRY_CUDA_PRESETS") for m in sorted(others)[:1]),
+                               ({"kernels": "vendor"}, "-DGANTRY_CUDA_LIBRARIES=ON"),
                                ({"precision": "tf32", "strategy": "standalone"}, "fp32, bf16"),
                                ({"batch": 65536, "workers": 64}, "MiB of a device")):
             with self.subTest(more=more):
@@ -142,11 +199,17 @@ class EmulatedOverMpi(MpiTest):
                "tensorboard": "off", "grid_every": 100}
         for way, said in (("pointers", "pointers to their memory, as was asked for"),
                           ("staged", "as was asked for")):
+            report = self.folder / f"{way}.report"
+            self.environment["SIMT_REPORT"] = str(report)
             job = self.start_job(3, **few, device_messages=way, quiet=False,
                                  outdir=self.folder / way)
             out, errors = self.end_of(job)
             self.assertEqual(job.returncode, 0, errors)
             self.assertRegex(out, f"messages between devices: MPI is handed .*{said}")
+            # Local ranks 0 and 2 on one device, 1 on the other.
+            kernels = [json.loads(line) for line in report.read_text().splitlines()]
+            self.assertEqual(sorted([a > 0, b > 0] for a, b in kernels),
+                             [[False, True], [True, False], [True, False]], kernels)
         ways = [self.folder / way for way in ("pointers", "staged")]
         self.assertEqual(*(manifest_hash(outdir, 1) for outdir in ways))
         sent = [[line["sent"] for line in lines(outdir / "phases-1.jsonl")] for outdir in ways]
