@@ -18,6 +18,7 @@ from gantry_train_support import (LOG, SIDE, ProgramTest, checkpoint, figures,  
 
 ITERATIONS = 2
 CLOSE = 2e-5  # of losses and weights, fp32 on both devices
+ADAM = 4e-4  # two first steps of Adam apart: the sign of a gradient that is 0 but for roundings
 CLOSE_BF16 = 2e-2  # factors of products have 8 bits
 ONCE = {"iterations": 1}  # in one a worker has trained, sent, and trained with what came back
 RUNS = {"standalone": {"strategy": "standalone"},
@@ -85,7 +86,7 @@ class Emulated(ProgramTest):
         return outdir
 
     def assert_close(self, found: Path, expected: Path, close: float,
-                     iteration: int = ITERATIONS) -> None:
+                     iteration: int = ITERATIONS, moved: float = 0) -> None:
         ours, theirs = lines(found / LOG), lines(expected / LOG)
         self.assertEqual(len(ours), len(theirs))
         for a, b in zip(ours, theirs):
@@ -101,7 +102,7 @@ class Emulated(ProgramTest):
             for key in ours:
                 most = max((abs(x - y) if x == x and y == y else 1e9
                             for x, y in zip(ours[key], theirs[key])), default=0)
-                self.assertLess(most, close, f"{name}: {key}")
+                self.assertLess(most, close + moved, f"{name}: {key}")
 
     def test_runs_follow_the_cpu(self):
         for run, settings in RUNS.items():
@@ -109,7 +110,8 @@ class Emulated(ProgramTest):
                 if settings.get("model", "mlp28") not in models():
                     self.skipTest(f"this build has no {settings['model']}")
                 self.assert_close(self.usual("cuda", run), self.usual("cpu", run), CLOSE,
-                                  settings.get("iterations", ITERATIONS))
+                                  settings.get("iterations", ITERATIONS),
+                                  ADAM if "model" in settings else 0)
 
     def test_same_bits(self):
         """Again, on any number of devices: ranks take turns, and who is where changes no bit."""
