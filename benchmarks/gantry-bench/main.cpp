@@ -211,6 +211,9 @@ void add_options(CLI::App& app, scaling_settings& s) {
   app.add_option("--rounds", s.rounds, "of a measured run")->check(CLI::Range(2, 100000));
   app.add_option("--gflops", s.gflops, "of every modelled node; 0: as one worker was measured")
       ->check(CLI::Range(0.0, 1e9));
+  app.add_option("--memory-gb-per-s", s.memory_gb_per_s,
+                 "of a modelled node's memory; 0: as one thread copies here")
+      ->check(CLI::Range(0.0, 1e9));
   app.add_option("--links", s.links, "lines of `gantry-bench comm`, as one more network");
   app.add_option("--threads", s.threads, "threads that compute; 0: all")
       ->check(CLI::Range(0, 1024));

@@ -14,6 +14,7 @@
 #include "gantry/io/file.hpp"
 #include "gantry/io/json.hpp"
 
+#include "bench.hpp"
 #include "first_ranks.hpp"
 #include "gantry-train/preset.hpp"
 #include "gantry-train/transport.hpp"
@@ -36,6 +37,11 @@ const network_rates known_networks[] = {{"NVLink 4, 450 GB/s, 4 us", 450e9, 4e-6
                                         {"InfiniBand NDR, 50 GB/s, 5 us", 50e9, 5e-6},
                                         {"100 GbE, 12.5 GB/s, 20 us", 12.5e9, 20e-6},
                                         {"edge, 100 Mbit/s, 10 ms", 12.5e6, 10e-3}};
+
+/// Operations per second of a node, and bytes per second of its memory.
+struct node_rates {
+  double work, memory;
+};
 
 enum class scaling { weak, strong };
 const char* name_of(scaling kind) { return kind == scaling::weak ? "weak" : "strong"; }
@@ -118,14 +124,15 @@ class study {
     return {strategy, "", kind, workers, batch, quantile(std::move(seconds), 0.5), costs};
   }
 
-  /// `rate`: operations per second of each node.
+  /// See run_scaling.
   scaled_run model(const std::string& strategy, scaling kind, int workers,
-                   const network_rates& network, double rate) const {
+                   const network_rates& network, const node_rates& node) const {
     const int batch = batch_of(kind, workers);
     const program_options o = options(strategy, workers, batch);
     const strategy_plan costs = chosen_preset(o).plan(o).costs;
     const double seconds =
-        (costs.lead_flops + costs.worker_flops) / rate +
+        (costs.lead_flops + costs.worker_flops) / node.work +
+        3 * static_cast<double>(costs.bytes_up) / node.memory +
         static_cast<double>(costs.bytes_down + costs.bytes_up) / network.bandwidth +
         4 * network.latency;
     return {strategy, network.name, kind, workers, batch, seconds, costs};
@@ -212,7 +219,7 @@ std::string stem_of(const scaling_settings& s) {
 }
 
 std::string page_of(const scaling_settings& s, const std::string& machine,
-                    const std::vector<scaled_run>& runs, double rate) {
+                    const std::vector<scaled_run>& runs, const node_rates& node) {
   const bool in_threads = s.transport == "threads";
   std::string text =
       "# Scaling of " + s.model + "\n\n```\ngantry-bench scaling --model " + s.model +
@@ -223,8 +230,11 @@ std::string page_of(const scaling_settings& s, const std::string& machine,
       (in_threads ? "threads of one process" : "processes of this machine over " + s.transport) +
       ", medians of " + std::to_string(s.rounds - 1) +
       " rounds. Modelled rows are no measurements: server and worker work at " +
-      number(rate / 1e9, 1) + " GFLOP/s" +
+      number(node.work / 1e9, 1) + " GFLOP/s" +
       (s.gflops > 0 ? " (given)" : " (one worker alone, measured here)") +
+      ", the server adds what comes up to a sum (three accesses) in memory of " +
+      number(node.memory / 1e9, 1) + " GB/s" +
+      (s.memory_gb_per_s > 0 ? " (given)" : " (one thread copies, measured here)") +
       ", all bytes that the strategy sends go one after the other over the "
       "server's link, and four latencies are added. The bytes are those that the "
       "counters of the measured runs confirm.\n";
@@ -289,16 +299,18 @@ void run_scaling(const scaling_settings& settings, const std::string& machine) {
         if (fits(kind, workers)) keep(all.measure(strategy, kind, workers));
   if (!all.leads()) return;
   const scaled_run& alone = runs.front();
-  const double rate = settings.gflops > 0
-                          ? settings.gflops * 1e9
-                          : (alone.costs.lead_flops + alone.costs.worker_flops) / alone.seconds;
+  const node_rates node{
+      settings.gflops > 0 ? settings.gflops * 1e9
+                          : (alone.costs.lead_flops + alone.costs.worker_flops) / alone.seconds,
+      settings.memory_gb_per_s > 0 ? settings.memory_gb_per_s * 1e9
+                                   : measured_bandwidth(1, std::size_t{1} << 28).copy};
   for (const std::string& strategy : settings.strategies)
     for (const scaling kind : {scaling::weak, scaling::strong})
       for (const network_rates& network : networks)
         for (const int workers : settings.modelled)
-          if (fits(kind, workers)) keep(all.model(strategy, kind, workers, network, rate));
+          if (fits(kind, workers)) keep(all.model(strategy, kind, workers, network, node));
   io::write_file_atomic(settings.out / (stem_of(settings) + ".md"),
-                        page_of(settings, machine, runs, rate));
+                        page_of(settings, machine, runs, node));
   for (const auto& [kind, name] :
        {std::pair(scaling::weak, ".svg"), std::pair(scaling::strong, "-strong.svg")})
     io::write_file_atomic(

@@ -18,6 +18,7 @@ struct scaling_settings {
   std::vector<int> modelled{1, 4, 16, 64, 256, 1024, 4096};
   int rounds{20};                 ///< of a measured run; the first is not timed
   double gflops{0};               ///< of every modelled node; 0: as one worker alone was measured
+  double memory_gb_per_s{0};      ///< of its memory; 0: as one thread copies here
   std::filesystem::path links{};  ///< lines of `gantry-bench comm`: one more network
   int threads{0};
   std::filesystem::path out{"docs/results/scaling"};
@@ -30,10 +31,12 @@ std::vector<std::string> scaling_models();
 /// over another transport than threads MODEL-TRANSPORT.md and so on. Every process of a job calls
 /// it and rank 0 prints and writes. A modelled round is
 ///
-///   server work / rate + worker work / rate + (bytes down + bytes up) / bandwidth + 4 latencies
+///   server work / rate + worker work / rate + 3 bytes up / memory
+///     + (bytes down + bytes up) / bandwidth + 4 latencies
 ///
 /// with the work and the bytes that the strategy plans for that many workers: the server's own
-/// link carries all messages one after the other, workers compute at the same time.
+/// link carries all messages one after the other, what comes up is added to a sum in its memory
+/// (read, read, written), workers compute at the same time.
 /// @throws gantry::usage_error, and gantry::error if the bytes that a measured run sends are not
 /// the planned ones
 void run_scaling(const scaling_settings& settings, const std::string& machine);

@@ -145,8 +145,8 @@ class Exchange(Runs):
             links.write_text('{"op":"send","bytes":4}\n{"op":"send","fit":"a line",'
                              '"latency_us":5.0,"bandwidth_gb_per_s":2.0}\n')
             lines = self.lines("scaling", "--batch", "4", "--measured", "1,2", "--rounds", "2",
-                               "--modelled", "1,1000", "--gflops", "10", "--links", str(links),
-                               "--out", folder)
+                               "--modelled", "1,1000", "--gflops", "10",
+                               "--memory-gb-per-s", "3", "--links", str(links), "--out", folder)
             page = (Path(folder) / "mlp28.md").read_text()
             for plot in ("mlp28.svg", "mlp28-strong.svg"):
                 self.assertIn("<polyline", (Path(folder) / plot).read_text())
@@ -160,9 +160,9 @@ class Exchange(Runs):
         # 3 b d numbers of 4 bytes for each worker (methods: 2 b d down, b d up).
         self.assertEqual(one["bytes_per_round"], 3 * 4 * 784 * 4)
         self.assertEqual(thousand["bytes_per_round"], 1000 * one["bytes_per_round"])
-        # The same work; only the server's link is busier.
+        # The same work; the server's link is busier, and it adds up more of what comes up, a third.
         self.assertAlmostEqual((thousand["round_ms"] - one["round_ms"]) * 1e-3,
-                               999 * one["bytes_per_round"] / 2e9, 6)
+                               999 * one["bytes_per_round"] * (1 / 2e9 + 1 / 3e9), 6)
 
     def test_scaling_refusals(self):
         for words, expected in ((["--measured", "2,4"], "--measured"),
