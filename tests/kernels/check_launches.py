@@ -29,8 +29,8 @@ INTRODUCTION = f"""# Kernels per training step
 
 Written by `tests/kernels/check_launches.py --presets all --update`, which counts what
 `benchmarks/cuda/gan_step.cu` starts for batches of {BATCH} in fp32 under the emulator; the test
-`kernels_launches` compares {' and '.join(QUICK)}, the target `gantry_kernel_launches` all. A step is one
-of the discriminator and one of the generator. "Plan" is what a fully fused step would take;
+`kernels_launches` compares {' and '.join(QUICK)}, the target `gantry_kernel_launches` all. A step
+is one of the discriminator and one of the generator. "Plan" is what a fully fused step would take;
 [backend.md](backend.md) says what the kernels are and what of the plan is not there.
 
 """
