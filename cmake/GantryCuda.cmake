@@ -21,7 +21,10 @@ target_compile_options(
 function(gantry_vendor_library name header folder)
   find_path(GANTRY_${name}_INCLUDE_DIR ${header} HINTS "${folder}" ${CUDAToolkit_INCLUDE_DIRS}
             PATH_SUFFIXES include)
-  file(GLOB versions "${folder}/lib/lib${name}.so.*")
+  set(versions "")
+  if(folder)
+    file(GLOB versions "${folder}/lib/lib${name}.so.*")
+  endif()
   find_library(GANTRY_${name}_LIBRARY NAMES ${name} PATHS ${CUDAToolkit_LIBRARY_ROOT}
                HINTS "${folder}" ${CUDAToolkit_LIBRARY_DIR} "${CUDAToolkit_TARGET_DIR}"
                PATH_SUFFIXES lib lib64)

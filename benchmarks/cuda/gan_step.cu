@@ -174,8 +174,8 @@ int main(int argc, char** argv) try {
   const measurement found = measure(b, batch, argc > 2 ? std::atof(argv[2]) : 0.0);
   print(found, kernels, batch);
 #if defined(GANTRY_STEP_VENDOR)
-  if (const std::size_t own = backend::passes_without_plan; own > 0)
-    std::fprintf(stderr, "gan_step: the libraries had no plan for %zu passes\n", own);
+  if (const std::size_t own = backend::launches_without_plan; own > 0)
+    std::fprintf(stderr, "gan_step: the libraries had no plan for %zu launches\n", own);
 #endif
   return 0;
 } catch (const std::exception& e) {

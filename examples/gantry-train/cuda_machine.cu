@@ -10,10 +10,10 @@ cuda_machine find_cuda_machine() {
   found.libraries = true;
   return found;
 }
-std::size_t passes_without_plan() { return gantry::backend::passes_without_plan; }
+std::size_t launches_without_plan() { return gantry::backend::launches_without_plan; }
 #else
 cuda_machine find_cuda_machine() { return count_devices(); }
-std::size_t passes_without_plan() { return 0; }
+std::size_t launches_without_plan() { return 0; }
 #endif
 std::shared_ptr<gantry::device_room> make_device_room(int local_rank) {
   return room_on_device(local_rank);

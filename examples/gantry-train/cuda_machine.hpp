@@ -28,6 +28,6 @@ struct device_peaks {
 };
 device_peaks take_device_peaks();
 
-/// Passes that the ranks of this process have left to the own kernels with --kernels vendor, since
-/// the libraries had no plan for them.
-std::size_t passes_without_plan();
+/// Launches that the ranks of this process have left to the own kernels with --kernels vendor,
+/// since the libraries had no plan for them.
+std::size_t launches_without_plan();

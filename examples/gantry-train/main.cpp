@@ -222,10 +222,10 @@ train::run_result train_as_planned(const std::function<train::run_result()>& tra
 
 /// What the leading process says and writes after the last iteration.
 int finish(const program_options& o, recorder& record, const train::run_result& result) {
-  if (const std::size_t own = passes_without_plan(); own > 0 && !o.quiet)
+  if (const std::size_t own = launches_without_plan(); own > 0 && !o.quiet)
     std::printf(
-        "kernels: cuBLASLt and cuDNN had no plan for %zu passes, which the own kernels "
-        "computed\n",
+        "kernels: cuBLASLt and cuDNN had no plan for %zu launches of this process, which the own "
+        "kernels did\n",
         own);
   record.finish(result);
   require_no_loss(o, result);

@@ -6,7 +6,7 @@
 cuda_machine find_cuda_machine() { return {}; }
 std::shared_ptr<gantry::device_room> make_device_room(int) { return nullptr; }
 device_peaks take_device_peaks() { return {}; }
-std::size_t passes_without_plan() { return 0; }
+std::size_t launches_without_plan() { return 0; }
 
 const std::vector<preset>& cuda_presets() {
   static const std::vector<preset> none;

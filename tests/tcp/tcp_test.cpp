@@ -40,10 +40,11 @@ comm::environment with(std::map<std::string, std::string> values) {
   };
 }
 
-/// Three processes of which `victim` is killed in the middle of the run; what rank 0 has to say.
+/// Three processes of which `victim` gets a signal in the middle of the run, and is killed in the
+/// end; what rank 0 has to say.
 template <class Node>
-std::string run_with_a_killed_rank(const char* name, rank_t victim, comm::patience health,
-                                   Node node) {
+std::string run_with_a_lost_rank(const char* name, rank_t victim, int signal, comm::patience health,
+                                 Node node) {
   std::vector<pid_t> children;
   rank_t own = 0;
   for (rank_t r = 1; r < 3 && own == 0; ++r) {
@@ -59,11 +60,12 @@ std::string run_with_a_killed_rank(const char* name, rank_t victim, comm::patien
                           std::make_shared<thread_pool>(1), health);
     world.run([&](auto& comm) {
       comm.barrier();
-      if (own == victim) ::raise(SIGKILL);
+      if (own == victim) ::raise(signal);
       node(comm);
     });
   });
   if (own != 0) ::_exit(0);
+  ::kill(children[static_cast<std::size_t>(victim - 1)], SIGKILL);
   for (const pid_t child : children) ::waitpid(child, nullptr, 0);
   return sentence;
 }
@@ -200,18 +202,42 @@ TEST_CASE("tcp: a killed rank is named at once, or dropped") {
     CHECK(first);
     CHECK_FALSE(second);
   };
-  const std::string ended = run_with_a_killed_rank("killed", 2, {}, waits_for_both);
+  const std::string ended = run_with_a_lost_rank("killed", 2, SIGKILL, {}, waits_for_both);
   CHECK_MESSAGE(contains(ended, {"rank 2", "its line has ended"}), ended);
   std::vector<std::string> warnings;
   std::vector<rank_t> lost;
   const std::string dropped =
-      run_with_a_killed_rank("dropped", 2,
-                             {.then = comm::when_late::drop,
-                              .warn = [&](const std::string& s) { warnings.push_back(s); },
-                              .on_lost = [&](rank_t r) { lost.push_back(r); }},
-                             waits_for_both);
+      run_with_a_lost_rank("dropped", 2, SIGKILL,
+                           {.then = comm::when_late::drop,
+                            .warn = [&](const std::string& s) { warnings.push_back(s); },
+                            .on_lost = [&](rank_t r) { lost.push_back(r); }},
+                           waits_for_both);
   CHECK(dropped == "nothing thrown");
   CHECK(lost == std::vector<rank_t>{2});
   REQUIRE(warnings.size() == 1);
   CHECK(contains(warnings[0], {"rank 2 is taken as lost"}));
+}
+
+TEST_CASE("tcp: who cannot send to a stopped rank is not taken as lost with it") {
+  if (test::rank != 0) return;
+  std::vector<rank_t> lost;
+  const std::string said = run_with_a_lost_rank(
+      "stopped", 2, SIGSTOP,
+      {.warn_after = 0.5,
+       .act_after = 1,
+       .then = comm::when_late::drop,
+       .warn = [](const std::string&) {},
+       .on_lost = [&](rank_t r) { lost.push_back(r); }},
+      [](auto& comm) {
+        values_type v(3);
+        if (comm.rank() == 0) {
+          CHECK(comm.receive(message::feedback, v, 1));
+          CHECK_FALSE(comm.receive(message::feedback, v, 2));
+        } else {
+          comm.send(message::discriminator, values_type(std::size_t{1} << 23), 2);  // 32 MiB
+          comm.send(message::feedback, v, 0);
+        }
+      });
+  CHECK(said == "nothing thrown");
+  CHECK(lost == std::vector<rank_t>{2});
 }

@@ -61,6 +61,7 @@ struct rank_position {
   rank_t waits_for{nobody};   ///< `everybody`: at a barrier
   message kind{};             ///< of the message that it waits for
   double cpu_seconds{};       ///< that it has used so far
+  bool sends{false};          ///< that message, which the other one does not take in
 };
 
 /// The signs of life of one rank.
@@ -75,6 +76,8 @@ class rank_signs {
     heard_ = now;
     at_ = at;
   }
+  /// A part of a message has come from it, behind which its signs queue.
+  void note_values(double now) { heard_ = moved_ = now; }
   [[nodiscard]] const rank_position& at() const { return at_; }
   /// Seconds without a sign, and without a sign of work.
   [[nodiscard]] double silent_for(double now) const { return now - heard_; }
@@ -88,7 +91,8 @@ class rank_signs {
       return who + "silent for " + text(silent_for(now)) + ": stopped, killed or cut off)";
     if (at_.waits_for == rank_position::everybody) return who + "waits at a barrier)";
     if (at_.waits_for >= 0)
-      return who + "waits for a " + std::string(message_name(at_.kind)) + " message from rank " +
+      return who + (at_.sends ? "sends a " : "waits for a ") + std::string(message_name(at_.kind)) +
+             (at_.sends ? " message to rank " : " message from rank ") +
              std::to_string(at_.waits_for) + ")";
     const std::string where = at_.iteration == 0 ? "before the first iteration"
                                                  : "in iteration " + std::to_string(at_.iteration);

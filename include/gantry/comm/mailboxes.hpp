@@ -69,7 +69,13 @@ class mailboxes {
     node& n = at(rank);
     if (!n.gives_signs) n.signs = rank_signs();
     n.gives_signs = true;
-    n.signs.note({n.iteration, where.waits_for, where.kind, where.cpu_seconds}, seconds_now());
+    n.signs.note({n.iteration, where.waits_for, where.kind, where.cpu_seconds, where.sends},
+                 seconds_now());
+  }
+  /// A part of a message of such a rank has come.
+  void note_values(rank_t rank) {
+    const std::lock_guard lock(mutex_);
+    if (node& n = at(rank); n.gives_signs) n.signs.note_values(seconds_now());
   }
   /// Another process has decided that a rank is not alive. That of this process then finds that all
   /// others have left.
@@ -106,8 +112,7 @@ class mailboxes {
     });
   }
 
-  /// What a rank wants to receive; kind, count, operation and part are only for
-  /// descriptions.
+  /// What a rank wants to receive; kind, count, operation and part are only for descriptions.
   struct wanted {
     message kind{};
     std::size_t count{};

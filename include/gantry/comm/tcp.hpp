@@ -251,7 +251,8 @@ class tcp_world {
         ++lines_->at_barrier[static_cast<std::size_t>(from)];
         lines_->changed.notify_all();
       } else if (head.what < message_kinds && head.count <= most_values) {
-        if (!read_values(line, head.count, values)) return lose(boxes, from);
+        if (!read_values(line, head.count, values, [&] { boxes.note_values(from); }))
+          return lose(boxes, from);
         try {
           boxes.post(static_cast<message>(head.what), values, from, rank_);
         } catch (const error&) {  // the run has failed, and what still comes is not wanted
@@ -261,14 +262,17 @@ class tcp_world {
       }
     }
   }
-  /// Room is taken for what has come, not for what is announced.
-  static bool read_values(const tcp_socket& line, std::uint64_t count, std::vector<float>& values) {
+  /// Room is taken for what has come, not for what is announced. Calls on_part() for each 64 KiB.
+  template <class F>
+  static bool read_values(const tcp_socket& line, std::uint64_t count, std::vector<float>& values,
+                          F&& on_part) {
     values.clear();
     while (values.size() < count) {
       const std::size_t done = values.size(),
-                        more = std::min<std::size_t>(count - done, std::size_t{1} << 22);
+                        more = std::min<std::size_t>(count - done, std::size_t{1} << 14);
       values.resize(done + more);
       if (!line.read(values.data() + done, more * sizeof(float))) return false;
+      on_part();
     }
     return true;
   }

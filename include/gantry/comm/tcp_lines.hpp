@@ -5,6 +5,7 @@
 // where its rank is, whatever the rank itself is busy with.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -29,8 +30,8 @@ namespace gantry::inline v0::comm {
 namespace detail {
 
 /// What precedes each message. Behind a farewell are the letters of the reason, none for a rank
-/// that has ended well. Of a sign of life, `number` says what its rank waits for and `count` its
-/// processor time in microseconds; that a rank is lost is news of rank 0.
+/// that has ended well. Of a sign of life, `number` says what its rank waits for or sends and
+/// `count` its processor time in microseconds; that a rank is lost is news of rank 0.
 struct frame {
   enum : std::uint32_t { barrier = message_kinds, iteration, farewell, sign, lost };
   std::uint32_t what{}, number{};
@@ -39,16 +40,17 @@ struct frame {
 
 /// What a sign of life says, and back; a process has used so much processor time.
 inline frame sign_of(const rank_position& at) {
+  const auto kind = static_cast<std::size_t>(at.waits_for + 2) * message_kinds +
+                    static_cast<std::size_t>(at.kind);
   return {.what = frame::sign,
-          .number = static_cast<std::uint32_t>(static_cast<std::size_t>(at.waits_for + 2) *
-                                                   message_kinds +
-                                               static_cast<std::size_t>(at.kind)),
+          .number = static_cast<std::uint32_t>(2 * kind + (at.sends ? 1 : 0)),
           .count = static_cast<std::uint64_t>(at.cpu_seconds * 1e6)};
 }
 inline rank_position position_in(const frame& sign) {
-  return {.waits_for = static_cast<rank_t>(sign.number / message_kinds) - 2,
-          .kind = static_cast<message>(sign.number % message_kinds),
-          .cpu_seconds = 1e-6 * static_cast<double>(sign.count)};
+  return {.waits_for = static_cast<rank_t>(sign.number / 2 / message_kinds) - 2,
+          .kind = static_cast<message>(sign.number / 2 % message_kinds),
+          .cpu_seconds = 1e-6 * static_cast<double>(sign.count),
+          .sends = sign.number % 2 == 1};
 }
 
 }  // namespace detail
@@ -66,7 +68,9 @@ struct tcp_lines {
   void write(rank_t to, const detail::frame& head, const void* values, std::size_t bytes) noexcept {
     const auto i = static_cast<std::size_t>(to);
     const std::lock_guard lock(writing[i]);
+    if (head.what < message_kinds) sending = delivery{to, static_cast<message>(head.what)};
     static_cast<void>(sockets[i].write(&head, sizeof head) && sockets[i].write(values, bytes));
+    if (head.what < message_kinds) sending = delivery{};
   }
   /// As write, of a sign of life: nothing where that would wait.
   void write_sign(rank_t to, const detail::frame& head) noexcept {
@@ -78,6 +82,11 @@ struct tcp_lines {
   rank_t rank;
   std::vector<tcp_socket> sockets;  // by rank
   std::deque<std::mutex> writing;   // to each of them
+  struct delivery {
+    rank_t to{rank_position::nobody};
+    message kind{};
+  };
+  std::atomic<delivery> sending;  // by the rank itself, which sends one message after the other
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<std::uint64_t> at_barrier;  // how often each rank has come to one
@@ -137,6 +146,8 @@ class tcp_pulse {
   }
   [[nodiscard]] rank_position position() const {
     rank_position here = boxes_->position(lines_->rank);
+    if (const tcp_lines::delivery now = lines_->sending; now.to != rank_position::nobody)
+      here.waits_for = now.to, here.kind = now.kind, here.sends = true;
     if (is_at_barrier_()) here.waits_for = rank_position::everybody;
     if (timespec t{}; clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0)
       here.cpu_seconds = static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
@@ -149,7 +160,7 @@ class tcp_pulse {
                                .number = static_cast<std::uint32_t>(lost)};
       const auto size = static_cast<rank_t>(lines_->sockets.size());
       for (rank_t r = 1; r < size; ++r)
-        if (r != lost && boxes_->alive(r)) lines_->write(r, news, nullptr, 0);
+        if (!boxes_->is_lost(r)) lines_->write(r, news, nullptr, 0);  // who has left listens on
       lines_->write_sign(lost, news);
       lines_->sockets[static_cast<std::size_t>(lost)].shut_down();
     }

@@ -17,7 +17,7 @@ std::shared_ptr<gantry::device_room> make_device_room(int local_rank) {
   return room_on_device(local_rank);
 }
 device_peaks take_device_peaks() { return take_peaks_of_pools(); }
-std::size_t passes_without_plan() { return 0; }
+std::size_t launches_without_plan() { return 0; }
 
 namespace {
 

@@ -2,9 +2,9 @@
 # SPDX-FileCopyrightText: The Gantry authors
 # SPDX-License-Identifier: Apache-2.0
 """gantry-train --device cuda, whose kernels run under the emulator, beside --device cpu of the same
-program: losses and checkpoints agree within roundings of numbers near 1; the same run again, and on
-another number of devices, gives the same bits; a run goes on from a checkpoint of the other
-device."""
+program: losses and checkpoints agree within roundings of numbers near 1, but for a few weights
+whose gradients are roundings; the same run again, and on another number of devices, gives the same
+bits; a run goes on from a checkpoint of the other device."""
 import json
 import struct
 import sys
@@ -18,7 +18,9 @@ from gantry_train_support import (LOG, SIDE, ProgramTest, checkpoint, figures,  
 
 ITERATIONS = 2
 CLOSE = 2e-5  # of losses and weights, fp32 on both devices
-ADAM = 4e-4  # two first steps of Adam apart: the sign of a gradient that is 0 but for roundings
+# Weights that may be two first steps of Adam apart, 4e-4 (the sign of a gradient that is 0 but for
+# roundings), and how many of a network's may be.
+ADAM, SIGNS = 4e-4, 0.02
 CLOSE_BF16 = 2e-2  # factors of products have 8 bits
 ONCE = {"iterations": 1}  # in one a worker has trained, sent, and trained with what came back
 RUNS = {"standalone": {"strategy": "standalone"},
@@ -99,10 +101,13 @@ class Emulated(ProgramTest):
         for name in names:
             ours, theirs = tensors(a / name), tensors(b / name)
             self.assertEqual(ours.keys(), theirs.keys())
-            for key in ours:
-                most = max((abs(x - y) if x == x and y == y else 1e9
-                            for x, y in zip(ours[key], theirs[key])), default=0)
-                self.assertLess(most, close + moved, f"{name}: {key}")
+            apart = {key: [abs(x - y) if x == x and y == y else 1e9
+                           for x, y in zip(ours[key], theirs[key])] for key in ours}
+            slack = 0 if name.endswith("optimizer.safetensors") else moved
+            for key, differences in apart.items():
+                self.assertLess(max(differences, default=0), close + slack, f"{name}: {key}")
+            far = sum(d >= close for differences in apart.values() for d in differences)
+            self.assertLessEqual(far, SIGNS * sum(map(len, apart.values())), name)
 
     def test_runs_follow_the_cpu(self):
         for run, settings in RUNS.items():

@@ -92,7 +92,7 @@ void fill_on(B& b, Buffer& buffer, std::uint32_t salt) {
 
 template <gemm_math Math>
 void check_all() {
-  const std::size_t before = backend::passes_without_plan;
+  const std::size_t before = backend::launches_without_plan;
   check_linear<Math, linear_geometry{{3, 5, 7}, 33}>(3);
   check_linear<Math, linear_geometry{{1, 1, 128}, 256}>(64);
   check_conv<Math, conv_geometry{{7, 5, 3}, 6, 4, 2, 1}>(3);
@@ -104,7 +104,7 @@ void check_all() {
     check<Math>(conv_and_function<conv, function::tanh>{o, {}}, conv.taps());
   }
   MESSAGE(std::string(backend::cuda_name(Math))
-          << ": passes without a plan: " << backend::passes_without_plan - before);
+          << ": launches without a plan: " << backend::launches_without_plan - before);
 }
 
 }  // namespace

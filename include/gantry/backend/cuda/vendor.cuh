@@ -25,8 +25,8 @@ constexpr vendor_math vendor_math_of(gemm_math math) {
 }
 
 /// any_cuda with a kernel set that is chosen at run time, too. With device_kernels::vendor, linear
-/// and convolution ops go to the libraries; all other ops, and passes for which a library has no
-/// plan (see passes_without_plan), to the own kernels. Equal inputs give equal bits here, too: no
+/// and convolution ops go to the libraries; all other ops, and those for which a library has no
+/// plan (see launches_without_plan), to the own kernels. Equal inputs give equal bits here, too: no
 /// plan is chosen by timing, and engines that add up in another order each time are not taken.
 template <gemm_math First, gemm_math... More>
 class vendor_cuda : public any_cuda<First, More...> {
@@ -116,12 +116,16 @@ void launch_by(vendor_library& library, basic_cuda<First>& b, const kernels::mat
       return b.window().hold({behind.result, behind.count, true},
                              [&library, c, op, p](const fused_parts& parts) {
                                named(op, p, [&] {
-                                 if (!run_with_parts(library, c, math, op, p, parts))
-                                   launch(c, op, p, parts);
+                                 if (run_with_parts(library, c, math, op, p, parts)) return;
+                                 ++launches_without_plan;
+                                 launch(c, op, p, parts);
                                });
                              });
   named(op, p, [&] {
-    if (!run_twin(library, c, math, op, p)) launch(c, op, p);
+    if (!run_twin(library, c, math, op, p)) {
+      ++launches_without_plan;
+      launch(c, op, p);
+    }
     if (b.options().wait_for_each_op) b.synchronize();
   });
 }

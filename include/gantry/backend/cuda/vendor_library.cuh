@@ -51,8 +51,8 @@ class lasting_memory {
   std::size_t size_{};
 };
 
-/// Passes of this process that the libraries could not take, each counted once per backend.
-inline std::atomic<std::size_t> passes_without_plan{0};
+/// Launches of this process that the own kernels took because a library has no plan for the op.
+inline std::atomic<std::size_t> launches_without_plan{0};
 
 /// A plan for what was asked, none where the library has none, kept under the question.
 template <class Question, class Plan>
@@ -68,7 +68,6 @@ class plan_cache {
     for (const auto& e : entries_)
       if (e->question == question) return *e;
     entries_.push_back(std::make_unique<entry>(entry{question, find()}));
-    if (!entries_.back()->plan) ++passes_without_plan;
     return *entries_.back();
   }
 

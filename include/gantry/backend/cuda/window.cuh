@@ -129,19 +129,37 @@ fusable fusable_of(ops::classified_loss_terms<F, G, Classes>,
                        p.a.data, p.b.data, 1 + Classes});
 }
 
-/// What a product reads through a load that can normalise.
+/// What a product reads through a load that can normalise, all of it.
+struct loaded_numbers {
+  const float* data;
+  std::size_t count;
+  friend bool operator==(const loaded_numbers&, const loaded_numbers&) = default;
+};
 template <conv_geometry G>
-const float* product_input(ops::conv2d_forward<G>, const params_of<ops::conv2d_forward<G>>& p) {
-  return p.x.data;
+loaded_numbers product_input(ops::conv2d_forward<G>, const params_of<ops::conv2d_forward<G>>& p) {
+  return {p.x.data, nhwc::elements(G.in, p.x.n)};
 }
 template <conv_geometry G>
-const float* product_input(ops::conv2d_backward_data<G>,
-                           const params_of<ops::conv2d_backward_data<G>>& p) {
-  return p.dy.data;
+loaded_numbers product_input(ops::conv2d_backward_data<G>,
+                             const params_of<ops::conv2d_backward_data<G>>& p) {
+  return {p.dy.data, nhwc::elements(G.out(), p.dy.n)};
 }
 template <linear_geometry G>
-const float* product_input(ops::linear_forward<G>, const params_of<ops::linear_forward<G>>& p) {
-  return p.x.data;
+loaded_numbers product_input(ops::linear_forward<G>, const params_of<ops::linear_forward<G>>& p) {
+  return {p.x.data, nhwc::elements(G.in, p.x.n)};
+}
+/// Of a weight gradient: dy, or x.
+template <conv_geometry G>
+loaded_numbers gradient_operand(ops::conv2d_backward_weights<G>,
+                                const params_of<ops::conv2d_backward_weights<G>>& p, bool is_dy) {
+  if (is_dy) return {p.dy.data, nhwc::elements(G.out(), p.dy.n)};
+  return {p.x.data, nhwc::elements(G.in, p.x.n)};
+}
+template <linear_geometry G>
+loaded_numbers gradient_operand(ops::linear_backward_weights<G>,
+                                const params_of<ops::linear_backward_weights<G>>& p, bool is_dy) {
+  if (is_dy) return {p.dy.data, nhwc::elements(hwc{1, 1, G.out}, p.dy.n)};
+  return {p.x.data, nhwc::elements(G.in, p.x.n)};
 }
 
 class launch_window {
@@ -227,7 +245,7 @@ class launch_window {
     fused_parts parts;
     if (!start_) return parts;
     if constexpr (requires { p.dweight; }) {
-      if (loads_gradient_of(op, p.dy.data, true) || loads_gradient_of(op, p.x.data, false))
+      if (loads_gradient_of(op, p, true) || loads_gradient_of(op, p, false))
         parts.norm_gradient = what_.norm_gradient;
     } else {
       kernels::norm_pass norm = what_.norm;
@@ -237,8 +255,8 @@ class launch_window {
         return std::less_equal<>{}(a + norm.count, next.result) ||
                std::less_equal<>{}(next.result + next.count, a);
       };
-      if (norm.fits_load() && norm.y == product_input(op, p) && !parts_.gate &&
-          kernels::loads_norm(op, norm.channels) && apart(norm.x) && apart(norm.y))
+      if (norm.fits_load() && loaded_numbers{norm.y, norm.count} == product_input(op, p) &&
+          !parts_.gate && kernels::loads_norm(op, norm.channels) && apart(norm.x) && apart(norm.y))
         parts.norm = norm;
     }
     if (parts.norm.y || parts.norm_gradient.dx) start_ = {};
@@ -247,9 +265,10 @@ class launch_window {
 
  private:
   template <class Op>
-  bool loads_gradient_of(Op op, const float* operand, bool is_dy) const {
+  bool loads_gradient_of(Op op, const params_of<Op>& p, bool is_dy) const {
     const kernels::norm_gradient_pass& norm = what_.norm_gradient;
-    return norm.fits_load() && norm.dx == operand &&
+    return norm.fits_load() &&
+           loaded_numbers{norm.dx, norm.count} == gradient_operand(op, p, is_dy) &&
            kernels::loads_norm_gradient(op, norm.channels, is_dy);
   }
   bool activate(const float* result, std::size_t count, const kernels::any_activation& f,

@@ -35,9 +35,10 @@ struct norm_pass {
           f, normalised(numbers.v[j], centre.v[j], inverse.v[j], scale.v[j], shift.v[j]));
     });
   }
-  /// Whether a load can do it: of() has packs of four and computes little.
+  /// Whether a load can do it: of() has packs of four and computes little, and several blocks read
+  /// what one of them would overwrite in place.
   [[nodiscard]] bool fits_load() const {
-    return y && channels % 4 == 0 && second % 4 == 0 && is_of_lines(f) &&
+    return y && y != x && channels % 4 == 0 && second % 4 == 0 && is_of_lines(f) &&
            allow_packs(x, gamma, beta, mean, inverse_deviation, y);
   }
 };
@@ -55,8 +56,9 @@ struct norm_gradient_pass {
   struct channel {
     float mean, inverse, gamma, of_dy, of_product;
   };
-  __device__ static float derived(const channel& c, float x, float dy) {
-    return c.gamma * c.inverse * (dy - (c.of_dy + (x - c.mean) * c.inverse * c.of_product));
+  __device__ float derived(const channel& c, float x, float dy) const {
+    const float moved = means ? c.of_dy + (x - c.mean) * c.inverse * c.of_product : 0.0f;
+    return c.gamma * c.inverse * (dy - moved);
   }
   /// As norm_pass's.
   __device__ pack<4> of(std::size_t i, int c, const pack<4>& gradients) const {
@@ -70,7 +72,7 @@ struct norm_gradient_pass {
                      gradients.v[j]);
     });
   }
-  /// Whether a load can do it: several blocks read what one of them would overwrite in place.
+  /// As norm_pass's.
   [[nodiscard]] bool fits_load() const {
     return dx && dx != x && dx != dy && channels % 4 == 0 && second % 4 == 0 &&
            allow_packs(x, dy, gamma, mean, inverse_deviation, means, dx);

@@ -78,6 +78,8 @@ void launch(const math_context<Math>& c, ops::conv2d_backward_weights<G> op,
             const weights_fusion& fusion = {}) {
   const gemm_shape shape = conv_backward_weights_shape(G, p.x.n);
   const norm_gradient_pass& norm = fusion.norm_gradient;
+  expects(!norm.dx || norm.dx == p.dy.data || norm.dx == p.x.data,
+          "A convolution's weight gradient normalises its dy or its x; start the norm by itself.");
   const float* const dy =
       detail::operand_source(p.dy.data, norm, loads_norm_gradient(op, norm.channels, true));
   const float* const x =

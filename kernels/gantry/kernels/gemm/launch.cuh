@@ -183,6 +183,8 @@ void launch(const math_context<Math>& c, ops::linear_backward_weights<G> op,
             const params_of<ops::linear_backward_weights<G>>& p,
             const weights_fusion& fusion = {}) {
   const norm_gradient_pass& norm = fusion.norm_gradient;
+  expects(!norm.dx || norm.dx == p.dy.data,
+          "A dense layer's weight gradient normalises its dy; start the norm by itself.");
   const bool takes_norm = loads_norm_gradient(op, std::max(1, norm.channels), true);
   auto dweight =
       detail::result(p.dweight, G.out, G.in.size(), gradient_norm_fusion<false>{norm, false});
