@@ -218,13 +218,41 @@ std::string stem_of(const scaling_settings& s) {
   return s.model + (s.transport == "threads" ? "" : "-" + s.transport);
 }
 
+std::string text_of(const std::string& word) { return word; }
+std::string text_of(int n) { return std::to_string(n); }
+template <class T>
+std::string joined(const std::vector<T>& all) {
+  std::string text;
+  for (const T& one : all) text += (text.empty() ? "" : ",") + text_of(one);
+  return text;
+}
+
+/// What makes this page again, on a machine like this one.
+std::string command_of(const scaling_settings& s) {
+  const scaling_settings usual;
+  std::string words = "gantry-bench scaling --model " + s.model;
+  const auto add = [&](const char* flag, const std::string& value, bool is_usual) {
+    if (!is_usual) words += std::string(" --") + flag + " " + value;
+  };
+  add("transport", s.transport, s.transport == usual.transport);
+  add("strategies", joined(s.strategies), s.strategies == usual.strategies);
+  add("batch", text_of(s.batch), s.batch == usual.batch);
+  add("measured", joined(s.measured), s.measured == usual.measured);
+  add("modelled", joined(s.modelled), s.modelled == usual.modelled);
+  add("rounds", text_of(s.rounds), s.rounds == usual.rounds);
+  add("gflops", number(s.gflops, 1), s.gflops == usual.gflops);
+  add("memory-gb-per-s", number(s.memory_gb_per_s, 1), s.memory_gb_per_s == usual.memory_gb_per_s);
+  add("threads", text_of(s.threads), s.threads == usual.threads);
+  add("links", s.links.filename().string(), s.links.empty());
+  return words;
+}
+
 std::string page_of(const scaling_settings& s, const std::string& machine,
                     const std::vector<scaled_run>& runs, const node_rates& node) {
   const bool in_threads = s.transport == "threads";
   std::string text =
-      "# Scaling of " + s.model + "\n\n```\ngantry-bench scaling --model " + s.model +
-      (in_threads ? "" : " --transport " + s.transport) + " --batch " + std::to_string(s.batch) +
-      "\n```\n\nMachine: " + machine + ". Weak scaling: " + std::to_string(s.batch) +
+      "# Scaling of " + s.model + "\n\n```\n" + command_of(s) + "\n```\n\nMachine: " + machine +
+      ". Weak scaling: " + std::to_string(s.batch) +
       " samples per worker; strong: " + std::to_string(s.batch) +
       " samples shared by all. Measured rows: server and workers are " +
       (in_threads ? "threads of one process" : "processes of this machine over " + s.transport) +

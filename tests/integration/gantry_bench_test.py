@@ -151,6 +151,8 @@ class Exchange(Runs):
             for plot in ("mlp28.svg", "mlp28-strong.svg"):
                 self.assertIn("<polyline", (Path(folder) / plot).read_text())
                 self.assertIn(f"]({plot})", page)
+        self.assertIn("--batch 4 --measured 1,2 --modelled 1,1000 --rounds 2 --gflops 10.0 "
+                      "--memory-gb-per-s 3.0 --links links.jsonl\n", page)
         for line in lines:
             self.assert_finite(line)
             self.assertIn(f"| {line['workers']} |", page)
