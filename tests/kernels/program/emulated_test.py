@@ -18,18 +18,18 @@ from gantry_train_support import (LOG, SIDE, ProgramTest, checkpoint, figures,  
 
 ITERATIONS = 2
 CLOSE = 2e-5  # of losses and weights, fp32 on both devices
-# Weights that may be two first steps of Adam apart, 4e-4 (the sign of a gradient that is 0 but for
-# roundings), and how many of a network's may be.
+# Biases in front of a batch norm have gradients that are 0 but for roundings, and the first step of
+# Adam looks at signs: two steps apart, 4e-4, and how many of a file's numbers may be.
 ADAM, SIGNS = 4e-4, 0.02
 CLOSE_BF16 = 2e-2  # factors of products have 8 bits
 ONCE = {"iterations": 1}  # in one a worker has trained, sent, and trained with what came back
 RUNS = {"standalone": {"strategy": "standalone"},
         "md_gan": {"strategy": "md_gan", "k": 2, "swap_every": 2},
-        "federated_average": {"strategy": "federated_average", "local_updates": 2},
+        "federated_average": {"strategy": "federated_average", "local_updates": 1},
         "averaged_discriminator": {"strategy": "averaged_discriminator", "local_updates": 1},
-        "layerwise_overlap": {"strategy": "layerwise_overlap"},
-        "label_parallel": {"strategy": "label_parallel", "critic_steps": 1},
-        "output_aggregation": {"strategy": "output_aggregation", "k": 2},
+        "layerwise_overlap": {"strategy": "layerwise_overlap", **ONCE},
+        "label_parallel": {"strategy": "label_parallel", "critic_steps": 1, **ONCE},
+        "output_aggregation": {"strategy": "output_aggregation", "k": 2, **ONCE},
         # Convolutions, batch norm, dropout, labels; residual blocks and a penalty.
         "acgan28": {"model": "acgan28", "strategy": "md_gan", "k": 1, "swap_every": "1it", **ONCE},
         "wgan_gp32_narrow": {"model": "wgan_gp32_narrow", "strategy": "standalone",
@@ -103,9 +103,8 @@ class Emulated(ProgramTest):
             self.assertEqual(ours.keys(), theirs.keys())
             apart = {key: [abs(x - y) if x == x and y == y else 1e9
                            for x, y in zip(ours[key], theirs[key])] for key in ours}
-            slack = 0 if name.endswith("optimizer.safetensors") else moved
             for key, differences in apart.items():
-                self.assertLess(max(differences, default=0), close + slack, f"{name}: {key}")
+                self.assertLess(max(differences, default=0), close + moved, f"{name}: {key}")
             far = sum(d >= close for differences in apart.values() for d in differences)
             self.assertLessEqual(far, SIGNS * sum(map(len, apart.values())), name)
 
