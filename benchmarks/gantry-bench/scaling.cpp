@@ -39,7 +39,7 @@ const network_rates known_networks[] = {{"NVLink 4, 450 GB/s, 4 us", 450e9, 4e-6
                                         {"edge, 100 Mbit/s, 10 ms", 12.5e6, 10e-3}};
 
 /// Operations per second of a node, and bytes per second of its memory.
-struct node_rates {
+struct modelled_node {
   double work, memory;
 };
 
@@ -126,7 +126,7 @@ class study {
 
   /// See run_scaling.
   scaled_run model(const std::string& strategy, scaling kind, int workers,
-                   const network_rates& network, const node_rates& node) const {
+                   const network_rates& network, const modelled_node& node) const {
     const int batch = batch_of(kind, workers);
     const program_options o = options(strategy, workers, batch);
     const strategy_plan costs = chosen_preset(o).plan(o).costs;
@@ -248,7 +248,7 @@ std::string command_of(const scaling_settings& s) {
 }
 
 std::string page_of(const scaling_settings& s, const std::string& machine,
-                    const std::vector<scaled_run>& runs, const node_rates& node) {
+                    const std::vector<scaled_run>& runs, const modelled_node& node) {
   const bool in_threads = s.transport == "threads";
   std::string text =
       "# Scaling of " + s.model + "\n\n```\n" + command_of(s) + "\n```\n\nMachine: " + machine +
@@ -327,7 +327,7 @@ void run_scaling(const scaling_settings& settings, const std::string& machine) {
         if (fits(kind, workers)) keep(all.measure(strategy, kind, workers));
   if (!all.leads()) return;
   const scaled_run& alone = runs.front();
-  const node_rates node{
+  const modelled_node node{
       settings.gflops > 0 ? settings.gflops * 1e9
                           : (alone.costs.lead_flops + alone.costs.worker_flops) / alone.seconds,
       settings.memory_gb_per_s > 0 ? settings.memory_gb_per_s * 1e9
