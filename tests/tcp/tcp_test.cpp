@@ -60,7 +60,10 @@ std::string run_with_a_lost_rank(const char* name, rank_t victim, int signal, co
                           std::make_shared<thread_pool>(1), health);
     world.run([&](auto& comm) {
       comm.barrier();
-      if (own == victim) ::raise(signal);
+      if (own == victim) {  // not before its first signs of life
+        std::this_thread::sleep_for(std::chrono::milliseconds(600));
+        ::raise(signal);
+      }
       node(comm);
     });
   });
