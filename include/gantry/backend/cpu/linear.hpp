@@ -61,35 +61,36 @@ inline columns make_columns(scratch_use use, int n, int values) {
   return {scratch(use, static_cast<std::size_t>(round_up(n, 16)) * values), values};
 }
 
+/// All of a batch transposed: value k of the samples from i on, 16 at most, to place(i, k), the
+/// next value `stride` behind.
+template <hwc Shape, class Place>
+void transpose_batch(cpu& b, const float* x, int n, std::ptrdiff_t stride, Place place) {
+  b.split(Shape.size(), value_grain, [&](std::size_t first, std::size_t last) {
+    for_each_value_block<Shape>(
+        n, static_cast<int>(first), static_cast<int>(last), [&](const value_block& v) {
+          for (int i = 0; i < n; i += 16)
+            transpose_part(x + v.offset + i * v.stride, v.stride, std::min(16, n - i), v.width,
+                           place(i, v.k), stride);
+        });
+  });
+}
+
 /// All of a batch as columns.
 template <hwc Shape>
 columns batch_to_columns(cpu& b, const float* x, int n) {
   const columns c = make_columns(scratch_use::op, n, Shape.size());
-  b.split(Shape.size(), value_grain, [&](std::size_t first, std::size_t last) {
-    for_each_value_block<Shape>(n, static_cast<int>(first), static_cast<int>(last),
-                                [&](const value_block& v) {
-                                  for (int i = 0; i < n; i += 16)
-                                    transpose_part(x + v.offset + i * v.stride, v.stride,
-                                                   std::min(16, n - i), v.width, c.at(i, v.k), 16);
-                                });
-  });
+  transpose_batch<Shape>(b, x, n, 16, [&](int i, int k) { return c.at(i, k); });
   return c;
 }
 
 /// The way back for the values `begin` on, as many as there are columns.
 template <hwc Shape>
-void columns_to_batch(const columns& c, int n, int begin, float* y, bool accumulate) {
+void columns_to_batch(const columns& c, int n, int begin, float* y) {
   for_each_value_block<Shape>(n, begin, begin + c.values, [&](const value_block& v) {
     for (int i = 0; i < n; i += 16) {
       const float* from = c.at(i, v.k - begin);
       float* to = y + v.offset + i * v.stride;
-      const int samples = std::min(16, n - i);
-      if (!accumulate) {
-        transpose_part(from, 16, v.width, samples, to, v.stride);
-        continue;
-      }
-      for (int r = 0; r < samples; ++r)
-        for (int j = 0; j < v.width; ++j) to[r * v.stride + j] += from[j * 16 + r];
+      transpose_part(from, 16, v.width, std::min(16, n - i), to, v.stride);
     }
   });
 }
@@ -98,13 +99,8 @@ void columns_to_batch(const columns& c, int n, int begin, float* y, bool accumul
 template <hwc Shape>
 const float* batch_to_rows(cpu& b, const float* x, int n) {
   float* rows = scratch(scratch_use::op, static_cast<std::size_t>(n) * Shape.size());
-  b.split(Shape.size(), value_grain, [&](std::size_t first, std::size_t last) {
-    for_each_value_block<Shape>(
-        n, static_cast<int>(first), static_cast<int>(last), [&](const value_block& v) {
-          for (int i = 0; i < n; i += 16)
-            transpose_part(x + v.offset + i * v.stride, v.stride, std::min(16, n - i), v.width,
-                           rows + static_cast<std::size_t>(v.k) * n + i, n);
-        });
+  transpose_batch<Shape>(b, x, n, n, [&](int i, int k) {
+    return rows + static_cast<std::size_t>(k) * static_cast<std::size_t>(n) + i;
   });
   return rows;
 }
@@ -148,7 +144,7 @@ void dense_forward(cpu& b, const layer_product& p) {
         for (int r = 0; r < rows; ++r)
           for (int s = 0; s < 16; ++s) sums.at(i, r)[s] += p.bias[begin + r];
     p.end(sums.data, 0, static_cast<std::size_t>(round_up(n, 16)) * static_cast<std::size_t>(rows));
-    columns_to_batch<hwc{1, 1, G.out}>(sums, n, begin, p.y, false);
+    columns_to_batch<hwc{1, 1, G.out}>(sums, n, begin, p.y);
   });
 }
 
