@@ -47,21 +47,21 @@ function(gantry_add_emulated_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endfunction()
 
+# gantry_add_kernel_gate(<name> <script> [arguments...]): a test that skips itself with 77.
+function(gantry_add_kernel_gate name)
+  add_test(NAME ${name} COMMAND Python3::Interpreter -B ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS kernels SKIP_RETURN_CODE 77
+                                          TIMEOUT ${GANTRY_TIMEOUT_kernels})
+endfunction()
+
 # What nvcc makes of the kernels (skipped where there is none), and, on request, whether the tests
 # notice when a barrier, a fence or a mask is taken away.
 function(gantry_add_kernel_gates)
   set(scripts "${PROJECT_SOURCE_DIR}/tests/kernels")
-  add_test(NAME kernels_cubins COMMAND Python3::Interpreter -B "${scripts}/check_cubins.py")
-  set_tests_properties(kernels_cubins PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 PROCESSORS 2
-                                                 TIMEOUT ${GANTRY_TIMEOUT_kernels})
-  add_test(NAME kernels_cuda_program
-           COMMAND Python3::Interpreter -B "${scripts}/check_cuda_program.py")
-  set_tests_properties(kernels_cuda_program PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
-                                                       ${GANTRY_TIMEOUT_kernels})
-  add_test(NAME kernels_vendor
-           COMMAND Python3::Interpreter -B "${scripts}/check_vendor.py")
-  set_tests_properties(kernels_vendor PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
-                                                 ${GANTRY_TIMEOUT_kernels})
+  gantry_add_kernel_gate(kernels_cubins "${scripts}/check_cubins.py")
+  set_tests_properties(kernels_cubins PROPERTIES PROCESSORS 2)
+  gantry_add_kernel_gate(kernels_cuda_program "${scripts}/check_cuda_program.py")
+  gantry_add_kernel_gate(kernels_vendor "${scripts}/check_vendor.py")
   set(launches "${scripts}/check_launches.py" --compiler "${CMAKE_CXX_COMPILER}")
   add_test(NAME kernels_launches COMMAND Python3::Interpreter -B ${launches})
   set_tests_properties(kernels_launches PROPERTIES LABELS kernels PROCESSORS 2
@@ -72,20 +72,15 @@ function(gantry_add_kernel_gates)
     USES_TERMINAL)
   set(doctest_headers "$<TARGET_PROPERTY:doctest::doctest,INTERFACE_INCLUDE_DIRECTORIES>")
   set(gpu_tests "${scripts}/check_gpu_tests.py" --doctest "${doctest_headers}")
-  add_test(NAME kernels_gpu_tests COMMAND Python3::Interpreter -B ${gpu_tests})
-  set_tests_properties(kernels_gpu_tests PROPERTIES LABELS kernels SKIP_RETURN_CODE 77
-                                                    TIMEOUT ${GANTRY_TIMEOUT_kernels})
+  gantry_add_kernel_gate(kernels_gpu_tests ${gpu_tests})
   # Minutes: every test that a machine with a GPU runs, by nvcc.
   add_custom_target(
     gantry_gpu_tests
     COMMAND Python3::Interpreter -B ${gpu_tests} --all
     USES_TERMINAL)
   # Prints every command that a machine with a GPU will run, and misses no source that it builds.
-  add_test(NAME kernels_gpu_check
-           COMMAND Python3::Interpreter -B "${PROJECT_SOURCE_DIR}/benchmarks/cuda/gpu_check.py"
-                   --dry-run --deps "${doctest_headers}")
-  set_tests_properties(kernels_gpu_check PROPERTIES LABELS kernels SKIP_RETURN_CODE 77 TIMEOUT
-                                                    ${GANTRY_TIMEOUT_kernels})
+  gantry_add_kernel_gate(kernels_gpu_check "${PROJECT_SOURCE_DIR}/benchmarks/cuda/gpu_check.py"
+                         --dry-run --deps "${doctest_headers}")
   add_custom_target(
     gantry_kernel_mutants
     COMMAND Python3::Interpreter -B "${scripts}/mutants.py" "${CMAKE_CXX_COMPILER}"

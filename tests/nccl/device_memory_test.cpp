@@ -85,55 +85,23 @@ outcome train(comm::any_world world, const dist::md_gan::config& config) {
   return kept;
 }
 
-struct layerwise_outcome {
-  std::vector<float> generator;
-  std::size_t downloaded{};
-  std::map<rank_t, traffic> counted;
-};
-
-layerwise_outcome train_layerwise(comm::any_world world, dist::overlap_mode mode) {
-  using strategy = dist::layerwise_overlap;
-  layerwise_outcome kept;
-  std::mutex mutex;
-  const strategy::config config{.overlap = mode, .piece = 64};
-  world.run([&](auto& comm) {
-    const common_config<topology> common{.seed = 3, .batch = 4};
-    device b;
-    const auto keep = [&] {
-      const std::lock_guard lock(mutex);
-      kept.downloaded += b.downloaded;
-      kept.counted[comm.rank()] = comm.statistics();
-    };
-    if (comm.rank() == 0) {
-      strategy::server<topology, device> server(b, common, config, 2);
-      server.begin(comm);
-      for (std::uint32_t i = 0; i < rounds; ++i) static_cast<void>(server.round(comm, i));
-      server.command(comm, order::stop);
-      const auto values = server.generator().state().values();
-      kept.generator.assign(values.params.begin(), values.params.end());
-      return keep();
-    }
-    const private_source source{static_cast<std::uint32_t>(comm.rank())};
-    using worker_type = strategy::worker<topology, device, private_source>;
-    worker_type::begin(comm, source);
-    worker_type worker(b, common, config, source, static_cast<std::uint32_t>(comm.rank() - 1));
-    for (std::uint32_t i = 0; worker.round(comm, i) == order::train; ++i) {}
-    keep();
-  });
-  return kept;
-}
-
 struct averaging_outcome {
   std::vector<float> generator;
   std::map<rank_t, std::size_t> downloaded;
   std::map<rank_t, traffic> counted;
+
+  [[nodiscard]] std::size_t downloaded_in_all() const {
+    std::size_t sum = 0;
+    for (const auto& [rank, count] : downloaded) sum += count;
+    return sum;
+  }
 };
 
 template <class Strategy>
-averaging_outcome train_averaging(comm::any_world world) {
+averaging_outcome train_averaging(comm::any_world world,
+                                  const typename Strategy::config& config = {}) {
   averaging_outcome kept;
   std::mutex mutex;
-  const typename Strategy::config config;
   world.run([&](auto& comm) {
     const common_config<topology> common{.seed = 3, .batch = 4};
     device b;
@@ -187,13 +155,16 @@ TEST_CASE(
 
 TEST_CASE("nccl: slices of networks move from device to device with the bits of other ways") {
   using enum dist::overlap_mode;
-  const layerwise_outcome staged = train_layerwise(comm::in_process(3, 2), blocking);
-  CHECK(staged.downloaded > 0);
+  using strategy = dist::layerwise_overlap;
+  const averaging_outcome staged =
+      train_averaging<strategy>(comm::in_process(3, 2), {.overlap = blocking, .piece = 64});
+  CHECK(staged.downloaded_in_all() > 0);
   for (const dist::overlap_mode mode : {blocking, ready, input_first}) {
-    const layerwise_outcome direct = train_layerwise(test::nccl_world(3), mode);
+    const averaging_outcome direct =
+        train_averaging<strategy>(test::nccl_world(3), {.overlap = mode, .piece = 64});
     CHECK(direct.generator == staged.generator);
     // What a worker sets aside ahead of a round, and its losses; no slice.
-    CHECK(direct.downloaded < staged.downloaded / 2);
+    CHECK(direct.downloaded_in_all() < staged.downloaded_in_all() / 2);
     for (rank_t r = 0; r < 3; ++r)
       CHECK(direct.counted.at(r).sent[message::model].bytes ==
             staged.counted.at(r).sent[message::model].bytes);
